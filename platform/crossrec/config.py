@@ -1,0 +1,149 @@
+"""All settings of a run, each written once: type, default, range, meaning.
+
+Two trees: `RunConfig` defines the result (hashed, compared, stored in the release);
+`Placement` says where it runs and changes no figure. YAML gives values, the command line
+overrides by dotted path, a typo is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crossrec.errors import ConfigError
+
+
+def home() -> Path:
+    """Folder of everything crossrec keeps: `$CROSSREC_HOME`, else `~/.crossrec`.
+
+    Below it: `domains/` (the user's YAMLs), `data/<domain>/`, `downloads/`, `cache/`,
+    `runs/<run>/`, `releases/<domain>/<version>/`, `feedback.db`, `keys.json`.
+    """
+    return Path(os.environ.get("CROSSREC_HOME") or Path.home() / ".crossrec").absolute()
+
+
+def mirror() -> Path | None:
+    """`$CROSSREC_DATA_MIRROR`: a folder of canonical tables, one sub-folder a domain, or None."""
+    value = os.environ.get("CROSSREC_DATA_MIRROR")
+    return Path(value).absolute() if value else None
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AdapterConfig(_Settings):
+    """LoRA on the encoder (Hu et al. 2021, arXiv:2106.09685); used in `adapted` mode."""
+
+    rank: int = Field(8, ge=1, le=64)
+    alpha: float = Field(16.0, gt=0)
+    """Scale of the update is alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: list[str] = ["query", "value"]
+    """Linear layers adapted, by the end of their module name."""
+    n_layers: int = Field(2, ge=1)
+    """Upper layers adapted; the activations below them are computed once and cached."""
+
+
+class ModelConfig(_Settings):
+    """Item and user model."""
+
+    dim: int = Field(128, ge=8, le=1024)
+    """Width D of item and user vectors."""
+    n_blocks: int = Field(2, ge=1, le=8)
+    n_heads: int = Field(2, ge=1, le=16)
+    history_length: int = Field(50, ge=1, le=500)
+    """Most recent interactions the user model reads."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    id_dropout: float = Field(0.1, ge=0, le=1)
+    """Chance that an item's id embedding is left out of a training step, so that an item
+    without one (a cold item) still works."""
+    use_context: bool = True
+    max_text_tokens: int = Field(64, ge=8, le=512)
+
+
+class TrainingConfig(_Settings):
+    """The loop."""
+
+    mode: Literal["frozen", "adapted"] = "frozen"
+    """frozen: item texts are encoded once; adapted: LoRA trains along."""
+    max_epochs: int = Field(30, ge=1)
+    patience: int = Field(3, ge=1)
+    """Epochs without a better validation NDCG@10 before it stops."""
+    batch_size: int = Field(128, ge=1)
+    """Sequences a step, over all workers together."""
+    learning_rate: float = Field(2e-3, gt=0)
+    adapter_learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    temperature: float = Field(0.07, gt=0)
+    """tau in the softmax over u·v / tau."""
+    seed: int = 0
+    max_users: int | None = Field(None, ge=1)
+    """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""
+
+
+class RunConfig(_Settings):
+    """Everything that defines a result besides the data itself."""
+
+    encoder: str = "all-MiniLM-L6-v2"
+    """Name or path of a Hugging Face encoder; the default comes from an installed package."""
+    protocol: Literal["leave_one_out", "temporal", "cold_items"] = "leave_one_out"
+    model: ModelConfig = ModelConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def digest(self) -> str:
+        """First 12 hex digits of the SHA-256 of all values; equal configs, equal digests."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Placement(_Settings):
+    """Where a run happens; changes no figure."""
+
+    workers: int = Field(1, ge=1)
+    address: str | None = None
+    """Ray address (`auto`, `ray://…`); None: a local cluster that ends with the run."""
+    use_gpu: bool | Literal["auto"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the processor has it."""
+    threads_per_worker: int = Field(1, ge=1)
+
+
+def load_config(path: Path | None = None, overrides: list[str] | None = None) -> RunConfig:
+    """A `RunConfig` from an optional YAML and `a.b=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: no such file, no such key (near matches named), or a value out of range.
+
+    >>> load_config(overrides=["model.dim=64"]).model.dim
+    64
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        if not path.is_file():
+            raise ConfigError(f"no config file at {path}; expected a YAML of settings")
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as err:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
+        raise ConfigError(f"{path or 'settings'}: {lines}") from err
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"override '{override}' has no '='; expected for example model.dim=64")
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[leaf] = yaml.safe_load(text)

@@ -1,0 +1,46 @@
+"""Turns rows of a split into `Queries`: padded histories with their moment and context.
+
+Leaves to others: which rows those are (split.py), torch tensors (training/).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.data.split import Cases, Sequences
+from crossrec.models.query import Queries
+
+
+def queries_for(
+    sequences: Sequences, cases: Cases, request_dim: int, length: int | None = None
+) -> Queries:
+    """The question of each case: the history before its target, at the target's moment.
+
+    Moment and context are those of the target's row: what the caller of a live system knows.
+
+    Args:
+        request_dim: width E of the (empty) request vectors.
+        length: newest steps kept; None: as many as the longest history of the batch has.
+    """
+    starts = sequences.offsets[cases.users]
+    longest = int(cases.cuts.max(initial=1))
+    steps = max(1, longest if length is None else min(length, longest))
+    columns = np.arange(-steps, 0)[None, :] + cases.cuts[:, None]  # (B, T) position in the user's rows
+    present = columns >= 0
+    rows = np.where(present, starts[:, None] + columns, 0)
+    target = starts + cases.cuts
+    return Queries(
+        items=_gather(sequences.items, rows, present, -1),
+        times=_gather(sequences.times, rows, present, 0),
+        events=_gather(sequences.events, rows, present, -1),
+        now=sequences.times[target],
+        request=np.zeros((len(cases), request_dim), np.float32),
+        context={name: values[target] for name, values in sequences.context.items()},
+    )
+
+
+def _gather(
+    values: NDArray[np.generic], rows: NDArray[np.int64], present: NDArray[np.bool_], empty: int
+) -> NDArray[np.generic]:
+    return np.where(present, values[rows], np.asarray(empty, values.dtype))

@@ -1,0 +1,69 @@
+"""An imported data set on disk: canonical tables, what was rejected, and a content hash.
+
+Leaves to others: making one (importing.py), cutting it into parts (split.py).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossrec.config import home
+from crossrec.domains.spec import Domain
+from crossrec.errors import DataError
+
+CARD = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Handle on `<home>/data/<domain>/`; opens tables lazily.
+
+    The folder holds `<table>.parquet` for each canonical table, `rejected.parquet`
+    (table, row, reason, and the row as JSON), `domain.yaml` (frozen copy) and `dataset.json`.
+    """
+
+    folder: Path
+    domain: Domain
+    content_hash: str
+    """SHA-256 over the canonical tables' values, independent of Parquet's encoding."""
+    card: dict[str, Any]
+    """`dataset.json`: counts per table, rejected rows by reason, source, versions."""
+
+    @classmethod
+    def open(cls, name: str, root: Path | None = None) -> Dataset:
+        """The imported data set of domain `name`, below `root` (default `<home>/data`).
+
+        Raises:
+            DataError: it was never imported, or its card cannot be read.
+        """
+        folder = (root or home() / "data") / name
+        if not (folder / CARD).is_file():
+            raise DataError(f"no data of '{name}' in {folder}; run: crossrec data import {name}")
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        domain = Domain.model_validate(card["domain"])
+        return cls(folder, domain, card["content_hash"], card)
+
+    def has(self, table: str) -> bool:
+        """Whether the canonical table exists."""
+        return (self.folder / f"{table}.parquet").is_file()
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """The canonical table, lazily.
+
+        Raises:
+            DataError: this data set has no such table.
+        """
+        if not self.has(table):
+            raise DataError(f"'{self.domain.name}' has no table '{table}' in {self.folder}")
+        return pl.scan_parquet(self.folder / f"{table}.parquet")
+
+    def features(self) -> list[str]:
+        """Names of the modalities for which there is a `features_<modality>` table."""
+        return sorted(p.stem.removeprefix("features_") for p in self.folder.glob("features_*.parquet"))
+
+

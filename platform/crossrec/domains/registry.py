@@ -1,0 +1,71 @@
+"""Finds the YAML of a domain: the user's own first, then those that ship with the package.
+
+Adding a domain is adding one file; there is no list to edit.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from crossrec.config import home
+from crossrec.domains.spec import Domain
+from crossrec.errors import ConfigError, UnknownDomainError, suggest
+
+
+def _folders() -> list[Path]:
+    return [home() / "domains", Path(str(resources.files("crossrec.domains")))]
+
+
+def domain_files() -> dict[str, Path]:
+    """Name → YAML file of every domain; a user's file hides a built-in one of the same name."""
+    return {
+        path.stem: path for folder in reversed(_folders()) for path in sorted(folder.glob("*.yaml"))
+    }
+
+
+def domain_names() -> list[str]:
+    """Names of all domains, sorted."""
+    return sorted(domain_files())
+
+
+def read_domain(path: Path) -> Domain:
+    """Parse one YAML.
+
+    Raises:
+        ConfigError: not YAML, or a key or value is wrong; the message names file and key.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        domain = Domain.model_validate(values)
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path} is not valid YAML: {err}") from err
+    except ValidationError as err:
+        lines = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in err.errors()
+        )
+        raise ConfigError(f"{path}: {lines}") from err
+    if domain.name != path.stem:
+        raise ConfigError(
+            f"{path} names the domain '{domain.name}'; expected '{path.stem}': rename either"
+        )
+    return domain
+
+
+def load_domain(name: str) -> Domain:
+    """The domain called `name`.
+
+    Raises:
+        UnknownDomainError: no YAML has that name; near matches are named.
+        ConfigError: its YAML is wrong.
+    """
+    files = domain_files()
+    if name not in files:
+        raise UnknownDomainError(
+            f"no domain is called '{name}': {suggest(name, files)}"
+            " To add your own: crossrec domain init NAME --items FILE --interactions FILE"
+        )
+    return read_domain(files[name])

