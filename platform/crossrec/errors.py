@@ -59,7 +59,14 @@ class AuthError(CrossrecError):
 
 
 class ServiceError(CrossrecError):
-    """The service did not answer, or answered with an error (client side)."""
+    """The service did not answer, or failed by its own fault (client side).
+
+    `status` is the HTTP status, or None where there was no answer at all.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def suggest(name: str, allowed: Iterable[str]) -> str:

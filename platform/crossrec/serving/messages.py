@@ -200,10 +200,46 @@ class UserHistoryItem(_Message):
     source: Literal["training", "feedback"]
 
 
+class DomainSummary(_Message):
+    """One served domain, as the list of domains shows it."""
+
+    name: str
+    title: str
+    description: str = ""
+    language: str = "en"
+    task: str = "rank"
+    simulated: bool = False
+    release: str
+
+
+class DomainList(_Message):
+    """Every served domain, sorted by name."""
+
+    domains: list[DomainSummary]
+
+
+class Health(_Message):
+    """The service is up; says nothing about single domains."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+    domains: list[str]
+
+
+class Readiness(_Message):
+    """Whether every domain and the encoder answer."""
+
+    ready: bool
+    applications: dict[str, str]
+    """Application → its state in words (`RUNNING`, `DEPLOYING`, …)."""
+
+
 class ErrorBody(_Message):
     """Every error of the API: one clear sentence."""
 
     error: str
+    kind: str = ""
+    """Name of the class in `crossrec.errors`, so that a client can raise it again."""
     request_id: str | None = None
 
 

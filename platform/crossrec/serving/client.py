@@ -1,0 +1,180 @@
+"""Synchronous client of the HTTP API, typed with its messages; for apps, notebooks, scripts.
+
+Leaves to others: what the messages mean (recommender.py), the server's side (deployments.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from crossrec import errors
+from crossrec.errors import AuthError, CrossrecError, RequestError, ServiceError
+from crossrec.serving.messages import (
+    DomainCard,
+    DomainList,
+    DomainSummary,
+    ErrorBody,
+    FeedbackEvent,
+    FeedbackRequest,
+    FeedbackResponse,
+    Health,
+    ItemCard,
+    ItemSearchResponse,
+    Readiness,
+    RecommendRequest,
+    RecommendResponse,
+    UserCard,
+)
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class Client:
+    """Talks to one crossrec service; use it as a context manager or call `close()`.
+
+    Every method raises:
+        AuthError: no key, a wrong one, or one without the scope.
+        UnknownDomainError, UnknownItemError: the service knows no such name.
+        RequestError: the service refused what was asked for.
+        ServiceError: no answer, too busy (status 429), or a fault of the service.
+    """
+
+    def __init__(
+        self, base_url: str = DEFAULT_URL, api_key: str | None = None, timeout_s: float = 30.0
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def health(self) -> Health:
+        """That the service is up, its version and the names of its domains; needs no key."""
+        return self._get("/v1/health", Health)
+
+    def ready(self) -> Readiness:
+        """Whether every domain and the encoder answer; needs no key."""
+        return self._get("/v1/ready", Readiness)
+
+    def domains(self) -> list[DomainSummary]:
+        """Every served domain, sorted by name."""
+        return self._get("/v1/domains", DomainList).domains
+
+    def card(self, domain: str) -> DomainCard:
+        """What a domain serves: release, context fields, filters, metrics, example users."""
+        return self._get(_path(domain, "card"), DomainCard)
+
+    def recommend(
+        self, domain: str, request: RecommendRequest | None = None, **fields: Any
+    ) -> RecommendResponse:
+        """Ranked items for a request, or for its fields: `recommend("movies", user_id="7", k=5)`.
+
+        Raises:
+            RequestError: also for a field or value that no request can have.
+        """
+        if request is None:
+            request = _build(RecommendRequest, fields)
+        elif fields:
+            raise RequestError("got a request and fields; expected one of them")
+        return self._post(_path(domain, "recommendations"), request, RecommendResponse)
+
+    def feedback(self, domain: str, events: Iterable[FeedbackEvent]) -> FeedbackResponse:
+        """Store what users did; accepted events are on disk when this returns.
+
+        An event that cannot be stored (unknown item) is named in `rejected`; the rest is kept.
+        """
+        request = _build(FeedbackRequest, {"events": list(events)})
+        return self._post(_path(domain, "feedback"), request, FeedbackResponse)
+
+    def item(self, domain: str, item_id: str) -> ItemCard:
+        """One item with all its columns."""
+        return self._get(_path(domain, "items", item_id), ItemCard)
+
+    def search(self, domain: str, text: str, limit: int = 20) -> list[ItemCard]:
+        """Items whose title or text holds the words of `text`, best first."""
+        params = {"search": text, "limit": limit}
+        return self._get(_path(domain, "items"), ItemSearchResponse, params).items
+
+    def user(self, domain: str, user_id: str, limit: int = 50) -> UserCard:
+        """The stored history of a user, newest first; an unknown user has `known=False`."""
+        return self._get(_path(domain, "users", user_id), UserCard, {"limit": limit})
+
+    def _get(
+        self, path: str, answer: type[Answer], params: dict[str, Any] | None = None
+    ) -> Answer:
+        return self._send("GET", path, answer, params=params)
+
+    def _post(self, path: str, message: BaseModel, answer: type[Answer]) -> Answer:
+        body = message.model_dump_json(exclude_defaults=True)
+        headers = {"Content-Type": "application/json"}
+        return self._send("POST", path, answer, content=body, headers=headers)
+
+    def _send(self, method: str, path: str, answer: type[Answer], **options: Any) -> Answer:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TimeoutException as err:
+            raise ServiceError(
+                f"{self.base_url} did not answer within {self._http.timeout.read} s"
+            ) from err
+        except httpx.TransportError as err:
+            raise ServiceError(
+                f"no crossrec service answers at {self.base_url};"
+                " start one with: crossrec serve DOMAIN…"
+            ) from err
+        if response.is_error:
+            _raise(response)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError as err:
+            raise ServiceError(
+                f"{self.base_url}{path} answered something else than expected;"
+                " is it a crossrec service of this version?",
+                response.status_code,
+            ) from err
+
+
+def _path(domain: str, *parts: str) -> str:
+    return "/v1/domains/" + "/".join(quote(part, safe="") for part in (domain, *parts))
+
+
+def _build(message: type[Answer], fields: dict[str, Any]) -> Answer:
+    try:
+        return message.model_validate(fields)
+    except ValidationError as err:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
+        raise RequestError(f"this is no valid request: {lines}") from err
+
+
+def _raise(response: httpx.Response) -> NoReturn:
+    """Raise the error that the body names, in the class the service raised."""
+    try:
+        body = ErrorBody.model_validate_json(response.content)
+    except ValidationError:
+        body = ErrorBody(error=f"the service answered {response.status_code} without a reason")
+    kind = getattr(errors, body.kind, ServiceError)
+    if kind is AuthError or response.status_code in (401, 403):
+        raise AuthError(body.error, response.status_code)
+    if kind is ServiceError or not issubclass(kind, CrossrecError):
+        raise ServiceError(body.error, response.status_code)
+    raise kind(body.error)
