@@ -5,10 +5,17 @@ Leaves to others: what a model reads from it (batches.py), how it is judged (eva
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crossrec.errors import DataError, suggest
+
+if TYPE_CHECKING:
+    from crossrec.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,173 @@ class Split:
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""
         return self.sequences.items[self.sequences.offsets[cases.users] + cases.cuts]
+
+
+PROTOCOLS = ("leave_one_out", "temporal", "cold_items")
+COLD_TEST_SHARE = 0.10
+COLD_VALIDATION_SHARE = 0.05
+
+
+def make_split(
+    dataset: Dataset, protocol: str, *, seed: int = 0, max_users: int | None = None
+) -> Split:
+    """The split of an imported data set that `protocol` asks for.
+
+    Every interaction counts but those of the domain's `dropped_events`; of each user and item
+    only the first; users with fewer than three are left out.
+
+    Args:
+        protocol: see `split_sequences`.
+        seed: of the draws of `cold_items` and `max_users`.
+        max_users: keep this many users, drawn after that filter; None: all.
+
+    Raises:
+        DataError: no interactions, no such protocol, no clock time for `temporal`, or no case.
+    """
+    # Polars is imported here only: a served replica reads Sequences without it (31 MiB).
+    from crossrec.data.sequences import load_sequences
+
+    kind = dataset.domain.time_kind
+    if protocol == "temporal" and kind != "unix_seconds":
+        raise DataError(
+            f"'{dataset.domain.name}' has no clock time (time_kind {kind}), so it cannot be split"
+            " by 'temporal'; use leave_one_out or cold_items"
+        )
+    sequences = load_sequences(dataset)
+    if max_users is not None:
+        sequences = draw_users(sequences, max_users, seed)
+    return split_sequences(sequences, protocol, seed=seed)
+
+
+def split_sequences(sequences: Sequences, protocol: str, *, seed: int = 0) -> Split:
+    """Cut sequences into a training part, validation cases and test cases.
+
+    - `leave_one_out`: the last item of each user is the test target, the one before it the
+      validation target, the rest is training.
+    - `temporal`: with T the sorted times of all N rows, t80 = T[floor(0.8 N)] and
+      t90 = T[floor(0.9 N)]: training is before t80; a user with training rows gives a
+      validation case if a row falls in [t80, t90), and a test case if one falls in [t90, end];
+      the target is the first such row.
+    - `cold_items`: 10 % of the catalogue is withheld for test and another 5 % for validation,
+      drawn by a hash of seed and item id. All other rows are training, also those after a
+      target. A user's case is the last row with a withheld item.
+
+    In all three the history of a case is everything the user did before the target.
+
+    Raises:
+        DataError: no such protocol, or it leaves no training row or no test case.
+    """
+    if protocol not in PROTOCOLS:
+        raise DataError(f"no protocol is called '{protocol}': {suggest(protocol, PROTOCOLS)}")
+    if protocol == "leave_one_out":
+        train, validation, test = _leave_one_out(sequences)
+    elif protocol == "temporal":
+        train, validation, test = _temporal(sequences)
+    else:
+        train, validation, test = _cold_items(sequences, seed)
+    if not train.any() or not len(test):
+        raise DataError(
+            f"'{protocol}' leaves {int(train.sum())} training rows and {len(test)} test cases of"
+            f" {sequences.n_users} users; use another protocol or more data"
+        )
+    warm = np.zeros(sequences.n_items, np.bool_)
+    warm[sequences.items[train]] = True
+    return Split(protocol, sequences, train, validation, test, warm)
+
+
+def draw_users(sequences: Sequences, max_users: int, seed: int) -> Sequences:
+    """The sequences of `max_users` users drawn without replacement, or all if there are fewer.
+
+    Catalogue, events and context values stay whole.
+    """
+    if max_users >= sequences.n_users:
+        return sequences
+    rng = np.random.default_rng(seed)
+    users = np.sort(rng.choice(sequences.n_users, max_users, replace=False))
+    lengths = np.diff(sequences.offsets)
+    chosen = np.isin(np.arange(sequences.n_users), users)
+    rows = np.repeat(chosen, lengths)
+    return replace(
+        sequences,
+        user_ids=[sequences.user_ids[u] for u in users],
+        offsets=np.concatenate([[0], np.cumsum(lengths[users])]),
+        items=sequences.items[rows],
+        times=sequences.times[rows],
+        events=sequences.events[rows],
+        ratings=sequences.ratings[rows],
+        context={name: values[rows] for name, values in sequences.context.items()},
+    )
+
+
+def fingerprint(split: Split, cases: Cases) -> str:
+    """SHA-256 of the cases' `user_id<TAB>target item_id` lines, in hexadecimal.
+
+    Lines are sorted as (user_id, item_id) string pairs and joined by newlines, as for the
+    published peers: figures are comparable only where these are equal.
+    """
+    sequences = split.sequences
+    pairs = sorted(
+        (sequences.user_ids[user], sequences.item_ids[item])
+        for user, item in zip(cases.users, split.targets(cases), strict=True)
+    )
+    text = "\n".join(f"{user}\t{item}" for user, item in pairs)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_Parts = tuple[NDArray[np.bool_], Cases, Cases]
+
+
+def _leave_one_out(sequences: Sequences) -> _Parts:
+    lengths = np.diff(sequences.offsets)
+    users = np.arange(sequences.n_users)
+    train = np.ones(len(sequences.items), np.bool_)
+    train[sequences.offsets[1:] - 1] = False
+    train[sequences.offsets[1:] - 2] = False
+    return train, Cases(users, lengths - 2), Cases(users, lengths - 1)
+
+
+def _temporal(sequences: Sequences) -> _Parts:
+    ordered = np.sort(sequences.times)
+    n = len(ordered)
+    # Integers, not 0.8 * n: a float product may fall just below a whole number.
+    t80, t90 = ordered[8 * n // 10], ordered[9 * n // 10]
+    train = sequences.times < t80
+    a = _per_user(sequences, train)
+    b = _per_user(sequences, sequences.times < t90)
+    known = a >= 1
+    lengths = np.diff(sequences.offsets)
+    validation = np.flatnonzero(known & (b > a))
+    test = np.flatnonzero(known & (lengths > b))
+    return train, Cases(validation, a[validation]), Cases(test, b[test])
+
+
+def _per_user(sequences: Sequences, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number of marked rows of each user, (n_users,)."""
+    counts = np.concatenate([[0], np.cumsum(rows)])
+    return np.asarray(np.diff(counts[sequences.offsets]), np.int64)
+
+
+def _cold_items(sequences: Sequences, seed: int) -> _Parts:
+    order = np.argsort([_draw(seed, item_id) for item_id in sequences.item_ids], kind="stable")
+    n_test = round(COLD_TEST_SHARE * sequences.n_items)
+    n_validation = round(COLD_VALIDATION_SHARE * sequences.n_items)
+    test, validation = np.zeros((2, sequences.n_items), np.bool_)
+    test[order[:n_test]] = True
+    validation[order[n_test : n_test + n_validation]] = True
+    train = ~(test | validation)[sequences.items]
+    return train, _last_with(sequences, validation), _last_with(sequences, test)
+
+
+def _draw(seed: int, item_id: str) -> int:
+    """A number drawn by seed and id, the same in every process and with every other item."""
+    digest = hashlib.blake2b(f"{seed}\t{item_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest)
+
+
+def _last_with(sequences: Sequences, withheld: NDArray[np.bool_]) -> Cases:
+    """Each user's last interaction with a withheld item that has something before it."""
+    rows = np.flatnonzero(withheld[sequences.items])
+    users = np.searchsorted(sequences.offsets, rows, side="right") - 1
+    last = np.append(users[1:] != users[:-1], [True] * bool(len(users))).astype(np.bool_)
+    cuts = rows[last] - sequences.offsets[users[last]]
+    return Cases(users[last][cuts > 0], cuts[cuts > 0])
