@@ -1,0 +1,114 @@
+"""The rules of the layout: arrows point one way, importing is light, nothing hides `platform`."""
+
+from __future__ import annotations
+
+import ast
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parent.parent / "platform"
+PACKAGE = SOURCE / "crossrec"
+
+BELOW = {
+    "errors": set(),
+    "schema": set(),
+    "config": {"errors"},
+    "domains": {"errors", "schema", "config"},
+    "data": {"errors", "schema", "config", "domains", "models.query"},
+    "models": {"errors", "schema", "config", "domains", "data"},
+    "evaluation": {"errors", "schema", "config", "domains", "data", "models"},
+    "explanation": {"errors", "schema", "config", "domains", "data", "models"},
+    "training": {"errors", "schema", "config", "domains", "data", "models", "evaluation"},
+}
+"""Room → what it may import; `training` and what stands above it is checked by FORBIDDEN."""
+
+FORBIDDEN = {
+    "training": {"serving", "tuning"},
+    "tuning": {"serving"},
+    "releases": {"serving", "tuning"},
+    "serving": {"tuning", "training"},
+}
+EDGE = {"cli", "commands", "verbs", "demo", "doctor"}
+
+
+def _modules() -> list[tuple[str, Path]]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return [(".".join(path.relative_to(PACKAGE).with_suffix("").parts), path) for path in paths]
+
+
+def _imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports anywhere, without the leading `crossrec.`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("crossrec.") for name in found if name.startswith("crossrec.")}
+
+
+def _within(module: str, allowed: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in allowed)
+
+
+def test_platform_is_a_source_root_and_no_package():
+    assert not (SOURCE / "__init__.py").exists()
+    assert hasattr(platform, "python_version")
+
+
+@pytest.mark.parametrize("room", sorted(BELOW))
+def test_lower_rooms_import_only_what_lies_below_them(room: str):
+    allowed = BELOW[room] | {room}
+    upward = {
+        f"{name} imports {module}"
+        for name, path in _modules()
+        if name == room or name.startswith(f"{room}.")
+        for module in _imports(path)
+        if room != "training" and not _within(module, allowed)
+    }
+    assert not upward
+
+
+@pytest.mark.parametrize("room", sorted(FORBIDDEN))
+def test_upper_rooms_do_not_import_sideways(room: str):
+    sideways = {
+        f"{name} imports {module}"
+        for name, path in _modules()
+        if name.startswith(f"{room}.")
+        for module in _imports(path)
+        if _within(module, FORBIDDEN[room])
+    }
+    assert not sideways
+
+
+def test_only_the_edge_imports_the_edge():
+    inward = {
+        f"{name} imports {module}"
+        for name, path in _modules()
+        if name.split(".")[0] not in EDGE | {"__init__", "__main__", "cluster"}
+        for module in _imports(path)
+        if _within(module, EDGE)
+    }
+    assert not inward
+
+
+HEAVY = ["torch", "ray", "transformers", "peft", "streamlit", "pandas", "optuna"]
+
+
+@pytest.mark.parametrize("module", ["crossrec", "crossrec.cli", "crossrec.verbs"])
+def test_importing_the_edge_loads_nothing_heavy(module: str, tmp_path: Path):
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_importing_the_package_writes_nothing(tmp_path: Path):
+    command = [sys.executable, "-c", "import crossrec, crossrec.cli, crossrec.verbs"]
+    environment = {"CROSSREC_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)}
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    assert list(tmp_path.iterdir()) == []
