@@ -31,6 +31,11 @@ class DomainModel:
     config: RunConfig
     vocabulary: Vocabulary
 
+    @property
+    def request_dim(self) -> int:
+        """Width E of `Queries.request`: that of the encoder's vectors."""
+        raise NotImplementedError
+
     def score(self, queries: Queries) -> Scores:
         """Relevance of every item: (B, N) float32, higher is better. History is not excluded."""
         raise NotImplementedError
