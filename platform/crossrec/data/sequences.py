@@ -50,6 +50,7 @@ def sequences_from(items: pl.DataFrame, interactions: pl.LazyFrame, domain: Doma
         items: column `item_id`, unique.
         interactions: `user_id`, `item_id`, `timestamp`, and optionally `event`, `rating` and
             the domain's context columns.
+        domain: names the dropped events and the context fields.
 
     Raises:
         DataError: nobody is left, or a context column is missing.

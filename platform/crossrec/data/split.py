@@ -41,10 +41,12 @@ class Sequences:
 
     @property
     def n_users(self) -> int:
+        """Number of users."""
         return len(self.user_ids)
 
     @property
     def n_items(self) -> int:
+        """Size of the catalogue."""
         return len(self.item_ids)
 
     def rows(self, user_idx: int) -> slice:
@@ -77,7 +79,8 @@ class Split:
 
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""
-        return self.sequences.items[self.sequences.offsets[cases.users] + cases.cuts]
+        rows = self.sequences.offsets[cases.users] + cases.cuts
+        return np.asarray(self.sequences.items[rows], np.int32)
 
 
 PROTOCOLS = ("leave_one_out", "temporal", "cold_items")
@@ -94,6 +97,7 @@ def make_split(
     only the first; users with fewer than three are left out.
 
     Args:
+        dataset: an imported data set.
         protocol: see `split_sequences`.
         seed: of the draws of `cold_items` and `max_users`.
         max_users: keep this many users, drawn after that filter; None: all.

@@ -1,0 +1,161 @@
+"""Judges a scoring function on the cases of a split: full catalogue, never sampled.
+
+Leaves to others: making the cases (data/split.py), tables and peers (report.py, peers.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases, Split, fingerprint
+from crossrec.evaluation import metrics
+from crossrec.models.query import Queries
+
+Part = Literal["validation", "test"]
+Score = Callable[[Queries], NDArray[np.float32]]
+"""Queries → (B, N) scores; NaN where the model cannot score an item."""
+
+_METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank}
+
+_BATCH_CELLS = 8_000_000
+"""Scores and history cells of one batch: about 32 MB in float32, a few times that in work."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one model on the cases of one part of a split."""
+
+    protocol: str
+    part: Part
+    fingerprint: str
+    """SHA-256 of the cases: figures with another one are not comparable."""
+    n_items: int
+    ks: tuple[int, ...]
+    users: NDArray[np.int64] = field(repr=False)  # (n,) user_idx of each case
+    ranks: NDArray[np.int64] = field(repr=False)  # (n,) rank of each case's target
+    warm: NDArray[np.bool_] = field(repr=False)  # (n,) the target occurs in training
+    coverage: dict[int, float]
+    """k → share of the catalogue in all top-k lists."""
+
+    @property
+    def n(self) -> int:
+        """Number of cases, one a user."""
+        return len(self.ranks)
+
+    def values(self, metric: str) -> NDArray[np.float64]:
+        """(n,) value of `recall@k`, `ndcg@k` or `mrr@k` of each case, to compare case by case."""
+        name, _, k = metric.partition("@")
+        return _METRICS[name](self.ranks, int(k))
+
+    def mean(self, metric: str) -> float:
+        """Mean over the cases; NaN where there is none."""
+        return _mean(self.values(metric))
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """95 % percentile bootstrap interval of the mean over users, always the same draws."""
+        return metrics.bootstrap_interval(self.values(metric), np.random.default_rng(0))
+
+    @property
+    def names(self) -> list[str]:
+        """All metrics: `recall@10`, `ndcg@10`, …"""
+        return [f"{name}@{k}" for k in self.ks for name in _METRICS]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures as plain numbers: all, warm and cold targets apart, spread, coverage."""
+        return {
+            "protocol": self.protocol,
+            "part": self.part,
+            "fingerprint": self.fingerprint,
+            "n": self.n,
+            "n_items": self.n_items,
+            "metrics": {name: self.mean(name) for name in self.names},
+            "standard_error": {n: metrics.standard_error(self.values(n)) for n in self.names},
+            "ci95": {name: list(self.interval(name)) for name in self.names},
+            "warm": self._of(self.warm),
+            "cold": self._of(~self.warm),
+            "coverage": {f"coverage@{k}": value for k, value in self.coverage.items()},
+        }
+
+    def _of(self, cases: NDArray[np.bool_]) -> dict[str, float | int | None]:
+        """Means over some of the cases, None where there is none, and their number."""
+        n = int(cases.sum())
+        means = {m: float(self.values(m)[cases].mean()) if n else None for m in self.names}
+        return {"n": n, **means}
+
+
+def judge(
+    score: Score,
+    split: Split,
+    part: Part = "test",
+    ks: tuple[int, ...] = (10,),
+    *,
+    batch_size: int | None = None,
+    request_dim: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Rank the whole catalogue, less the user's history, for every case of `part`.
+
+    The history is everything the user did before the target; ties count against the model. A
+    target is warm if its item occurs in the training part.
+
+    Args:
+        score: the model.
+        split: cases and catalogue.
+        part: which cases.
+        ks: lengths of the top list.
+        batch_size: cases a batch; None: as many as keep a batch to about 32 MB of scores.
+        request_dim: width E of the (empty) request vectors that the model is given.
+        on_progress: called with (cases done, all cases) after each batch.
+    """
+    cases: Cases = getattr(split, part)
+    targets = split.targets(cases)
+    ranks = np.zeros(len(cases), np.int64)
+    shown = {k: np.zeros(split.sequences.n_items, np.bool_) for k in ks}
+    done = 0
+    for rows in _batches(cases, split.sequences.n_items, batch_size):
+        queries = queries_for(
+            split.sequences, Cases(cases.users[rows], cases.cuts[rows]), request_dim
+        )
+        scores = score(queries)
+        ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
+        top = metrics.top_items(scores, queries.items, max(ks))
+        for k, seen in shown.items():
+            seen[top[:, :k][top[:, :k] >= 0]] = True
+        done += len(rows)
+        if on_progress is not None:
+            on_progress(done, len(cases))
+    return Evaluation(
+        split.protocol,
+        part,
+        fingerprint(split, cases),
+        split.sequences.n_items,
+        ks,
+        cases.users,
+        ranks,
+        split.warm[targets],
+        {k: float(seen.mean()) for k, seen in shown.items()},
+    )
+
+
+def _batches(cases: Cases, n_items: int, batch_size: int | None) -> Iterator[NDArray[np.int64]]:
+    """Rows of the cases in batches, short histories first so that little is padded."""
+    order = np.argsort(cases.cuts, kind="stable")
+    start = 0
+    while start < len(order):
+        size = batch_size or max(1, min(2048, _BATCH_CELLS // n_items))
+        rows = order[start : start + size]
+        # The longest history of the batch decides its width: 8 cells of work each step.
+        fits = max(1, _BATCH_CELLS // (8 * int(cases.cuts[rows].max())))
+        rows = rows[:fits] if batch_size is None else rows
+        yield rows
+        start += len(rows)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
