@@ -120,9 +120,7 @@ class Client:
         """The stored history of a user, newest first; an unknown user has `known=False`."""
         return self._get(_path(domain, "users", user_id), UserCard, {"limit": limit})
 
-    def _get(
-        self, path: str, answer: type[Answer], params: dict[str, Any] | None = None
-    ) -> Answer:
+    def _get(self, path: str, answer: type[Answer], params: dict[str, Any] | None = None) -> Answer:
         return self._send("GET", path, answer, params=params)
 
     def _post(self, path: str, message: BaseModel, answer: type[Answer]) -> Answer:

@@ -48,9 +48,7 @@ class RecommendRequest(_Message):
 class Part(_Message):
     """One figure of an explanation; all parts of an item sum to its score."""
 
-    kind: Literal[
-        "history", "request", "context", "popularity", "base", "interaction"
-    ]
+    kind: Literal["history", "request", "context", "popularity", "base", "interaction"]
     """interaction: what the others give only together, the remainder of the removals;
     base: the score of the item for somebody of whom nothing is known, less popularity."""
     name: str

@@ -1,0 +1,237 @@
+"""Reads `catalogue.sqlite` of a release: items with their columns, users with their histories.
+
+Standard library and numpy only, so that a served domain stays small. Leaves to others: making
+the file (catalogue_writer.py), what a filter means over HTTP (serving/).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.errors import ReleaseError, RequestError, suggest
+
+CATALOGUE = "catalogue.sqlite"
+
+ColumnKind = Literal["text", "number", "list"]
+
+_MAX_VALUES = 1000  # allowed values in one filter; SQLite's own limit of parameters is 32766
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class CatalogueItem:
+    """One item with all its columns."""
+
+    item_idx: int
+    item_id: str
+    title: str
+    text: str
+    category: list[str]
+    columns: dict[str, Any]
+    """Side columns; lists stay lists, missing values are None."""
+
+
+@dataclass(frozen=True)
+class UserHistory:
+    """A user's interactions of the release, oldest first."""
+
+    items: NDArray[np.int32]  # (T,) item_idx
+    times: NDArray[np.int64]  # (T,) unit of Domain.time_kind
+    events: NDArray[np.int16]  # (T,) index into Catalogue.event_names
+
+
+class Catalogue:
+    """Read-only view on the file; safe to use from several threads.
+
+    The file is opened immutable: SQLite takes no lock and writes nothing beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            ReleaseError: it is missing or no catalogue.
+        """
+        if not path.is_file():
+            raise ReleaseError(f"{path} is missing; publish the release again")
+        uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
+        self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        try:
+            facts = dict(self._db.execute("SELECT name, value FROM facts"))
+        except sqlite3.DatabaseError as err:
+            self._db.close()
+            raise ReleaseError(f"{path} is no catalogue of crossrec; publish again") from err
+        self.n_items: int = json.loads(facts["n_items"])
+        self.n_users: int = json.loads(facts["n_users"])
+        self.event_names: list[str] = json.loads(facts["event_names"])
+        self.columns: dict[str, ColumnKind] = json.loads(facts["columns"])
+        """Side columns (and `category`) that a filter may name."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @cached_property
+    def _side_columns(self) -> list[str]:
+        return [name for name in self.columns if name != "category"]
+
+    @cached_property
+    def _select(self) -> str:
+        names = ["item_idx", "item_id", "title", "text", "category", *self._side_columns]
+        return f"SELECT {', '.join(map(_quoted, names))} FROM items"
+
+    def card(self, item_idx: int) -> CatalogueItem:
+        """The item at a row number."""
+        return self.cards([item_idx])[0]
+
+    def cards(self, item_idxs: list[int]) -> list[CatalogueItem]:
+        """Items at row numbers, in the given order."""
+        found: dict[int, CatalogueItem] = {}
+        for start in range(0, len(item_idxs), _BATCH):
+            batch = item_idxs[start : start + _BATCH]
+            query = f"{self._select} WHERE item_idx IN ({_marks(batch)})"
+            for row in self._db.execute(query, batch):
+                found[row[0]] = self._item(row)
+        return [found[item_idx] for item_idx in item_idxs]
+
+    def _item(self, row: tuple[Any, ...]) -> CatalogueItem:
+        columns = {
+            name: json.loads(value) if self.columns[name] == "list" and value else value
+            for name, value in zip(self._side_columns, row[5:], strict=True)
+        }
+        return CatalogueItem(row[0], row[1], row[2], row[3], json.loads(row[4]), columns)
+
+    def titles(self, item_idxs: list[int]) -> list[str]:
+        """Titles at row numbers, in the given order."""
+        found: dict[int, str] = {}
+        for start in range(0, len(item_idxs), _BATCH):
+            batch = item_idxs[start : start + _BATCH]
+            query = f"SELECT item_idx, title FROM items WHERE item_idx IN ({_marks(batch)})"
+            found.update(self._db.execute(query, batch))
+        return [found[item_idx] for item_idx in item_idxs]
+
+    def search(self, text: str, limit: int = 20) -> list[CatalogueItem]:
+        """Items whose title or text holds the words of `text`, best (BM25) first.
+
+        All words first; where no item has them all, any of them; where the words are none of
+        the index (a part of a word, Chinese), a plain search for the text.
+        """
+        words = re.findall(r"\w+", text)
+        quoted = [f'"{word}"*' for word in words[:32]]
+        for query in (" AND ".join(quoted), " OR ".join(quoted)):
+            rows = self._match(query, limit) if query else []
+            if rows:
+                return self.cards(rows)
+        return self.cards(self._contains(text.strip(), limit))
+
+    def _match(self, query: str, limit: int) -> list[int]:
+        # A hit in the title weighs five times one in the text.
+        statement = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY bm25(words, 5, 1) LIMIT ?"
+        return [row[0] for row in self._db.execute(statement, (query, limit))]
+
+    def _contains(self, text: str, limit: int) -> list[int]:
+        if not text:
+            return []
+        pattern = "%" + re.sub(r"([%_\\])", r"\\\1", text) + "%"
+        statement = (
+            "SELECT item_idx FROM items WHERE title LIKE ?1 ESCAPE '\\'"
+            " OR text LIKE ?1 ESCAPE '\\' ORDER BY title LIKE ?1 ESCAPE '\\' DESC LIMIT ?2"
+        )
+        return [row[0] for row in self._db.execute(statement, (pattern, limit))]
+
+    def mask(self, filters: dict[str, Any]) -> NDArray[np.bool_]:
+        """Which items satisfy all filters: (N,).
+
+        A filter is a value, a list of allowed values, or `{"min": x, "max": y}` (either end may
+        be missing, both are included). For a list column: one of its entries is allowed.
+        An item without a value satisfies no filter on it.
+
+        Raises:
+            RequestError: no such column (near matches named), or a value of the wrong kind.
+        """
+        allowed = np.ones(self.n_items, bool)
+        for column, condition in filters.items():
+            if column not in self.columns:
+                raise RequestError(f"no item column '{column}': {suggest(column, self.columns)}")
+            query, values = self._condition(column, condition)
+            rows = [row[0] for row in self._db.execute(query, values)]
+            match = np.zeros(self.n_items, bool)
+            match[rows] = True
+            allowed &= match
+        return allowed
+
+    def _condition(self, column: str, condition: Any) -> tuple[str, list[Any]]:
+        kind = self.columns[column]
+        if isinstance(condition, dict):
+            return _range(column, kind, condition)
+        values = condition if isinstance(condition, list) else [condition]
+        if not values or len(values) > _MAX_VALUES:
+            raise RequestError(
+                f"filter '{column}' got {len(values)} values; expected 1 to {_MAX_VALUES}"
+            )
+        values = [_value(column, kind, value) for value in values]
+        if kind == "list":
+            query = f"SELECT item_idx FROM entries WHERE name = ? AND value IN ({_marks(values)})"
+            return query, [column, *values]
+        query = f"SELECT item_idx FROM items WHERE {_quoted(column)} IN ({_marks(values)})"
+        return query, values
+
+    def history(self, user_id: str) -> UserHistory | None:
+        """The user's interactions of the release, or None for a user it does not know."""
+        query = "SELECT items, times, events FROM users WHERE user_id = ?"
+        row = self._db.execute(query, (user_id,)).fetchone()
+        if row is None:
+            return None
+        return UserHistory(
+            np.frombuffer(row[0], "<i4"), np.frombuffer(row[1], "<i8"), np.frombuffer(row[2], "<i2")
+        )
+
+    def example_users(self, n: int) -> list[str]:
+        """Up to `n` known users, those with a history of middling length (5 to 50) first."""
+        query = (
+            "SELECT user_id FROM users"
+            " ORDER BY length(items) NOT BETWEEN 4 * 5 AND 4 * 50, rowid LIMIT ?"  # 4 bytes a step
+        )
+        return [row[0] for row in self._db.execute(query, (n,))]
+
+
+def _range(column: str, kind: ColumnKind, condition: dict[str, Any]) -> tuple[str, list[Any]]:
+    unknown = sorted(condition.keys() - {"min", "max"})
+    if unknown or not condition:
+        raise RequestError(
+            f"filter '{column}' got {unknown or 'an empty range'}; expected min, max or both"
+        )
+    if kind == "list":
+        raise RequestError(f"filter '{column}' is a list column; expected values, not a range")
+    ends = {end: _value(column, kind, value) for end, value in condition.items()}
+    signs = {"min": ">=", "max": "<="}
+    tests = " AND ".join(f"{_quoted(column)} {signs[end]} ?" for end in ends)
+    return f"SELECT item_idx FROM items WHERE {tests}", list(ends.values())
+
+
+def _value(column: str, kind: ColumnKind, value: Any) -> float | str:
+    """The value as the column stores it; booleans are the numbers 0 and 1."""
+    if kind == "number" and isinstance(value, (bool, int, float)):
+        return float(value)
+    if kind != "number" and isinstance(value, str):
+        return value
+    expected = "a number" if kind == "number" else "text"
+    raise RequestError(f"filter '{column}' got {value!r}; expected {expected}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _marks(values: list[Any]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,98 @@
+"""Probes of a release: a few questions with their scores, asked again whenever it is loaded.
+
+They find what file hashes cannot: code or libraries that score the same files otherwise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases, Sequences
+from crossrec.errors import ReleaseError
+from crossrec.models.domain_model import DomainModel
+from crossrec.models.query import Queries
+
+PROBES = "probe.safetensors"
+
+N_USERS = 3
+TOLERANCE = 1e-3
+"""Largest difference allowed, as a share of the largest absolute score: wide enough for other
+processors and numerical libraries, far below what any other model gives."""
+
+_CONTEXT = "context."
+
+
+def write_probes(folder: Path, model: DomainModel, sequences: Sequences | None, seed: int) -> None:
+    """Draw questions, score them, write both."""
+    queries = _draw(model, sequences, np.random.default_rng(seed))
+    tensors: dict[str, NDArray[np.generic]] = {
+        "items": queries.items,
+        "times": queries.times,
+        "events": queries.events,
+        "now": queries.now,
+        "request": queries.request,
+        "scores": model.score(queries),
+    }
+    tensors |= {_CONTEXT + name: values for name, values in queries.context.items()}
+    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, folder / PROBES)
+
+
+def check_probes(folder: Path, model: DomainModel) -> None:
+    """Ask the questions again.
+
+    Raises:
+        ReleaseError: the answers differ, or the file cannot be read.
+    """
+    path = folder / PROBES
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as err:
+        raise ReleaseError(f"{path} cannot be read ({err}); publish the release again") from err
+    context = {n.removeprefix(_CONTEXT): t for n, t in tensors.items() if n.startswith(_CONTEXT)}
+    items, times, events = tensors["items"], tensors["times"], tensors["events"]
+    queries = Queries(items, times, events, tensors["now"], tensors["request"], context)
+    scores = model.score(queries)
+    expected = tensors["scores"]
+    limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
+    if scores.shape != expected.shape or not np.allclose(scores, expected, rtol=0, atol=limit):
+        raise ReleaseError(
+            f"the model in {folder} scores its probes otherwise than when it was published, so code"
+            " or libraries have changed; publish it again with this version of crossrec"
+        )
+
+
+def _draw(model: DomainModel, sequences: Sequences | None, rng: np.random.Generator) -> Queries:
+    """A few users at their last interaction; the last row also asks in words (a random vector)."""
+    if sequences is None or sequences.n_users == 0:
+        queries = blank_queries(model, 1)
+    else:
+        users = rng.choice(sequences.n_users, min(N_USERS, sequences.n_users), replace=False)
+        users = np.sort(users).astype(np.int64)
+        cuts = np.diff(sequences.offsets)[users] - 1
+        length = model.config.model.history_length
+        queries = queries_for(sequences, Cases(users, cuts), model.request_dim, length)
+    wish = rng.normal(size=model.request_dim).astype(np.float32)
+    queries.request[-1] = wish / np.linalg.norm(wish)
+    return queries
+
+
+def blank_queries(model: DomainModel, n: int) -> Queries:
+    """Questions of which nothing is known: no history, no words, no context, time 0."""
+    context = {
+        field.name: np.full((n, 2) if field.kind == "place" else (n,), np.nan, np.float32)
+        for field in model.domain.context
+    }
+    return Queries(
+        items=np.full((n, 1), -1, np.int32),
+        times=np.zeros((n, 1), np.int64),
+        events=np.full((n, 1), -1, np.int16),
+        now=np.zeros(n, np.int64),
+        request=np.zeros((n, model.request_dim), np.float32),
+        context=context,
+    )
