@@ -23,8 +23,12 @@ MIN_INTERACTIONS = 3
 _ITEM_IDX = "item_idx"
 
 
-def load_sequences(dataset: Dataset) -> Sequences:
+def load_sequences(dataset: Dataset, min_interactions: int = MIN_INTERACTIONS) -> Sequences:
     """The sequences of an imported data set.
+
+    Args:
+        dataset: with a table `interactions`.
+        min_interactions: users with fewer are left out; 1 keeps everybody (for serving).
 
     Raises:
         DataError: it has no interactions, no user has three of them, or a context column is
@@ -36,10 +40,15 @@ def load_sequences(dataset: Dataset) -> Sequences:
             " expected a domain with a table 'interactions'"
         )
     items = dataset.scan("items").select(ITEM_ID).collect()
-    return sequences_from(items, dataset.scan("interactions"), dataset.domain)
+    return sequences_from(items, dataset.scan("interactions"), dataset.domain, min_interactions)
 
 
-def sequences_from(items: pl.DataFrame, interactions: pl.LazyFrame, domain: Domain) -> Sequences:
+def sequences_from(
+    items: pl.DataFrame,
+    interactions: pl.LazyFrame,
+    domain: Domain,
+    min_interactions: int = MIN_INTERACTIONS,
+) -> Sequences:
     """Sequences of the first interaction with each item, users with three or more of them.
 
     Rows of `dropped_events` and of items outside the catalogue are left out first; every other
@@ -51,6 +60,7 @@ def sequences_from(items: pl.DataFrame, interactions: pl.LazyFrame, domain: Doma
         interactions: `user_id`, `item_id`, `timestamp`, and optionally `event`, `rating` and
             the domain's context columns.
         domain: names the dropped events and the context fields.
+        min_interactions: users with fewer distinct items are left out.
 
     Raises:
         DataError: nobody is left, or a context column is missing.
@@ -67,12 +77,12 @@ def sequences_from(items: pl.DataFrame, interactions: pl.LazyFrame, domain: Doma
         .select(USER_ID, _ITEM_IDX, TIMESTAMP, *_optional(names), *fields.expressions)
         .sort(USER_ID, TIMESTAMP, maintain_order=True)
         .unique([USER_ID, _ITEM_IDX], keep="first", maintain_order=True)
-        .filter(pl.len().over(USER_ID) >= MIN_INTERACTIONS)
+        .filter(pl.len().over(USER_ID) >= min_interactions)
         .collect()
     )
     if rows.is_empty():
         raise DataError(
-            f"no user of '{domain.name}' has {MIN_INTERACTIONS} interactions with different items;"
+            f"no user of '{domain.name}' has {min_interactions} interactions with different items;"
             " expected at least one such user"
         )
     return _as_arrays(rows, item_ids, fields)
