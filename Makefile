@@ -1,0 +1,51 @@
+# make help lists what there is. Everything happens in .venv and .crossrec beside this file.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export CROSSREC_HOME ?= $(CURDIR)/.crossrec
+
+.PHONY: help demo test check lint tables bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## train, serve and show three domains (SMOKE=1: small, and ends by itself)
+	@exec $(BIN)/crossrec demo $(if $(SMOKE),--smoke)
+
+test: lint ## lint, types, tests, notebooks and browser test: what CI runs
+	$(BIN)/pytest --nbmake --nbmake-timeout=600 notebooks
+	$(BIN)/pytest
+
+check: lint ## the quick part of `make test`: no cluster, no browser, no notebook
+	$(BIN)/pytest -m "not ray and not slow and not browser"
+
+lint: $(VENV)/.dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tables: $(VENV)/.dev ## README tables from tests/benchmarks/results; says which bars are met
+	$(BIN)/python -m tests.benchmarks.tables
+
+bench: $(VENV)/.dev ## run every benchmark, one after the other (hours)
+	@for file in tests/benchmarks/*.py; do name=$$(basename $$file .py); \
+	case $$name in __init__|rows|tables) ;; *) echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1;; esac; done
+
+clean: ## remove what the other targets made: .venv, .crossrec, caches
+	rm -rf $(VENV) .crossrec artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} + -o -name '*.egg-info' -prune -exec rm -rf {} +
+
+# A stamp beside each environment: repeated calls install nothing.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (minutes, the first time)"
+	@$(INSTALL) -e ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), with the tools for tests (minutes, the first time)"
+	@$(INSTALL) -e ".[dev]"
+	@touch $(VENV)/.demo $@
