@@ -20,7 +20,7 @@ class Queries:
     times: NDArray[np.int64]  # (B, T) as in Sequences.times, 0 where there is none
     events: NDArray[np.int16]  # (B, T) index into the vocabulary's events, -1 unknown
     now: NDArray[np.int64]  # (B,) the moment of the request, same unit as `times`
-    request: NDArray[np.float32]  # (B, E) encoded request text, zeros where there is none
+    request: NDArray[np.float32]  # (B, E) encoded request, zeros where there is none; or (B, 0)
     context: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """Context field → (B,), for a place (B, 2); NaN where not given."""
 

@@ -1,0 +1,146 @@
+"""Context of a request as numbers: what the user tower reads, and how far items are.
+
+Leaves to others: which fields a domain has (domains/spec.py), learning from them (towers.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.domains.spec import ContextField
+
+Floats = NDArray[np.float32]
+
+EARTH_RADIUS_KM = 6371.0
+N_GAP_BUCKETS = 20
+HOUR_S = 3600.0
+
+
+def gap_buckets(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bucket of a time gap: 1 up to an hour, then one for each doubling; 0 is left for 'none'.
+
+    >>> gap_buckets(np.array([0, 3600, 7200, 10**9])).tolist()
+    [1, 2, 2, 19]
+    """
+    hours = np.maximum(seconds, 0) / HOUR_S
+    return np.minimum(1 + np.ceil(np.log2(1 + hours)), N_GAP_BUCKETS - 1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ContextEncoder:
+    """Declared context fields → one vector; fitted on training rows, stored in the release.
+
+    A category becomes one 0/1 column a value; a number is standardised; a cycle gives sine and
+    cosine of its first two harmonics; a place is standardised. Each field has one more column
+    that is 1 where it is missing (then its others are 0). `clock` adds the time since the
+    user's last step.
+    """
+
+    fields: list[ContextField]
+    values: dict[str, list[str]]
+    stats: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Number and place fields → [means, standard deviations], one each per column."""
+    clock: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        fields: list[ContextField],
+        values: dict[str, list[str]],
+        rows: dict[str, Floats],
+        clock: bool,
+    ) -> ContextEncoder:
+        """Means and deviations from the training rows (field → (n,) or (n, 2))."""
+        stats = {}
+        for one in fields:
+            if one.kind in ("number", "place"):
+                column = rows[one.name].reshape(len(rows[one.name]), -1).astype(np.float64)
+                stats[one.name] = [
+                    np.nan_to_num(np.nanmean(column, axis=0)).tolist(),
+                    (np.nan_to_num(np.nanstd(column, axis=0)) + 1e-6).tolist(),
+                ]
+        return cls(fields, values, stats, clock)
+
+    @property
+    def dim(self) -> int:
+        """Width C of the vector."""
+        return sum(self._width(one) + 1 for one in self.fields) + 2 * self.clock
+
+    def _width(self, one: ContextField) -> int:
+        return {"category": len(self.values.get(one.name, [])), "number": 1, "cycle": 4, "place": 2}[
+            one.kind
+        ]
+
+    def encode(self, context: dict[str, Floats], since_last: NDArray[np.int64]) -> Floats:
+        """Context vectors.
+
+        Args:
+            context: field → (B,), places (B, 2); a field that is not there counts as missing.
+            since_last: (B,) seconds since the user's last step, -1 without one.
+
+        Returns:
+            (B, C) float32.
+        """
+        columns = [self._encode(one, context.get(one.name), len(since_last)) for one in self.fields]
+        if self.clock:
+            known = since_last >= 0
+            days = np.log1p(np.maximum(since_last, 0) / (24 * HOUR_S))
+            columns.append(np.stack([days * known, ~known], axis=1).astype(np.float32))
+        if not columns:
+            return np.zeros((len(since_last), 0), np.float32)
+        return np.concatenate(columns, axis=1).astype(np.float32)
+
+    def _encode(self, one: ContextField, given: Floats | None, n_rows: int) -> Floats:
+        width = self._width(one)
+        if given is None:
+            given = np.full((n_rows, 2) if one.kind == "place" else n_rows, np.nan, np.float32)
+        missing = np.isnan(given.reshape(n_rows, -1)).any(axis=1)
+        clean = np.nan_to_num(given)
+        if one.kind == "category":
+            columns = clean.astype(np.int64)[:, None] == np.arange(width)[None, :]
+        elif one.kind == "cycle":
+            angle = 2 * np.pi * clean / float(one.period or 1)
+            columns = np.stack([f(n * angle) for n in (1, 2) for f in (np.sin, np.cos)], axis=1)
+        else:
+            mean, deviation = np.asarray(self.stats[one.name])
+            columns = (clean.reshape(n_rows, -1) - mean) / deviation
+        return np.concatenate([columns * ~missing[:, None], missing[:, None]], axis=1)
+
+    @property
+    def place(self) -> ContextField | None:
+        """The first field of kind place, whose distance to the items counts."""
+        return next((one for one in self.fields if one.kind == "place"), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "fields": [one.model_dump() for one in self.fields],
+            "values": self.values,
+            "stats": self.stats,
+            "clock": self.clock,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ContextEncoder:
+        """Inverse of `to_dict`."""
+        fields = [ContextField.model_validate(one) for one in values["fields"]]
+        return cls(fields, values["values"], values["stats"], values["clock"])
+
+
+def distances_km(here: Floats, there: Floats) -> Floats:
+    """Great-circle distance in km (haversine) of B moments to N items: (B, 2), (N, 2) → (B, N).
+
+    Degrees of latitude, longitude. NaN on either side gives 0: nothing is known of the distance.
+    """
+    lat1, lon1 = np.radians(here[:, None, 0]), np.radians(here[:, None, 1])
+    lat2, lon2 = np.radians(there[None, :, 0]), np.radians(there[None, :, 1])
+    half = (
+        np.sin((lat2 - lat1) / 2) ** 2
+        + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
+    )
+    km = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
+    return np.nan_to_num(km).astype(np.float32)

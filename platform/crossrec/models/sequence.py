@@ -1,0 +1,164 @@
+"""The user tower outside training: numpy only, so that a served replica needs no torch.
+
+Reads the weights that towers.py trains; `tests/models/test_sequence.py` holds both equal.
+Sizes: B queries, T steps, D model width, E text width, C context width, N items, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+PARTS = ("short", "long", "request", "context")
+
+
+class SequenceTower:
+    """u for a batch of queries, from the weights of a trained `towers.UserTower`."""
+
+    def __init__(self, weights: Mapping[str, Floats], n_heads: int) -> None:
+        self.weights = weights
+        self.n_heads = n_heads
+        self.n_blocks = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+        self.dim = weights["norm.weight"].shape[0]
+
+    def user_vectors(
+        self,
+        vectors: Floats,
+        events: NDArray[np.int64],
+        gaps: NDArray[np.int64],
+        present: NDArray[np.bool_],
+        request: Floats,
+        context: Floats,
+    ) -> Floats:
+        """u at the last step.
+
+        Args:
+            vectors: (B, T, D) unit item vectors, padded on the left.
+            events, gaps: (B, T) indices as in towers.UserTower.forward.
+            present: (B, T) False for padding.
+            request: (B, E) zeros where there is none; or (B, 0).
+            context: (B, C).
+
+        Returns:
+            (B, D) unit vectors, float32; all zero where no part is present.
+        """
+        w = self.weights
+        items = vectors * w["scale"]
+        x = items + w["events.weight"][events] + w["gaps.weight"][gaps]
+        hidden = _hidden(present)
+        for number in range(self.n_blocks):
+            x = self._block(f"blocks.{number}.", x, hidden)
+        state = _layer_norm(x, w["norm.weight"], w["norm.bias"])
+        known = present[:, -1]
+        parts = [
+            state[:, -1] * known[:, None],
+            self._pool(items, state, present) * known[:, None],
+            self._request(request),
+            self._context(context),
+        ]
+        has = np.stack(
+            [
+                known,
+                known,
+                (request != 0).any(axis=1),
+                np.full(len(known), context.shape[1] > 0),
+            ],
+            axis=1,
+        ).astype(np.float32)
+        return self._mix(parts, has)
+
+    def _linear(self, name: str, x: Floats) -> Floats:
+        y = x @ self.weights[name + "weight"].T
+        bias = self.weights.get(name + "bias")
+        return y if bias is None else y + bias
+
+    def _block(self, name: str, x: Floats, hidden: Floats) -> Floats:
+        w = self.weights
+        batch, steps, dim = x.shape
+        normed = _layer_norm(x, w[name + "norm_attention.weight"], w[name + "norm_attention.bias"])
+        qkv = self._linear(name + "qkv.", normed).reshape(batch, steps, 3, self.n_heads, -1)
+        q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
+        bias = w[name + "distance"][:, _distances(steps)]
+        logits = q @ k.transpose(0, 1, 3, 2) / np.float32(math.sqrt(dim // self.n_heads)) + bias
+        mixed = _softmax(logits + hidden) @ v
+        x = x + self._linear(name + "out.", mixed.transpose(0, 2, 1, 3).reshape(x.shape))
+        normed = _layer_norm(x, w[name + "norm_mlp.weight"], w[name + "norm_mlp.bias"])
+        return x + self._linear(name + "down.", _gelu(self._linear(name + "up.", normed)))
+
+    def _pool(self, items: Floats, state: Floats, present: NDArray[np.bool_]) -> Floats:
+        steps = items.shape[1]
+        decay = np.logaddexp(0, self.weights["decay"]).astype(np.float32)
+        logits = self._linear("pool.", state)[..., 0] - decay * np.arange(steps - 1, -1, -1)
+        logits = np.where(present, logits, -np.inf)
+        logits[:, -1] = np.where(present[:, -1], logits[:, -1], 0.0)  # rows of pure padding
+        weights = _softmax(logits.astype(np.float32))
+        return (weights[:, None, :] @ items)[:, 0]
+
+    def _request(self, request: Floats) -> Floats:
+        if not request.shape[1]:  # a batch without any request may come without the width
+            return np.zeros((len(request), self.dim), np.float32)
+        return self._linear("request.", request)
+
+    def _context(self, context: Floats) -> Floats:
+        if not context.shape[1]:
+            return np.zeros((len(context), self.dim), np.float32)
+        return self._linear("context.2.", _gelu(self._linear("context.0.", context)))
+
+    def _mix(self, parts: list[Floats], has: Floats) -> Floats:
+        known = [part * has[:, i : i + 1] for i, part in enumerate(parts)]
+        gates = _sigmoid(self._linear("gate.", np.concatenate([*known, has], axis=1))) * has
+        mixed = np.zeros((len(has), self.dim), np.float32)
+        for i, (name, part) in enumerate(zip(PARTS, known, strict=True)):
+            mixed += gates[:, i : i + 1] * self._linear(f"project.{name}.", part)
+        return mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
+
+
+def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:
+    """v for the whole catalogue, as towers.ItemTower gives them outside training: (N, D)."""
+    gate = _sigmoid(weights["gate"][0] + weights["gate"][1] * np.log1p(weights["counts"]))
+    gate = gate * (weights["counts"] > 0)
+    mixed = text @ weights["text.weight"].T + gate[:, None] * weights["ids.weight"]
+    norm = np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
+    return (mixed / norm).astype(np.float32)
+
+
+def _hidden(present: NDArray[np.bool_]) -> Floats:
+    steps = present.shape[1]
+    causal = np.tri(steps, dtype=bool)
+    visible = causal & (present[:, None, :] | np.eye(steps, dtype=bool))
+    return np.where(visible, 0, -np.inf).astype(np.float32)[:, None]  # (B, 1, T, T)
+
+
+def _distances(steps: int) -> NDArray[np.int64]:
+    position = np.arange(steps)
+    return np.maximum(position[:, None] - position[None, :], 0)
+
+
+def _softmax(x: Floats) -> Floats:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return 1 / (1 + np.exp(-x))
+
+
+def _gelu(x: Floats) -> Floats:
+    """Exact GELU, x Phi(x), with erf from Abramowitz & Stegun 7.1.26 (|error| < 1.5e-7)."""
+    z = np.abs(x) * np.float32(1 / math.sqrt(2))
+    t = 1 / (1 + np.float32(0.3275911) * z)
+    series = t * (
+        0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
+    )
+    erf = np.sign(x) * (1 - series * np.exp(-z * z))
+    return (0.5 * x * (1 + erf)).astype(np.float32)
+
+
+def _layer_norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred**2).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + 1e-5) * weight + bias

@@ -1,0 +1,285 @@
+"""The signals of relevance, each scoring the whole catalogue from other evidence, in numpy.
+
+Leaves to others: fitting them (training/assemble.py), mixing them (fusion.py).
+Sizes: B queries, T steps, N items, E text width, D model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.models.context import ContextEncoder, distances_km, gap_buckets
+from crossrec.models.query import Queries
+from crossrec.models.sequence import SequenceTower
+
+Floats = NDArray[np.float32]
+Arrays = dict[str, NDArray[Any]]
+
+
+class Signal(Protocol):
+    """One kind of evidence. `arrays` and `settings` are all that a release keeps of it."""
+
+    name: ClassVar[str]
+
+    def score(self, queries: Queries) -> Floats:
+        """(B, N) float32, higher is better; rows of zeros where it has nothing to say."""
+
+    def arrays(self) -> Arrays:
+        """Tensors to store."""
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values to store."""
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> Signal:
+        """Inverse of the two above."""
+
+
+@dataclass(frozen=True)
+class SequenceSignal:
+    """s = u·v_i / tau + b_i - w log(1 + km to the item): the trained towers."""
+
+    name: ClassVar[str] = "sequence"
+    tower: SequenceTower
+    vectors: Floats  # (N, D) unit
+    bias: Floats  # (N,)
+    context: ContextEncoder
+    temperature: float
+    history_length: int
+    clock: bool
+    places: Floats | None = None  # (N, 2) degrees
+    place_weight: float = 0.0
+
+    def score(self, queries: Queries) -> Floats:
+        """Scores of the towers for the newest `history_length` steps."""
+        return self._logits(queries, self._user_vectors(queries))
+
+    def _user_vectors(self, queries: Queries) -> Floats:
+        items = queries.items[:, -self.history_length :]
+        times = queries.times[:, -self.history_length :]
+        present = items >= 0
+        last = np.where(present[:, -1], queries.now - times[:, -1], -1)
+        gaps = np.zeros(items.shape, np.int64)
+        if self.clock:
+            both = present[:, 1:] & present[:, :-1]
+            gaps[:, 1:] = gap_buckets(np.diff(times, axis=1)) * both
+            last = np.where(present[:, -1], np.maximum(last, 0), -1)
+        return self.tower.user_vectors(
+            self.vectors[np.maximum(items, 0)] * present[..., None],
+            queries.events[:, -self.history_length :].astype(np.int64) + 1,
+            gaps,
+            present,
+            queries.request,
+            self.context.encode(queries.context, last),
+        )
+
+    def _logits(self, queries: Queries, users: Floats) -> Floats:
+        logits = users @ self.vectors.T / np.float32(self.temperature) + self.bias
+        field = self.context.place
+        if field is not None and self.places is not None and field.name in queries.context:
+            km = distances_km(queries.context[field.name], self.places)
+            logits -= np.float32(self.place_weight) * np.log1p(km)
+        return logits.astype(np.float32)
+
+    def arrays(self) -> Arrays:
+        """Vectors, bias, places and the user tower's weights."""
+        places = {} if self.places is None else {"places": self.places}
+        tower = {f"tower.{name}": value for name, value in self.tower.weights.items()}
+        return {"vectors": self.vectors, "bias": self.bias, **places, **tower}
+
+    def settings(self) -> dict[str, Any]:
+        """Heads, temperature, history length, and the context encoder."""
+        return {
+            "n_heads": self.tower.n_heads,
+            "temperature": self.temperature,
+            "history_length": self.history_length,
+            "clock": self.clock,
+            "place_weight": self.place_weight,
+            "context": self.context.to_dict(),
+        }
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> SequenceSignal:
+        """From stored tensors and values."""
+        weights = {k.removeprefix("tower."): v for k, v in arrays.items() if k.startswith("tower.")}
+        return cls(
+            tower=SequenceTower(weights, settings["n_heads"]),
+            vectors=arrays["vectors"],
+            bias=arrays["bias"],
+            context=ContextEncoder.from_dict(settings["context"]),
+            temperature=settings["temperature"],
+            history_length=settings["history_length"],
+            clock=settings["clock"],
+            places=arrays.get("places"),
+            place_weight=settings["place_weight"],
+        )
+
+
+def recency_weights(present: NDArray[np.bool_], decay: float) -> Floats:
+    """decay^age, age 0 for the newest step; zero for padding. (B, T)."""
+    ages = np.arange(present.shape[1] - 1, -1, -1)
+    return (present * np.float32(decay) ** ages).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NeighbourSignal:
+    """s_i = sum over history h of decay^age_h W[h, i], with W sparse by rows.
+
+    W comes from EASE (Steck 2019, eq. 8) or cosine neighbours; columns and rows of items
+    without interactions are lent by their nearest items in text (collaborative.py).
+    """
+
+    name: ClassVar[str] = "neighbours"
+    starts: NDArray[np.int64]  # (N + 1,)
+    columns: NDArray[np.int32]  # (nnz,)
+    values: NDArray[np.float16]  # (nnz,)
+    decay: float
+
+    def score(self, queries: Queries) -> Floats:
+        """Sparse rows of the history, added up with recency weights."""
+        n_items = len(self.starts) - 1
+        weights = recency_weights(queries.items >= 0, self.decay)
+        scores = np.zeros((len(queries), n_items), np.float32)
+        for row, (items, weight) in enumerate(zip(queries.items, weights, strict=True)):
+            used = weight > 1e-6
+            scores[row] = self._add_up(items[used], weight[used], n_items)
+        return scores
+
+    def _add_up(self, items: NDArray[np.int32], weights: Floats, n_items: int) -> Floats:
+        starts, counts = self.starts[items], self.starts[items + 1] - self.starts[items]
+        total = int(counts.sum())
+        if not total:
+            return np.zeros(n_items, np.float32)
+        # Row r's entries start at starts[r]; shift one running index by the gaps between rows.
+        shift = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+        where = np.arange(total) + shift
+        values = self.values[where].astype(np.float32) * np.repeat(weights, counts)
+        return np.bincount(self.columns[where], values, n_items).astype(np.float32)
+
+    def arrays(self) -> Arrays:
+        """The sparse matrix."""
+        return {"starts": self.starts, "columns": self.columns, "values": self.values}
+
+    def settings(self) -> dict[str, Any]:
+        """The decay."""
+        return {"decay": self.decay}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> NeighbourSignal:
+        """From stored tensors and values."""
+        return cls(arrays["starts"], arrays["columns"], arrays["values"], settings["decay"])
+
+
+@dataclass(frozen=True)
+class CollaborativeSignal(NeighbourSignal):
+    """The same sum over EASE weights."""
+
+    name: ClassVar[str] = "collaborative"
+
+
+@dataclass(frozen=True)
+class TextSignal:
+    """Cosine of an item's text with the recency-weighted mean text of the history."""
+
+    name: ClassVar[str] = "text"
+    vectors: Floats  # (N, E) centred, unit
+    decay: float
+
+    def score(self, queries: Queries) -> Floats:
+        """Cosine in [-1, 1]."""
+        present = queries.items >= 0
+        weights = recency_weights(present, self.decay)
+        profile = np.einsum("bt,bte->be", weights, self.vectors[np.maximum(queries.items, 0)])
+        return np.asarray(unit(profile) @ self.vectors.T, np.float32)
+
+    def arrays(self) -> Arrays:
+        """Item texts, in half precision (cosines move by less than 1e-3)."""
+        return {"vectors": self.vectors.astype(np.float16)}
+
+    def settings(self) -> dict[str, Any]:
+        """The decay."""
+        return {"decay": self.decay}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> TextSignal:
+        """From stored tensors and values."""
+        return cls(unit(arrays["vectors"].astype(np.float32)), settings["decay"])
+
+
+@dataclass(frozen=True)
+class RequestSignal:
+    """Cosine of an item's text with the request's, both less the catalogue's mean text."""
+
+    name: ClassVar[str] = "request"
+    vectors: Floats  # (N, E) centred, unit
+    centre: Floats  # (E,)
+
+    def score(self, queries: Queries) -> Floats:
+        """Cosine in [-1, 1]; zero without a request."""
+        if not queries.request.shape[1]:
+            return np.zeros((len(queries), len(self.vectors)), np.float32)
+        given = (queries.request != 0).any(axis=1, keepdims=True)
+        request = unit(queries.request - self.centre) * given
+        return np.asarray(request @ self.vectors.T, np.float32)
+
+    def arrays(self) -> Arrays:
+        """Item texts in half precision, and their mean."""
+        return {"vectors": self.vectors.astype(np.float16), "centre": self.centre}
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> RequestSignal:
+        """From stored tensors."""
+        return cls(unit(arrays["vectors"].astype(np.float32)), arrays["centre"])
+
+
+@dataclass(frozen=True)
+class PopularitySignal:
+    """log(1 + count), counts halving with age: the same for everybody."""
+
+    name: ClassVar[str] = "popularity"
+    values: Floats  # (N,)
+
+    def score(self, queries: Queries) -> Floats:
+        """The same row for each query."""
+        return np.broadcast_to(self.values, (len(queries), len(self.values)))
+
+    def arrays(self) -> Arrays:
+        """The scores themselves."""
+        return {"values": self.values}
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @classmethod
+    def restore(
+        cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]
+    ) -> PopularitySignal:
+        """From stored tensors."""
+        return cls(arrays["values"])
+
+
+SIGNALS: tuple[type[Signal], ...] = (
+    SequenceSignal,
+    CollaborativeSignal,
+    NeighbourSignal,
+    TextSignal,
+    RequestSignal,
+    PopularitySignal,
+)
+"""In the order of the fusion's weights."""
+
+
+def unit(x: Floats) -> Floats:
+    """Rows scaled to length 1; rows of zeros stay zero."""
+    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.asarray(x / np.maximum(norm, 1e-12), np.float32)

@@ -1,0 +1,96 @@
+"""What the workers tell the driver while they train, and the progress bars it draws from that.
+
+Leaves to others: what is told (worker.py, launch.py).
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Event = dict[str, Any]
+"""`domain`, and either `stage` (text; from workers also `rank`, `pid`) or `metrics` of an epoch."""
+
+
+class Board:
+    """Events in the order of arrival; runs as an actor so that any machine can post."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def post(self, event: Event) -> None:
+        """Add an event."""
+        self._events.append(event)
+
+    def drain(self) -> list[Event]:
+        """Take all events posted since the last call."""
+        events, self._events = self._events, []
+        return events
+
+
+class Bars:
+    """A bar a domain with epochs, loss, validation NDCG@10 and time left; lines in a log file."""
+
+    def __init__(
+        self, domains: list[str], max_epochs: int, show: bool, console: Console | None = None
+    ) -> None:
+        console = console or Console(stderr=True)
+        self._max_epochs = max_epochs
+        self._lines = console if show and not console.is_terminal else None
+        self._progress = Progress(
+            TextColumn("{task.fields[domain]:<16}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not show or not console.is_terminal,
+        )
+        self._tasks = {
+            domain: self._progress.add_task("waiting", total=max_epochs, domain=domain, start=False)
+            for domain in domains
+        }
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, event: Event) -> None:
+        """Show one event."""
+        task = self._tasks[event["domain"]]
+        if "metrics" in event:
+            epoch = int(event["metrics"]["epoch"])
+            self._show(event["domain"], self._epoch_text(event["metrics"]), completed=epoch)
+            return
+        if event.get("rank", 0) == 0:
+            self._progress.start_task(task)
+            self._show(event["domain"], event["stage"])
+
+    def done(self, domain: str, text: str) -> None:
+        """Fill the bar of a domain that has ended, well or not."""
+        self._show(domain, text, completed=self._max_epochs)
+        self._progress.stop_task(self._tasks[domain])
+
+    def _show(self, domain: str, text: str, **changes: Any) -> None:
+        self._progress.update(self._tasks[domain], description=text, **changes)
+        if self._lines is not None:
+            self._lines.print(f"{domain}: {text}", highlight=False, soft_wrap=True)
+
+    def _epoch_text(self, metrics: dict[str, float]) -> str:
+        parts = [f"epoch {int(metrics['epoch'])}/{self._max_epochs}"]
+        parts.append(f"loss {metrics['loss']:.3f}")
+        if "validation_ndcg@10" in metrics:
+            parts.append(f"NDCG@10 {metrics['validation_ndcg@10']:.4f}")
+        return "  ".join(parts)

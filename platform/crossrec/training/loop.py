@@ -1,0 +1,280 @@
+"""The plain training loop: torch, no Ray; over several processes when `torch.distributed`
+runs (Ray Train starts it), with the same loss as one process on the same data.
+
+Leaves to others: preparing (prepare.py), the model itself (network.py), closed-form signals
+and the fusion (assemble.py), starting it on a cluster (worker.py, launch.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from crossrec.config import Placement, RunConfig
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases
+from crossrec.errors import TrainingError
+from crossrec.evaluation.metrics import ndcg, ranks
+from crossrec.models.signals import SequenceSignal
+from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
+from crossrec.training.network import Network
+from crossrec.training.prepare import Prepared
+from crossrec.training.windows import make_batches, make_windows
+
+log = logging.getLogger(__name__)
+
+MAX_VALIDATION_CASES = 2000
+VALIDATION_BATCH = 128
+WARMUP_STEPS = 50
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What `on_epoch` is told, on every process."""
+
+    metrics: dict[str, float]
+    """epoch (from 1), loss (mean per target), validation_ndcg@10, best, seconds, max_epochs."""
+    save: Callable[[Path], None]
+    """Writes a checkpoint that `resume` takes into a folder."""
+
+
+@dataclass
+class Fitted:
+    """A trained network with the weights of its best epoch."""
+
+    network: Network
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def sequence(self) -> SequenceSignal:
+        """The trained signal in numpy."""
+        return self.network.export()
+
+
+def fit(
+    prepared: Prepared,
+    *,
+    placement: Placement | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    resume: Path | None = None,
+) -> Fitted:
+    """Train until validation NDCG@10 has not risen for `patience` epochs, or `max_epochs`.
+
+    Args:
+        on_epoch: called on every process after each epoch.
+        resume: folder of a checkpoint of a run with the same config.
+
+    Raises:
+        TrainingError: the loss is no longer a number, or the checkpoint does not fit.
+    """
+    trainer = Trainer(prepared, placement or Placement())
+    if resume is not None:
+        trainer.restore(load_checkpoint(resume, prepared.config.digest()))
+    while not trainer.finished:
+        metrics = trainer.epoch()
+        if on_epoch is not None:
+            on_epoch(EpochReport(metrics, trainer.save))
+    return trainer.result()
+
+
+class Trainer:
+    """State of a run between two epochs; `fit` drives it."""
+
+    def __init__(self, prepared: Prepared, placement: Placement) -> None:
+        self.prepared = prepared
+        self.config: RunConfig = prepared.config
+        self.rank = distributed.get_rank() if distributed.is_initialized() else 0
+        self.world = distributed.get_world_size() if distributed.is_initialized() else 1
+        torch.manual_seed(self.config.training.seed)
+        self.network = Network(prepared, placement)
+        self.optimiser = _optimiser(self.network, self.config)
+        self.history: list[dict[str, float]] = []
+        self.best = -math.inf
+        self.best_state = self.network.trained_state()
+        self.bad_epochs = 0
+        self.steps = 0
+        self.validation = _drawn(prepared.split.validation, self.config.training.seed)
+
+    @property
+    def finished(self) -> bool:
+        """Early stopping, or the last epoch."""
+        training = self.config.training
+        return len(self.history) >= training.max_epochs or self.bad_epochs >= training.patience
+
+    def epoch(self) -> dict[str, float]:
+        """One pass over all windows, then validation; returns its metrics."""
+        started = time.perf_counter()
+        number = len(self.history) + 1
+        rng = np.random.default_rng((self.config.training.seed, number))
+        torch.manual_seed(_process_seed(self.config.training.seed, number, self.rank))
+        self.network.train()
+        windows = make_windows(self.prepared.split, self.config.model.history_length, rng)
+        total, count = 0.0, 0
+        for targets, real in make_batches(windows, self.config.training.batch_size, rng):
+            loss, n_targets = self._step(targets, real, rng)
+            total, count = total + loss, count + n_targets
+        self.network.refresh()
+        score = self._validate()
+        self._keep_best(score)
+        metrics = {
+            "epoch": float(number),
+            "max_epochs": float(self.config.training.max_epochs),
+            "loss": total / max(count, 1),
+            "validation_ndcg@10": score,
+            "best": self.best,
+            "seconds": time.perf_counter() - started,
+        }
+        self.history.append(metrics)
+        return metrics
+
+    def _step(
+        self, targets: np.ndarray, real: np.ndarray, rng: np.random.Generator
+    ) -> tuple[float, int]:
+        """One optimiser step over this process's share of a batch; returns loss and targets of
+        the whole batch, the same on every process."""
+        self.steps += 1
+        self._warm_up()
+        wished = rng.random(targets.shape)  # drawn for the whole batch: equal on all processes
+        seed = int(rng.integers(2**31))
+        mine = slice(self.rank, None, self.world)
+        count = int(real.sum())
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.network.loss(targets[mine], real[mine], wished[mine], seed)
+        (loss / count).backward()
+        total = loss.detach()
+        if self.world > 1:
+            total = _sum_over_processes(self.network, total)
+        if not math.isfinite(float(total)):
+            raise TrainingError(
+                f"the loss of '{self.prepared.domain.name}' is {float(total)} at step {self.steps};"
+                " lower training.learning_rate"
+            )
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM)
+        self.optimiser.step()
+        self.network.after_step()
+        return float(total), count
+
+    def _warm_up(self) -> None:
+        factor = min(1.0, self.steps / WARMUP_STEPS)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full_lr"] * factor
+
+    def _validate(self) -> float:
+        """Mean NDCG@10 of the sequence signal over validation cases, shared over processes."""
+        self.network.eval()
+        signal, split = self.network.export(), self.prepared.split
+        cases = Cases(
+            self.validation.users[self.rank :: self.world],
+            self.validation.cuts[self.rank :: self.world],
+        )
+        total = 0.0
+        for start in range(0, len(cases), VALIDATION_BATCH):
+            rows = slice(start, start + VALIDATION_BATCH)
+            part = Cases(cases.users[rows], cases.cuts[rows])
+            queries = queries_for(split.sequences, part, self.prepared.text.shape[1])
+            scores = signal.score(queries)
+            places = ranks(scores, split.targets(part), queries.items)
+            total += float(ndcg(places, 10).sum())
+        if self.world > 1:
+            shared = torch.tensor(total, dtype=torch.float64)
+            distributed.all_reduce(shared)
+            total = float(shared)
+        return total / max(len(self.validation), 1)
+
+    def _keep_best(self, score: float) -> None:
+        if score > self.best:
+            self.best, self.bad_epochs = score, 0
+            self.best_state = self.network.trained_state()
+        else:
+            self.bad_epochs += 1
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(
+            folder,
+            {
+                "digest": self.config.digest(),
+                "network": self.network.trained_state(),
+                "best_state": self.best_state,
+                "optimiser": self.optimiser.state_dict(),
+                "history": self.history,
+                "best": self.best,
+                "bad_epochs": self.bad_epochs,
+                "steps": self.steps,
+            },
+        )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `save` was called."""
+        self.network.load_trained_state(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.best_state = state["best_state"]
+        self.history = state["history"]
+        self.best, self.bad_epochs = state["best"], state["bad_epochs"]
+        self.steps = state["steps"]
+        self.network.refresh()
+
+    def result(self) -> Fitted:
+        """The network with its best weights."""
+        self.network.load_trained_state(self.best_state)
+        self.network.refresh()
+        self.network.eval()
+        return Fitted(self.network, copy.deepcopy(self.history))
+
+
+def _optimiser(network: Network, config: RunConfig) -> torch.optim.Optimizer:
+    """AdamW; no decay on vectors and scalars (norms, biases, gates), LoRA at its own rate."""
+    training = config.training
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = training.adapter_learning_rate if "lora_" in name else training.learning_rate
+        decay = training.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "lr": rate, "full_lr": rate, "weight_decay": decay}
+            for (rate, decay), params in groups.items()
+        ],
+        betas=(0.9, 0.98),
+        foreach=True,
+    )
+
+
+def _drawn(cases: Cases, seed: int) -> Cases:
+    if len(cases) <= MAX_VALIDATION_CASES:
+        return cases
+    rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_VALIDATION_CASES]
+    return Cases(cases.users[rows], cases.cuts[rows])
+
+
+def _process_seed(seed: int, epoch: int, rank: int) -> int:
+    """Dropout differs between processes and epochs, and is the same after a resume."""
+    return (seed * 1_000_003 + epoch * 1009 + rank) % 2**31
+
+
+def _sum_over_processes(network: Network, total: Tensor) -> Tensor:
+    """All-reduce gradients (sums: each process divided by the whole batch) and the loss."""
+    gradients = [
+        parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        for parameter in network.parameters()
+        if parameter.requires_grad
+    ]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients] + [total.reshape(1)])
+    distributed.all_reduce(flat)
+    offset = 0
+    for parameter in (p for p in network.parameters() if p.requires_grad):
+        parameter.grad = flat[offset : offset + parameter.numel()].view_as(parameter)
+        offset += parameter.numel()
+    return flat[-1]

@@ -1,0 +1,191 @@
+"""The trainable model of one domain: both towers, biases, and the text they read.
+
+Leaves to others: towers (models/towers.py), steps and stopping (loop.py), batches (windows.py).
+Sizes: B windows, T steps, P real targets, N items, W warm items, D model and E text width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crossrec.config import Placement
+from crossrec.models.context import distances_km
+from crossrec.models.losses import softmax_cross_entropy
+from crossrec.models.signals import SequenceSignal
+from crossrec.models.towers import ItemTower, UserTower
+from crossrec.training.export import Whitening, export_sequence
+from crossrec.training.prepare import Prepared
+from crossrec.training.texts import make_text_table
+from crossrec.training.windows import describe_rows
+
+WISH_SHARE = 0.15
+"""Share of training targets that come with a made-up request for them."""
+
+
+class Network(nn.Module):
+    """Loss of a batch of windows, and export to numpy.
+
+    Only warm items are candidates of the softmax: it would else learn that an item without
+    interactions is never right, and cold items could never be recommended.
+    """
+
+    def __init__(self, prepared: Prepared, placement: Placement) -> None:
+        super().__init__()
+        self.prepared = prepared
+        self.device = _device(placement)
+        self.bf16 = _use_bf16(placement, self.device)
+        config, split = prepared.config, prepared.split
+        sequences = split.sequences
+        counts = np.bincount(sequences.items[split.train], minlength=sequences.n_items)
+        self.whitening = Whitening.fit(prepared.text)
+        self.texts = make_text_table(prepared, self.device)
+        self.rows = describe_rows(split, prepared.context, prepared.clock)
+        width = prepared.text.shape[1]
+        self.items = ItemTower(
+            torch.from_numpy(counts), width, config.model.dim, config.model.id_dropout
+        )
+        self.users = UserTower(
+            dim=config.model.dim,
+            text_dim=width,
+            n_events=len(sequences.event_names),
+            context_dim=prepared.context.dim,
+            n_blocks=config.model.n_blocks,
+            n_heads=config.model.n_heads,
+            max_steps=config.model.history_length,
+            dropout=config.model.dropout,
+        )
+        self.bias = nn.Parameter(torch.zeros(sequences.n_items))
+        self.place_weight = nn.Parameter(torch.tensor(0.0))
+        self.warm = np.flatnonzero(split.warm)
+        self.warm_position = np.zeros(sequences.n_items, np.int64)
+        self.warm_position[self.warm] = np.arange(len(self.warm))
+        self.to(self.device)
+
+    def loss(
+        self,
+        targets: NDArray[np.int64],
+        real: NDArray[np.bool_],
+        wished: NDArray[np.float64],
+        seed: int,
+    ) -> Tensor:
+        """Sum of -log p(target) over the real targets of a batch.
+
+        Args:
+            targets: (B, T) row numbers of the split, padded where not `real`.
+            wished: (B, T) uniform draws; below WISH_SHARE the target comes with a request.
+            seed: of id dropout, equal on all processes so that they share item vectors.
+        """
+        sequences = self.prepared.split.sequences
+        inputs = self.rows.previous[targets]
+        inputs[:, 0] = -1  # a window starts without what lies before it
+        present = (inputs >= 0) & real
+        items = sequences.items[np.maximum(inputs, 0)]
+        target_items = sequences.items[targets]
+        generator = torch.Generator().manual_seed(seed)
+        text = self.texts.table(np.unique(target_items[real]), generator)
+        vectors = self.items(text[self._tensor(self.warm)], self._tensor(self.warm), generator)
+        users = self._users(vectors, items, inputs, targets, present, wished < WISH_SHARE)
+        chosen = self._tensor(np.flatnonzero(real))
+        return softmax_cross_entropy(
+            users.flatten(0, 1)[chosen] / self.prepared.config.training.temperature,
+            vectors,
+            self.bias[self._tensor(self.warm)],
+            self._tensor(self.warm_position[target_items[real]]),
+            offset=self._log_distance(targets[real]),
+            offset_weight=-functional.softplus(self.place_weight),
+            bf16=self.bf16,
+        )
+
+    def _users(
+        self,
+        vectors: Tensor,
+        items: NDArray[np.int32],
+        inputs: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        present: NDArray[np.bool_],
+        wished: NDArray[np.bool_],
+    ) -> Tensor:
+        events = self.prepared.split.sequences.events[np.maximum(inputs, 0)] + 1
+        gaps = self.rows.gaps[np.maximum(inputs, 0)] * present
+        gaps[:, 1:] *= present[:, :-1]  # the first step of a window follows nothing
+        wishes = self.texts.wishes(self.prepared.split.sequences.items[targets], wished)
+        known = self._tensor(present)
+        history = vectors[self._tensor(self.warm_position[items])] * known[..., None]
+        users: Tensor = self.users(
+            history,
+            self._tensor(events.astype(np.int64) * present),
+            self._tensor(gaps),
+            known,
+            wishes,
+            self._tensor(wished),
+            self._tensor(self.rows.context[targets]),
+        )
+        return users
+
+    def _log_distance(self, targets: NDArray[np.int64]) -> Tensor | None:
+        """(P, W) log(1 + km) from the user's place at the target to each warm item."""
+        field = self.prepared.context.place
+        if field is None or self.prepared.places is None:
+            return None
+        here = self.prepared.split.sequences.context[field.name][targets]
+        return self._tensor(np.log1p(distances_km(here, self.prepared.places[self.warm])))
+
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def after_step(self) -> None:
+        """Remember the texts that were encoded anew."""
+        self.texts.remember()
+
+    def refresh(self) -> None:
+        """Encode every item text with the adapter as it is now (adapted mode)."""
+        self.texts.refresh()
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Copies of all trained weights."""
+        return {
+            name: value.detach().cpu().clone()
+            for name, value in self.named_parameters()
+            if value.requires_grad
+        }
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `trained_state`."""
+        parameters = dict(self.named_parameters())
+        with torch.no_grad():
+            for name, value in state.items():
+                parameters[name].copy_(value)
+
+    def export(self) -> SequenceSignal:
+        """The sequence signal in numpy, with the weights as they are now."""
+        bias = self.bias.detach().cpu().numpy().copy()
+        split = self.prepared.split
+        if split.warm.any() and not split.warm.all():
+            # An item nobody has had starts like the rarest ones.
+            bias[~split.warm] = np.quantile(bias[split.warm], 0.1)
+        return export_sequence(
+            self.items,
+            self.users,
+            bias,
+            float(functional.softplus(self.place_weight.detach())),
+            self.texts.vectors(),
+            self.whitening,
+            self.prepared,
+        )
+
+
+def _device(placement: Placement) -> torch.device:
+    use = torch.cuda.is_available() if placement.use_gpu == "auto" else placement.use_gpu
+    return torch.device("cuda" if use else "cpu")
+
+
+def _use_bf16(placement: Placement, device: torch.device) -> bool:
+    if placement.precision != "auto":
+        return placement.precision == "bf16"
+    from crossrec.models.encoder import has_bf16
+
+    return has_bf16(device)

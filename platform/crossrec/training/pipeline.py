@@ -1,0 +1,101 @@
+"""One training of one domain from data to release, in this process: what the plain run, a worker
+of Ray Train (worker.py) and a trial of a search (tuning/search.py) share, so that none drifts.
+
+Leaves to others: the loop (loop.py), where it runs (launch.py).
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from crossrec.config import Placement, RunConfig
+from crossrec.data.dataset import Dataset
+from crossrec.errors import DataError
+from crossrec.evaluation.protocols import judge
+from crossrec.models.domain_model import DomainModel
+from crossrec.releases.store import Release, ReleaseStore
+from crossrec.training.assemble import assemble
+from crossrec.training.loop import EpochReport, Fitted, fit
+from crossrec.training.prepare import Prepared, prepare
+from crossrec.training.runs import TrainResult, new_run_name
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A data set and what was made of it for the loop."""
+
+    dataset: Dataset
+    prepared: Prepared
+
+
+def ready(domain: str, config: RunConfig, *, progress: bool = False) -> Ready:
+    """Open the imported data set of `domain` and prepare it for the loop.
+
+    Raises:
+        DataError: it is not here; the message names the machine, for one of many may lack it.
+        EncoderError: the encoder cannot be loaded.
+    """
+    try:
+        dataset = Dataset.open(domain)
+    except DataError as err:
+        raise DataError(f"{err} (on machine {platform.node()})") from err
+    return Ready(dataset, prepare(dataset, config, progress=progress))
+
+
+def finish(
+    made: Ready, fitted: Fitted, run: str, started: float, *, publish: bool = True
+) -> TrainResult:
+    """Assemble the model, judge it on the test cases, and publish the release if asked to.
+
+    Args:
+        started: `time.monotonic()` at the beginning.
+    """
+    model = assemble(made.prepared, fitted)
+    evaluation = judge(model.score, made.prepared.split, "test")
+    metrics = evaluation.to_dict() | {"data_hash": made.dataset.content_hash, "run": run}
+    release = _publish(made, model, metrics) if publish else None
+    return TrainResult(
+        domain=made.prepared.domain.name,
+        run=run,
+        release=release.version if release else None,
+        metrics=metrics,
+        history=[dict(epoch) for epoch in fitted.history],
+        seconds=time.monotonic() - started,
+    )
+
+
+def _publish(made: Ready, model: DomainModel, metrics: dict[str, Any]) -> Release:
+    prepared = made.prepared
+    return ReleaseStore().publish(
+        model,
+        made.dataset,
+        prepared.split.sequences,
+        metrics,
+        encoder_name=prepared.config.encoder,
+        encoder_fingerprint=prepared.encoder.fingerprint,
+        seed=prepared.config.training.seed,
+    )
+
+
+def train_here(
+    domain: str,
+    config: RunConfig,
+    placement: Placement | None = None,
+    *,
+    publish: bool = True,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Train one domain in this process, without Ray.
+
+    Raises:
+        CrossrecError: no data, an encoder that cannot be loaded, training that diverged.
+    """
+    started = time.monotonic()
+    made = ready(domain, config, progress=progress)
+    fitted = fit(made.prepared, placement=placement, on_epoch=on_epoch)
+    return finish(made, fitted, new_run_name(), started, publish=publish)

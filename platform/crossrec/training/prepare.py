@@ -1,0 +1,165 @@
+"""Everything the loop reads, made once from a data set: split, text vectors, context, requests.
+
+Leaves to others: the steps themselves (loop.py), encoding text (models/encoder.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.config import RunConfig, home
+from crossrec.data.dataset import Dataset
+from crossrec.data.split import Split, make_split
+from crossrec.data.vocabulary import Vocabulary
+from crossrec.domains.spec import Domain
+from crossrec.models.context import ContextEncoder
+from crossrec.schema import CATEGORY, TEXT
+
+if TYPE_CHECKING:
+    from crossrec.models.encoder import TextEncoder
+
+Floats = NDArray[np.float32]
+
+WISH_WORDS = 4
+"""Words of its text that a made-up request for an item names, beside one category."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One domain, ready to train. Sizes: N items, E text width, R interaction rows."""
+
+    domain: Domain
+    data_hash: str
+    config: RunConfig
+    split: Split
+    vocabulary: Vocabulary
+    context: ContextEncoder
+    texts: list[str]
+    wishes: list[str]
+    """A made-up request for each item: what somebody who looks for it may type."""
+    text: Floats  # (N, E) unit, of the encoder without adapter
+    wish_vectors: Floats  # (N, E) unit
+    places: Floats | None  # (N, 2) degrees, where the domain has a place field
+    encoder: TextEncoder
+
+    @property
+    def clock(self) -> bool:
+        """Whether timestamps are seconds, so that gaps mean something."""
+        return self.domain.time_kind == "unix_seconds"
+
+
+def prepare(
+    dataset: Dataset,
+    config: RunConfig,
+    *,
+    encoder: TextEncoder | None = None,
+    split: Split | None = None,
+    progress: bool = False,
+) -> Prepared:
+    """Split the data set and encode its texts (cached below `<home>/cache`).
+
+    Args:
+        encoder: an encoder already loaded; None: the one that `config` names.
+        split: cases already cut; None: by `config.protocol`.
+
+    Raises:
+        DataError: the protocol does not fit the data.
+        EncoderError: the encoder cannot be loaded.
+    """
+    from crossrec.models.encoder import TextEncoder
+
+    training = config.training
+    if split is None:
+        split = make_split(
+            dataset, config.protocol, seed=training.seed, max_users=training.max_users
+        )
+    encoder = encoder or TextEncoder.load(config.encoder)
+    columns = dataset.scan("items").collect()
+    texts = columns[TEXT].to_list()
+    categories = columns[CATEGORY].to_list() if CATEGORY in columns.columns else [None] * len(texts)
+    wishes = make_wishes(texts, categories, training.seed)
+    tokens = config.model.max_text_tokens
+    return Prepared(
+        domain=dataset.domain,
+        data_hash=dataset.content_hash,
+        config=config,
+        split=split,
+        vocabulary=_vocabulary(split),
+        context=_context(dataset.domain, split, config.model.use_context),
+        texts=texts,
+        wishes=wishes,
+        text=encode_cached(encoder, texts, tokens, progress),
+        wish_vectors=encode_cached(encoder, wishes, tokens, progress),
+        places=_places(dataset, columns),
+        encoder=encoder,
+    )
+
+
+def make_wishes(texts: list[str], categories: list[list[str] | None], seed: int) -> list[str]:
+    """For each item, one category and a few words of its text, in lower case, drawn by seed.
+
+    Pairs made from the data itself teach the user tower that a request names what is wanted;
+    the title's first words are left out, since a wish rarely names the thing.
+    """
+    rng = np.random.default_rng(seed)
+    wishes = []
+    for text, category in zip(texts, categories, strict=True):
+        words = [w.strip(".,:;()!?\"'") for w in text.split()]
+        words = [w.lower() for w in words[2:] if len(w) > 3] or [w.lower() for w in words]
+        drawn = rng.permutation(len(words))[:WISH_WORDS]
+        named = [str(category[rng.integers(len(category))]).lower()] if category else []
+        wishes.append(" ".join(named + [words[i] for i in sorted(drawn)]) or text)
+    return wishes
+
+
+def encode_cached(encoder: TextEncoder, texts: list[str], tokens: int, progress: bool) -> Floats:
+    """Vectors of the texts, kept under a hash of encoder, length and texts."""
+    key = hashlib.sha256(f"{encoder.fingerprint}\n{tokens}\n".encode())
+    for text in texts:
+        key.update(text.encode())
+        key.update(b"\0")
+    path = home() / "cache" / "text" / f"{key.hexdigest()[:32]}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path), np.float32)
+    vectors = encoder.encode(texts, max_tokens=tokens, progress=progress)
+    _write_atomically(path, vectors)
+    return vectors
+
+
+def _write_atomically(path: Path, vectors: Floats) -> None:
+    import tempfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as file:
+        np.save(file, vectors)
+    Path(file.name).replace(path)
+
+
+def _vocabulary(split: Split) -> Vocabulary:
+    sequences = split.sequences
+    return Vocabulary(sequences.item_ids, sequences.event_names, sequences.context_values)
+
+
+def _context(domain: Domain, split: Split, use_context: bool) -> ContextEncoder:
+    sequences = split.sequences
+    fields = list(domain.context) if use_context else []
+    rows = {name: values[split.train] for name, values in sequences.context.items()}
+    clock = domain.time_kind == "unix_seconds"
+    return ContextEncoder.fit(fields, sequences.context_values, rows, clock)
+
+
+def _places(dataset: Dataset, columns: object) -> Floats | None:
+    import polars as pl
+
+    assert isinstance(columns, pl.DataFrame)
+    for one in dataset.domain.context:
+        if one.kind == "place":
+            latitude, longitude = one.item_columns
+            return columns.select(latitude, longitude).cast(pl.Float32).to_numpy()
+    return None
