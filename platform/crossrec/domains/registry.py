@@ -69,3 +69,16 @@ def load_domain(name: str) -> Domain:
             " To add your own: crossrec domain init NAME --items FILE --interactions FILE"
         )
     return read_domain(files[name])
+
+
+def domain_yaml(domain: Domain) -> str:
+    """The YAML text of a domain: what differs from the defaults, in the order of the spec.
+
+    >>> print(domain_yaml(Domain(name="shop", title="My shop")), end="")
+    name: shop
+    title: My shop
+    """
+    values = domain.model_dump(mode="json", exclude_defaults=True)
+    if "source" in values:
+        values["source"] = {"kind": domain.source.kind, **values["source"]}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)

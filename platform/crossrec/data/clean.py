@@ -1,0 +1,442 @@
+"""Plans how a source's table becomes canonical, and which rows are set aside, all of it lazily.
+
+Leaves to others: opening files (read.py), running the plan and writing Parquet (importing.py).
+A value that means "not given" (a NaN rating, words in a numeric column) becomes null and is counted
+as a repair; a row that breaks a rule of the schema is rejected with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from crossrec.data.read import SAMPLE_ROWS, Table
+from crossrec.data.times import Repairs, derived, epoch_seconds, order_index
+from crossrec.domains.spec import Domain, TableSpec
+from crossrec.errors import DataError, suggest
+from crossrec.schema import (
+    CATEGORY,
+    DEFAULT_EVENT,
+    EVENT,
+    FEATURES,
+    ITEM_ID,
+    RATING,
+    REASON,
+    TABLES,
+    TEXT,
+    TIMESTAMP,
+    TITLE,
+    VECTOR,
+    TableSchema,
+)
+
+TITLE_CHARS = 80
+"""An item without a title is called by the first characters of its text."""
+KEY = "key"
+_ROW = "__row"
+_REASON = "__reason"
+_MISSING_WORDS = ["", "na", "n/a", "nan", "null", "none"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be computed, as lazy frames; the three share one pass over the source."""
+
+    kept: pl.LazyFrame
+    """Canonical columns, then side columns, in the order of the source's rows."""
+    rejected: pl.LazyFrame
+    """table, row (1 = first after the header), reason, source_row (JSON), key (of `unique`)."""
+    counts: pl.LazyFrame
+    """One line: `rows` in the source, and how many rows each repair changed."""
+
+
+@dataclass(frozen=True)
+class KnownItems:
+    """Ids of the items table, for the tables that refer to it."""
+
+    kept: pl.Series
+    rejected: pl.Series
+
+
+@dataclass
+class _Draft:
+    """A table under way: where columns come from, what they become, what makes a row bad."""
+
+    table: Table
+    source: dict[str, str]
+    """Output column → column of the source."""
+    outputs: dict[str, pl.Expr] = field(default_factory=dict)
+    rules: list[tuple[str, pl.Expr]] = field(default_factory=list)
+    """Reason → whether the row is bad for it; the first that holds is reported."""
+    repairs: Repairs = field(default_factory=dict)
+
+    def type_of(self, name: str) -> pl.DataType:
+        return self.table.frame.collect_schema()[self.source[name]]
+
+    def raw(self, name: str) -> pl.Expr:
+        return pl.col(self.source[name])
+
+    def sample(self, name: str) -> pl.Series:
+        column = self.source[name]
+        return self.table.frame.select(column).head(SAMPLE_ROWS).collect()[column]
+
+
+def schema_of(name: str) -> TableSchema:
+    """The schema of a canonical table, `features_<modality>` included."""
+    return FEATURES if name.startswith("features_") else TABLES[name]
+
+
+def plan_table(
+    name: str, table: Table, domain: Domain, items: KnownItems | None, canonical: bool = False
+) -> Plan:
+    """How `table` becomes the canonical table `name` of `domain`.
+
+    Args:
+        items: ids that other tables may refer to; None: nothing is checked against items.
+        canonical: the table has canonical names already, the domain's mapping is not applied.
+
+    Raises:
+        DataError: a column is missing (near matches are named) or has an impossible type.
+    """
+    spec = TableSpec() if canonical else domain.tables.get(name, TableSpec())
+    schema = schema_of(name)
+    draft = _Draft(table, _sources(name, table, spec))
+    if name == "items":
+        _draft_items(draft, spec, None if canonical else domain.text_template)
+    elif name == "interactions":
+        _draft_interactions(draft, domain)
+    elif schema is FEATURES:
+        _draft_features(draft)
+    else:
+        _draft_plain(draft, schema)
+    if schema is not FEATURES:
+        _draft_side_columns(draft, _numeric_columns(name, domain))
+    if items is not None:
+        for column in schema.item_columns:
+            _refer_to_items(draft, column, items)
+    return _plan(name, draft, schema.unique)
+
+
+def _plan(name: str, draft: _Draft, unique: tuple[str, ...]) -> Plan:
+    reasons = [pl.when(bad).then(pl.lit(reason)) for reason, bad in draft.rules]
+    reasons.append(pl.when(pl.lit(False)).then(pl.lit("")))  # coalesce takes at least one
+    frame = draft.table.frame.with_row_index(_ROW, offset=1)
+    frame = frame.with_columns(pl.coalesce(reasons).alias(_REASON))
+    key = draft.outputs[unique[0]] if unique else pl.lit(None, pl.String)
+    if unique:
+        again = pl.lit(f"duplicate {unique[0]}")
+        candidate = pl.when(pl.col(_REASON).is_null()).then(key)
+        is_again = pl.col(_REASON).is_null() & ~candidate.is_first_distinct()
+        frame = frame.with_columns(
+            pl.when(is_again).then(again).otherwise(pl.col(_REASON)).alias(_REASON)
+        )
+    good = pl.col(_REASON).is_null()
+    rejected = frame.filter(~good).select(
+        pl.lit(name).alias("table"),
+        pl.col(_ROW).cast(pl.Int64).alias("row"),
+        pl.col(_REASON).alias(REASON),
+        pl.struct(draft.table.columns).struct.json_encode().alias("source_row"),
+        key.alias(KEY),
+    )
+    kept = frame.filter(good).select(e.alias(column) for column, e in draft.outputs.items())
+    changed = [(good & e).sum().alias(what) for what, e in draft.repairs.items()]
+    return Plan(kept, rejected, frame.select(pl.len().alias("rows"), *changed))
+
+
+def _sources(name: str, table: Table, spec: TableSpec) -> dict[str, str]:
+    """Output column → source column; mapped columns first, the others under their own name."""
+    for column, source in spec.columns.items():
+        if source not in table.columns:
+            raise DataError(
+                f"{table.label} has no column '{source}', which tables.{name}.columns maps to"
+                f" '{column}': {suggest(source, table.columns)}"
+            )
+    mapped = dict(spec.columns)
+    taken = set(mapped.values())
+    for column in table.columns:
+        if column in mapped and mapped[column] != column and column not in taken:
+            raise DataError(
+                f"{table.label} has a column '{column}', but '{mapped[column]}' is mapped to that"
+                f" name; map it to another one: tables.{name}.columns.source_{column}: {column}"
+            )
+        if column not in taken:
+            mapped[column] = column
+    return mapped
+
+
+def _require(draft: _Draft, column: str) -> None:
+    if column in draft.source:
+        return
+    raise DataError(
+        f"{draft.table.label} has no column '{column}'; it has: {', '.join(draft.table.columns)}"
+        f" ({_near(column, draft.table.columns)}map it under tables in the domain's YAML, or: crossrec"
+        " domain init)"
+    )
+
+
+def _near(column: str, columns: list[str]) -> str:
+    hint = suggest(column, columns)
+    return f"{hint} " if hint.startswith("did you mean") else ""
+
+
+def _as_text(draft: _Draft, name: str) -> pl.Expr:
+    """Ids and words as text; 12.0 becomes 12, as a column of ids with gaps is often stored."""
+    kind = draft.type_of(name)
+    if kind.is_nested():
+        raise DataError(
+            f"{draft.table.label}: column '{draft.source[name]}' is {kind}; expected text"
+        )
+    if kind.is_float():
+        whole = draft.raw(name).cast(pl.Int64, strict=False)
+        text = draft.raw(name).cast(pl.String)
+        return pl.when(whole == draft.raw(name)).then(whole.cast(pl.String)).otherwise(text)
+    return draft.raw(name).cast(pl.String)
+
+
+def _draft_text(draft: _Draft, name: str) -> None:
+    """A text column without which the row means nothing."""
+    _require(draft, name)
+    text = _as_text(draft, name)
+    draft.outputs[name] = text
+    draft.rules.append((f"missing {name}", text.is_null() | (text.str.strip_chars() == "")))
+
+
+def _draft_plain(draft: _Draft, schema: TableSchema) -> None:
+    for name in schema.required:
+        _draft_text(draft, name)
+    for name in schema.optional:
+        if name in draft.source:
+            draft.outputs[name] = _as_text(draft, name)
+
+
+def _draft_items(draft: _Draft, spec: TableSpec, template: str | None) -> None:
+    _draft_text(draft, ITEM_ID)
+    if template is None and TITLE not in draft.source and TEXT not in draft.source:
+        _require(draft, TITLE)
+    title = _as_text(draft, TITLE) if TITLE in draft.source else pl.lit(None, pl.String)
+    if template is not None:
+        text = _from_template(draft, template)
+    else:
+        text = _as_text(draft, TEXT) if TEXT in draft.source else title
+    text = pl.when(text.str.strip_chars() == "").then(None).otherwise(text)
+    text = pl.coalesce(text, title, pl.lit(""))
+    draft.outputs[TITLE] = pl.coalesce(title, text.str.slice(0, TITLE_CHARS))
+    draft.outputs[TEXT] = text
+    draft.outputs[CATEGORY] = _categories(draft, spec.list_separator)
+    draft.rules.append(("item without any text", text.str.strip_chars() == ""))
+
+
+def _categories(draft: _Draft, separator: str) -> pl.Expr:
+    empty = pl.lit([], dtype=pl.List(pl.String))
+    if CATEGORY not in draft.source:
+        return empty
+    if isinstance(draft.type_of(CATEGORY), pl.List | pl.Array):
+        return draft.raw(CATEGORY).cast(pl.List(pl.String)).fill_null(empty)
+    entries = _as_text(draft, CATEGORY).str.split(separator)
+    entries = entries.list.eval(pl.element().str.strip_chars())
+    return entries.list.eval(pl.element().filter(pl.element() != "")).fill_null(empty)
+
+
+def _from_template(draft: _Draft, template: str) -> pl.Expr:
+    """The template filled in; empty where every column it names is empty."""
+    pieces: list[pl.Expr] = []
+    filled: list[pl.Expr] = []
+    for literal, column in re.findall(r"([^{}]*)(?:\{([^{}]*)\})?", template):
+        if literal:
+            pieces.append(pl.lit(literal))
+        if column:
+            _require(draft, column)
+            value = _words(draft, column)
+            pieces.append(value)
+            filled.append(value != "")
+    text = pl.concat_str(pieces).str.replace_all(r"\s+", " ").str.strip_chars()
+    return pl.when(pl.any_horizontal(filled)).then(text).otherwise(pl.lit("")) if filled else text
+
+
+def _words(draft: _Draft, column: str) -> pl.Expr:
+    if draft.type_of(column).is_nested():
+        return draft.raw(column).cast(pl.List(pl.String)).list.join(", ").fill_null("")
+    return _as_text(draft, column).str.strip_chars().fill_null("")
+
+
+def _draft_interactions(draft: _Draft, domain: Domain) -> None:
+    for name in TABLES["interactions"].required:
+        if name != TIMESTAMP:
+            _draft_text(draft, name)
+    moment = _draft_timestamp(draft, domain)
+    event = _as_text(draft, EVENT) if EVENT in draft.source else pl.lit(None, pl.String)
+    event = pl.when(event.str.strip_chars() == "").then(None).otherwise(event)
+    draft.outputs[EVENT] = event.fill_null(DEFAULT_EVENT)
+    draft.outputs[RATING] = _rating(draft)
+    for context in domain.context:
+        if context.derive and context.name not in draft.source:
+            draft.outputs[context.name] = derived(context.derive, moment)
+
+
+def _draft_timestamp(draft: _Draft, domain: Domain) -> pl.Expr:
+    if TIMESTAMP not in draft.source and domain.time_kind != "unix_seconds":
+        moment = pl.col(_ROW).cast(pl.Int64)  # the order of the file, so that a sort is stable
+    else:
+        _require(draft, TIMESTAMP)
+        if domain.time_kind == "unix_seconds":
+            moment, repairs = epoch_seconds(
+                draft.source[TIMESTAMP], draft.sample(TIMESTAMP), draft.table.label
+            )
+            draft.repairs.update(repairs)
+        else:
+            moment = order_index(draft.source[TIMESTAMP])
+        raw = draft.raw(TIMESTAMP)
+        draft.rules.append(("missing timestamp", raw.is_null()))
+        draft.rules.append(("timestamp is no time", moment.is_null()))
+    draft.outputs[TIMESTAMP] = moment
+    return moment
+
+
+def _rating(draft: _Draft) -> pl.Expr:
+    """float32; NaN and words such as NA become null, other words and infinity reject the row."""
+    if RATING not in draft.source:
+        return pl.lit(None, pl.Float32)
+    raw = draft.raw(RATING)
+    number = raw.cast(pl.Float32, strict=False)
+    given = raw.is_not_null()
+    if draft.type_of(RATING) == pl.String:
+        given = given & ~raw.str.strip_chars().str.to_lowercase().is_in(_MISSING_WORDS)
+        number = raw.str.strip_chars().cast(pl.Float32, strict=False)
+    not_a_number = number.is_nan().fill_null(False)
+    rating = pl.when(given & ~not_a_number).then(number)
+    draft.repairs["rating not given (NaN, NA), set to null"] = raw.is_not_null() & (
+        not_a_number | ~given
+    )
+    bad = given & ~not_a_number & (number.is_null() | number.is_infinite())
+    draft.rules.append(("rating is no number", bad))
+    return rating
+
+
+def _draft_features(draft: _Draft) -> None:
+    """`vector` from a list or array column, else from all numeric columns, in their order."""
+    _draft_text(draft, ITEM_ID)
+    lists = [c for c in draft.source if draft.type_of(c).is_nested()]
+    numbers = [c for c in draft.source if c != ITEM_ID and draft.type_of(c).is_numeric()]
+    if VECTOR not in draft.source and len(lists) != 1 and not numbers:
+        _require(draft, VECTOR)
+    if VECTOR in draft.source or len(lists) == 1:
+        vector = draft.raw(VECTOR if VECTOR in draft.source else lists[0])
+        vector = vector.cast(pl.List(pl.Float32))
+    else:
+        vector = pl.concat_list([draft.raw(c).cast(pl.Float32) for c in numbers])
+    draft.outputs[VECTOR] = vector
+    length = vector.list.len()
+    draft.rules += [
+        ("missing vector", vector.is_null()),
+        (
+            "vector with a null or NaN",
+            vector.list.eval(~pl.element().is_finite().fill_null(False)).list.any(),
+        ),
+        ("vector as long as no other", length != length.mode().first()),
+    ]
+
+
+def _numeric_columns(name: str, domain: Domain) -> set[str]:
+    """Side columns that the domain uses as numbers."""
+    places = [c for c in domain.context if c.kind == "place"]
+    if name == "items":
+        columns = {o.column for o in domain.objectives if o.column}
+        return columns | {column for place in places for column in place.item_columns}
+    if name == "interactions":
+        numbers = [c for c in domain.context if c.kind != "category"]
+        return {column for c in numbers for column in (c.columns or [c.name])}
+    return set()
+
+
+def _draft_side_columns(draft: _Draft, numeric: set[str]) -> None:
+    side = [c for c in draft.source if c not in draft.outputs]
+    types = _settled_types(
+        draft.table, {draft.source[c] for c in side} & draft.table.guessed.keys()
+    )
+    for name in side:
+        raw = draft.raw(name)
+        if draft.source[name] in types:
+            draft.outputs[name] = _cast_text(raw, types[draft.source[name]])
+        elif name in numeric and draft.type_of(name) == pl.String:
+            number = raw.str.strip_chars().cast(pl.Float64, strict=False)
+            draft.outputs[name] = number
+            draft.repairs[f"{name} is no number, set to null"] = (
+                raw.is_not_null() & number.is_null()
+            )
+        else:
+            draft.outputs[name] = raw
+
+
+def _settled_types(table: Table, columns: set[str]) -> Mapping[str, pl.DataType]:
+    """Guessed types that hold in every row of a text file; a guess that fails is widened.
+
+    One streaming pass over the file, only if there is a column to settle.
+    """
+    guesses = {c: table.guessed[c] for c in sorted(columns) if table.guessed[c] != pl.String}
+    if not guesses:
+        return {}
+    fails = [
+        (pl.col(c).is_not_null() & _cast_text(pl.col(c), kind).is_null())
+        .any()
+        .alias(f"{c}\t{kind}")
+        for c, guess in guesses.items()
+        for kind in {guess, pl.Float64()}
+    ]
+    failed = table.frame.select(fails).collect(engine="streaming").row(0, named=True)
+    settled: dict[str, pl.DataType] = {}
+    for column, guess in guesses.items():
+        for kind in (guess, pl.Float64()):
+            if not failed[f"{column}\t{kind}"]:
+                settled[column] = kind
+                break
+    return settled
+
+
+def _cast_text(text: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    if kind == pl.Boolean:
+        words = {"true": True, "false": False}
+        return text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+    return text.str.strip_chars().cast(kind, strict=False)
+
+
+def _refer_to_items(draft: _Draft, column: str, items: KnownItems) -> None:
+    value = draft.outputs[column]
+    unknown = ~value.is_in(items.kept.implode())
+    if len(items.rejected):
+        of_rejected = unknown & value.is_in(items.rejected.implode())
+        draft.rules.append((f"{column} of a rejected item", of_rejected))
+    draft.rules.append((f"unknown {column}", unknown))
+
+
+def check_declared(domain: Domain, columns: Mapping[str, list[str]]) -> None:
+    """Check that the columns which the domain's YAML names are in its canonical tables.
+
+    Args:
+        columns: canonical table → its columns.
+
+    Raises:
+        DataError: one is missing; near matches are named.
+    """
+    for table, column, use in _declared(domain):
+        if table in columns and column not in columns[table]:
+            raise DataError(
+                f"the domain '{domain.name}' names column '{column}' as {use}, but its table"
+                f" '{table}' has no such column: {suggest(column, columns[table])}"
+            )
+
+
+def _declared(domain: Domain) -> list[tuple[str, str, str]]:
+    """(table, column, what for) of each column that the YAML names."""
+    found = [("items", o.column, f"objective '{o.name}'") for o in domain.objectives if o.column]
+    found += [("items", column, "a card column") for column in domain.card_columns]
+    found += [("users", column, "an audit column") for column in domain.audit_columns]
+    if domain.pool_column:
+        found.append(("items", domain.pool_column, "the pool column"))
+    for context in domain.context:
+        use = f"context field '{context.name}'"
+        found += [("interactions", c, use) for c in context.columns or [context.name]]
+        found += [("items", c, use) for c in context.item_columns]
+    return found
