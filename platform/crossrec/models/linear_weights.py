@@ -119,7 +119,7 @@ def _inverse_positive(matrix: Floats) -> Floats:
     """Inverse of a symmetric positive definite matrix, in its own memory (LAPACK potri)."""
     factor, info = linalg.lapack.spotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     inverse, failed = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-    assert not (info or failed), "lambda > 0 makes the matrix positive definite"
+    assert info == failed == 0, "lambda > 0 makes the matrix positive definite"
     # potri fills the lower triangle only; block by block keeps the copy small.
     for start in range(0, len(inverse), 1024):
         block = slice(start, start + 1024)
