@@ -13,11 +13,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crossrec.config import Placement, RunConfig
 from crossrec.errors import CrossrecError, TrainingError
 from crossrec.training.runs import RUN_FILE
+
+if TYPE_CHECKING:  # torch is imported on the workers only
+    from crossrec.training.loop import EpochReport
+    from crossrec.training.pipeline import Ready
 
 T = TypeVar("T")
 
@@ -35,8 +39,8 @@ class WorkerJob:
     folder: str = ""
     """Folder of the run, on storage that all machines share; holds `run.json`."""
     publish: bool = True
-    finish: bool = True
-    """Assemble and judge at the end; a trial of a search needs neither."""
+    trial: bool = False
+    """A trial of a search: its epochs are all that is wanted, no checkpoints and no model."""
     board: Any = None
     """Handle of the driver's progress board; None: nobody watches."""
 
@@ -48,7 +52,7 @@ def train_worker(job: WorkerJob) -> dict[str, Any]:
     workers again and again for it. A killed worker is what the retries are for.
 
     Returns:
-        On rank 0 `{"result": TrainResult}` as plain values (None where `finish` is False),
+        On rank 0 `{"result": TrainResult}` as plain values (None from a trial),
         or `{"error": message, "kind": class name}`.
     """
     if job.home:
@@ -74,10 +78,10 @@ def _train(job: WorkerJob) -> dict[str, Any] | None:
         fitted = fit(
             made.prepared,
             placement=job.placement,
-            on_epoch=lambda epoch: _report(epoch, rank),
+            on_epoch=lambda epoch: _report(epoch, save=rank == 0 and not job.trial),
             resume=Path(folder) if folder else None,
         )
-    if rank != 0 or not job.finish:
+    if rank != 0 or job.trial:
         return None
     tell(job.board, job.domain, stage="judging and publishing" if job.publish else "judging")
     return pipeline.finish(made, fitted, job.run, started, publish=job.publish).as_dict()
@@ -93,7 +97,7 @@ def _use_device(placement: Placement) -> None:
         torch.cuda.set_device(ray.train.torch.get_device())
 
 
-def _prepare(job: WorkerJob) -> Any:
+def _prepare(job: WorkerJob) -> Ready:
     from crossrec.training import pipeline
 
     if not (Path(job.folder) / RUN_FILE).is_file():
@@ -144,13 +148,13 @@ def _raise_together(failure: CrossrecError | None) -> None:
             raise found
 
 
-def _report(epoch: Any, rank: int) -> None:
-    """Hand an epoch to Ray Train: figures from all ranks, the checkpoint from rank 0."""
+def _report(epoch: EpochReport, save: bool) -> None:
+    """Hand an epoch to Ray Train: figures from all ranks, the checkpoint from one."""
     import ray.train
 
     with tempfile.TemporaryDirectory(prefix="crossrec-") as folder:
         checkpoint = None
-        if rank == 0:
+        if save:
             epoch.save(Path(folder))
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report(dict(epoch.metrics), checkpoint=checkpoint)
