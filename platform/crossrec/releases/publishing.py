@@ -87,7 +87,7 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     model.save(folder)
     if contents.adapter_folder is not None and not (folder / "adapter").exists():
         shutil.copytree(contents.adapter_folder, folder / "adapter")
-    users = load_sequences(dataset) if dataset.has("interactions") else None
+    users = load_sequences(dataset, 1) if dataset.has("interactions") else None
     write_catalogue(folder / CATALOGUE, dataset, model.vocabulary.item_ids, users)
     text = json.dumps(contents.metrics, indent=1, ensure_ascii=False)
     (folder / METRICS).write_text(text, encoding="utf-8")

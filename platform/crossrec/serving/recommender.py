@@ -1,0 +1,243 @@
+"""Answers requests to one release: question → scores → mask → best k, with what it rests on.
+
+A plain class on numpy, without Ray or HTTP. Leaves to others: reading requests (questions.py),
+keeping feedback (feedback_log.py), encoding words (a callable), transport (deployments.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.models.query import Queries
+from crossrec.releases.catalogue import CatalogueItem
+from crossrec.releases.probes import blank_queries
+from crossrec.releases.store import LoadedRelease
+from crossrec.serving.feedback import FeedbackRules
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.messages import (
+    FeedbackEvent,
+    FeedbackResponse,
+    Recommendation,
+    RecommendRequest,
+    RecommendResponse,
+)
+from crossrec.serving.questions import Question, QuestionReader
+
+Vectors = NDArray[np.float32]
+Encode = Callable[[list[str]], Awaitable[Vectors]]
+"""Texts → (n, E); awaited only where a request has words."""
+Signals = dict[str, NDArray[np.float32]]
+Basis = Literal["history", "request", "context", "popularity"]
+Result = TypeVar("Result")
+
+DISLIKE_WEIGHT = 0.5
+"""Share of what liking a disliked item would give to the others, that is taken from them."""
+MAX_DISLIKED = 10
+"""Newest disliked items that lower others; older ones are only left out themselves."""
+CACHED_TEXTS = 512
+LONG_WORK = 200_000
+"""Scores (rows × items) from which on scoring leaves the event loop: about 5 ms of it."""
+
+
+class Recommender:
+    """Recommends from one release; one object a release, any number of requests at once."""
+
+    def __init__(
+        self,
+        loaded: LoadedRelease,
+        encode: Encode,
+        feedback_log: FeedbackLog,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.loaded = loaded
+        self.model = loaded.model
+        self.catalogue = loaded.catalogue
+        self.domain = loaded.model.domain
+        self.rules = FeedbackRules(self.domain, self.model.vocabulary)
+        self._reader = QuestionReader(loaded, self.rules)
+        self._log = feedback_log
+        self._encode = encode
+        self._clock = clock
+        self._wishes: OrderedDict[str, Vectors] = OrderedDict()
+
+    async def recommend(
+        self, request: RecommendRequest, request_id: str | None = None
+    ) -> RecommendResponse:
+        """The best k items that the request allows; fewer where it allows fewer.
+
+        Ties keep the order of the catalogue. Somebody unknown gets an answer from words, context
+        or popularity, and `user_known` says so.
+
+        Raises:
+            RequestError: an unknown context field or filter, or a value it cannot have.
+            ServiceError: the request has words and the encoder does not answer.
+        """
+        allowed = self.catalogue.mask(request.filters) if request.filters else None
+        wish = await self._wish(request.text)
+        feedback = []
+        if request.user_id is not None:
+            feedback = self._log.recent(self.domain.name, request.user_id)
+        question = self._reader.read(request, feedback, wish, self._clock())
+        signals = await self._on_loop(self._score, question, rows=1 + len(question.disliked))
+        scores = sum_signals(signals)
+        best = self._best(scores, question, request, allowed)
+        return RecommendResponse(
+            domain=self.domain.name,
+            release=self.loaded.release.version,
+            user_known=question.user_known,
+            based_on=_basis(question, request, wish),
+            ignored=question.ignored + _ignored_text(request),
+            items=self._recommendations(best, scores, signals),
+            request_id=request_id or uuid.uuid4().hex,
+        )
+
+    async def feedback(self, events: list[FeedbackEvent]) -> FeedbackResponse:
+        """Store what can be stored; it is on disk when this returns.
+
+        Raises:
+            ServiceError: nothing could be stored.
+        """
+        kept, rejected = self.rules.sort_out(events)
+        added = 0
+        if kept:
+            added = await asyncio.wrap_future(self._log.append(self.domain.name, kept))
+        return FeedbackResponse(accepted=added, duplicates=len(kept) - added, rejected=rejected)
+
+    async def _wish(self, text: str | None) -> Vectors | None:
+        """The encoded text, (E,); a text asked before is not encoded again."""
+        words = " ".join((text or "").split())
+        if not words:
+            return None
+        if words in self._wishes:
+            self._wishes.move_to_end(words)
+            return self._wishes[words]
+        vector: Vectors = (await self._encode([words]))[0]
+        self._wishes[words] = vector
+        if len(self._wishes) > CACHED_TEXTS:
+            self._wishes.popitem(last=False)
+        return vector
+
+    async def _on_loop(
+        self, work: Callable[[Question], Result], question: Question, rows: int
+    ) -> Result:
+        """Run short work here and long work in a thread: a thread costs more than it saves."""
+        if rows * self.catalogue.n_items < LONG_WORK:
+            return work(question)
+        return await asyncio.to_thread(work, question)
+
+    def _score(self, question: Question) -> Signals:
+        """Signal → (N,); they sum to the score. Disliked items lower those that are like them."""
+        disliked = question.disliked[-MAX_DISLIKED:]
+        if not disliked:
+            return {name: part[0] for name, part in self.model.signals(question.queries).items()}
+        parts = self.model.signals(self._with_disliked(question.queries, disliked))
+        gains = {name: part[2:] - part[1] for name, part in parts.items()}  # (n, N)
+        lowered = sum_signals(gains) > 0
+        return {
+            name: part[0] - DISLIKE_WEIGHT * (gains[name] * lowered).sum(axis=0)
+            for name, part in parts.items()
+        }
+
+    def _with_disliked(self, queries: Queries, disliked: list[int]) -> Queries:
+        """The question; the same with nothing known; and with each disliked item as all that is
+        known, whose gain over nothing is what liking it would give to each item.
+        """
+        n = 1 + len(disliked)
+        blank = blank_queries(self.model, n)
+        steps = queries.items.shape[1]
+        items = np.full((n, steps), -1, np.int32)
+        items[1:, -1] = disliked
+        times = np.zeros((n, steps), np.int64)
+        times[1:, -1] = queries.now[0]
+        return Queries(
+            items=np.concatenate([queries.items, items]),
+            times=np.concatenate([queries.times, times]),
+            events=np.concatenate([queries.events, np.full((n, steps), -1, np.int16)]),
+            now=np.repeat(queries.now, 1 + n),
+            request=np.concatenate([queries.request, blank.request]),
+            context={
+                name: np.concatenate([values, blank.context[name]])
+                for name, values in queries.context.items()
+            },
+        )
+
+    def _best(
+        self,
+        scores: NDArray[np.float32],
+        question: Question,
+        request: RecommendRequest,
+        allowed: NDArray[np.bool_] | None,
+    ) -> list[int]:
+        """item_idx of the best k, best first."""
+        scores = scores.copy() if allowed is None else np.where(allowed, scores, -np.inf)
+        scores[question.disliked] = -np.inf
+        if request.exclude_seen:
+            scores[question.history] = -np.inf
+        best = top_k(scores, request.k)
+        return [int(item_idx) for item_idx in best if scores[item_idx] > -np.inf]
+
+    def _recommendations(
+        self, best: list[int], scores: NDArray[np.float32], signals: Signals
+    ) -> list[Recommendation]:
+        return [
+            Recommendation(
+                rank=rank,
+                item_id=item.item_id,
+                title=item.title,
+                category=item.category,
+                score=float(scores[item.item_idx]),
+                signals={name: float(part[item.item_idx]) for name, part in signals.items()},
+                item=self.shown_columns(item),
+            )
+            for rank, item in enumerate(self.catalogue.cards(best), start=1)
+        ]
+
+    def shown_columns(self, item: CatalogueItem) -> dict[str, Any]:
+        """The columns of an item card, without those that are empty."""
+        names = self.domain.card_columns or list(item.columns)
+        return {name: item.columns[name] for name in names if item.columns.get(name) is not None}
+
+
+def sum_signals(signals: Signals) -> NDArray[np.float32]:
+    """The score: all signals together."""
+    first, *others = signals.values()
+    return sum(others, start=first)
+
+
+def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Row numbers of the k largest, largest first, ties by row number.
+
+    >>> top_k(np.array([1.0, 3.0, 3.0, 2.0], np.float32), 3).tolist()
+    [1, 2, 3]
+    """
+    if k < len(scores):
+        # All that tie with the k-th largest stay in, so that the cut does not depend on chance.
+        rows = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+    else:
+        rows = np.arange(len(scores))
+    return rows[np.argsort(-scores[rows], kind="stable")][:k]
+
+
+def _basis(question: Question, request: RecommendRequest, wish: Vectors | None) -> list[Basis]:
+    basis: list[Basis] = []
+    if len(question.history):
+        basis.append("history")
+    if wish is not None:
+        basis.append("request")
+    if request.context:
+        basis.append("context")
+    return basis or ["popularity"]
+
+
+def _ignored_text(request: RecommendRequest) -> list[str]:
+    if request.text is not None and not request.text.strip():
+        return ["text: it has no words"]
+    return []
