@@ -50,8 +50,6 @@ class Manifest(_Strict):
     seed: int
     n_items: int
     n_users: int
-    request_dim: int
-    """Width E of an encoded request."""
     versions: dict[str, str]
     """Library → version that wrote the folder."""
     files: dict[str, FileEntry]

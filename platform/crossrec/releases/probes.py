@@ -17,6 +17,7 @@ from crossrec.data.split import Cases, Sequences
 from crossrec.errors import ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
+from crossrec.models.signals import RequestSignal
 
 PROBES = "probe.safetensors"
 
@@ -69,20 +70,21 @@ def check_probes(folder: Path, model: DomainModel) -> None:
 
 def _draw(model: DomainModel, sequences: Sequences | None, rng: np.random.Generator) -> Queries:
     """A few users at their last interaction; the last row also asks in words (a random vector)."""
+    request_signal = model.signals_by_name.get(RequestSignal.name)
+    dim = len(request_signal.centre) if isinstance(request_signal, RequestSignal) else 0
     if sequences is None or sequences.n_users == 0:
-        queries = blank_queries(model, 1)
+        queries = blank_queries(model, 1, dim)
     else:
         users = rng.choice(sequences.n_users, min(N_USERS, sequences.n_users), replace=False)
         users = np.sort(users).astype(np.int64)
         cuts = np.diff(sequences.offsets)[users] - 1
         length = model.config.model.history_length
-        queries = queries_for(sequences, Cases(users, cuts), model.request_dim, length)
-    wish = rng.normal(size=model.request_dim).astype(np.float32)
-    queries.request[-1] = wish / np.linalg.norm(wish)
+        queries = queries_for(sequences, Cases(users, cuts), dim, length)
+    queries.request[-1] = rng.normal(size=dim)
     return queries
 
 
-def blank_queries(model: DomainModel, n: int) -> Queries:
+def blank_queries(model: DomainModel, n: int, request_dim: int) -> Queries:
     """Questions of which nothing is known: no history, no words, no context, time 0."""
     context = {
         field.name: np.full((n, 2) if field.kind == "place" else (n,), np.nan, np.float32)
@@ -93,6 +95,6 @@ def blank_queries(model: DomainModel, n: int) -> Queries:
         times=np.zeros((n, 1), np.int64),
         events=np.full((n, 1), -1, np.int16),
         now=np.zeros(n, np.int64),
-        request=np.zeros((n, model.request_dim), np.float32),
+        request=np.zeros((n, request_dim), np.float32),
         context=context,
     )

@@ -91,7 +91,8 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     write_catalogue(folder / CATALOGUE, dataset, model.vocabulary.item_ids, users)
     text = json.dumps(contents.metrics, indent=1, ensure_ascii=False)
     (folder / METRICS).write_text(text, encoding="utf-8")
-    write_probes(folder, model, contents.sequences, contents.seed)
+    # Scored by the model as it is stored: it keeps texts in half precision.
+    write_probes(folder, DomainModel.load(folder), contents.sequences, contents.seed)
     manifest = _manifest(folder, contents, users, version, now)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
 
@@ -114,7 +115,6 @@ def _manifest(
         seed=contents.seed,
         n_items=len(model.vocabulary.item_ids),
         n_users=0 if users is None else users.n_users,
-        request_dim=model.request_dim,
         versions=_versions(),
         files={name: hash_file(path) for name, path in list_files(folder).items()},
     )

@@ -191,7 +191,7 @@ class QuestionReader:
     ) -> Queries:
         last = int(steps.times[-1]) if len(steps.times) else 0
         moment = max(self._clock.time(now), last) if self._unix else last + 1
-        request = np.zeros(self._model.request_dim, np.float32) if wish is None else wish
+        request = np.zeros(0, np.float32) if wish is None else wish
         if not len(steps.items):
             steps = _Steps.of([(-1, 0, -1)])
         return Queries(

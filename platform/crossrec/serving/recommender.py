@@ -151,7 +151,7 @@ class Recommender:
         known, whose gain over nothing is what liking it would give to each item.
         """
         n = 1 + len(disliked)
-        blank = blank_queries(self.model, n)
+        blank = blank_queries(self.model, n, queries.request.shape[1])
         steps = queries.items.shape[1]
         items = np.full((n, steps), -1, np.int32)
         items[1:, -1] = disliked
