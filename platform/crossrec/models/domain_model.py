@@ -2,57 +2,110 @@
 explain all run. Torch trains the towers (training/); a served replica never imports it.
 
 Files, all in one folder: `config.json` (RunConfig), `domain.yaml`, `vocabulary.json`,
-`model.safetensors`, and `adapter/` in adapted mode.
+`model.json` and `model.safetensors` (signals and fusion), and `adapter/` in adapted mode.
+Sizes: B queries, N items.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from crossrec.config import RunConfig
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
+from crossrec.errors import ReleaseError
+from crossrec.models.fusion import Fusion
 from crossrec.models.query import Queries
+from crossrec.models.signals import SIGNALS, Signal
 
 Scores = NDArray[np.float32]
 
-SIGNALS = ("sequence", "collaborative", "text", "popularity")
+FILES = ("config.json", "domain.yaml", "vocabulary.json", "model.json", "model.safetensors")
 
 
-@dataclass
+@dataclass(frozen=True)
 class DomainModel:
-    """Interface that serving, evaluation and explanation rely on."""
+    """Signals and the fusion that mixes them."""
 
     domain: Domain
     config: RunConfig
     vocabulary: Vocabulary
-
-    @property
-    def request_dim(self) -> int:
-        """Width E of `Queries.request`: that of the encoder's vectors."""
-        raise NotImplementedError
+    signals_by_name: dict[str, Signal]
+    fusion: Fusion
 
     def score(self, queries: Queries) -> Scores:
         """Relevance of every item: (B, N) float32, higher is better. History is not excluded."""
-        raise NotImplementedError
+        return np.asarray(sum(self.signals(queries).values()), np.float32)
 
     def signals(self, queries: Queries) -> dict[str, Scores]:
-        """The parts of `score`: signal → (B, N); they sum to `score` (within 1e-4)."""
-        raise NotImplementedError
+        """The parts of `score`: signal → (B, N); they sum to it (within 1e-4)."""
+        raw = {name: signal.score(queries) for name, signal in self.signals_by_name.items()}
+        return self.fusion.parts(queries, raw)
 
     def save(self, folder: Path) -> None:
-        """Write the files into an existing, empty folder."""
-        raise NotImplementedError
+        """Write the files into an existing folder."""
+        tensors: dict[str, NDArray[Any]] = {}
+        settings: dict[str, Any] = {"fusion": {"names": self.fusion.names, "clock": self.fusion.clock}}
+        for name, signal in self.signals_by_name.items():
+            tensors |= {f"{name}.{key}": value for key, value in signal.arrays().items()}
+            settings[name] = signal.settings()
+        tensors |= {f"fusion.{key}": value for key, value in self.fusion.arrays().items()}
+        # np.array, not ascontiguousarray: the latter turns a scalar into a vector.
+        save_file({k: np.array(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors")
+        _write_json(folder / "model.json", settings)
+        _write_json(folder / "config.json", self.config.model_dump(mode="json"))
+        domain = yaml.safe_dump(self.domain.model_dump(mode="json"), allow_unicode=True)
+        (folder / "domain.yaml").write_text(domain, encoding="utf-8")
+        self.vocabulary.save(folder / "vocabulary.json")
 
     @classmethod
     def load(cls, folder: Path) -> DomainModel:
-        """Read them back; scores are equal to the saved model's within 1e-6.
+        """Read them back; scores are equal to the saved model's within 1e-3 (texts are stored
+        in half precision).
 
         Raises:
-            ReleaseError: a file is missing or does not fit the others.
+            ReleaseError: a file is missing or cannot be read.
         """
-        raise NotImplementedError
+        for name in FILES:
+            if not (folder / name).is_file():
+                raise ReleaseError(f"{folder} has no {name}; publish the release again")
+        try:
+            tensors = load_file(folder / "model.safetensors")
+            settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            domain = yaml.safe_load((folder / "domain.yaml").read_text(encoding="utf-8"))
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            return cls(
+                Domain.model_validate(domain),
+                RunConfig.model_validate(config),
+                Vocabulary.load(folder / "vocabulary.json"),
+                {
+                    one.name: one.restore(_below(tensors, one.name), settings[one.name])
+                    for one in SIGNALS
+                    if one.name in settings
+                },
+                Fusion.restore(_below(tensors, "fusion"), settings["fusion"]),
+            )
+        except (SafetensorError, ValidationError, ValueError, KeyError, TypeError) as err:
+            raise ReleaseError(
+                f"the model in {folder} cannot be read ({err}); publish the release again"
+            ) from err
+
+
+def _below(tensors: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    prefix = name + "."
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")

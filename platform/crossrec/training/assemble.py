@@ -1,0 +1,98 @@
+"""From a trained network to the domain model: closed-form signals, then the fusion.
+
+Leaves to others: training (loop.py), fitting each signal (closed_form.py), storing (releases/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases
+from crossrec.models.domain_model import DomainModel
+from crossrec.models.fusion import Fusion, query_features, standardise
+from crossrec.models.query import Queries
+from crossrec.models.signals import SIGNALS, Signal
+from crossrec.training.blend import learn_fusion
+from crossrec.training.closed_form import fit_closed_form
+from crossrec.training.loop import Fitted
+from crossrec.training.prepare import Prepared
+
+Floats = NDArray[np.float32]
+
+MAX_BLEND_CASES = 1500
+MAX_BLEND_CELLS = 12_000_000
+"""Cases times items: 6 signals of it are 290 MB in float32."""
+WISH_COPIES, BARE_COPIES = 0.25, 0.1
+"""Shares of the cases that come once more with a made-up request, or without any history."""
+
+
+def assemble(
+    prepared: Prepared, fitted: Fitted, *, report: Callable[[str], None] = lambda step: None
+) -> DomainModel:
+    """The model that evaluate, serve and explain run.
+
+    Args:
+        report: told the name of each step, for progress.
+    """
+    report("sequence")
+    texts = fitted.network.texts
+    signals: list[Signal] = [fitted.sequence()]
+    signals += fit_closed_form(prepared, texts.vectors(), report)
+    order = [one.name for one in SIGNALS]
+    signals.sort(key=lambda signal: order.index(signal.name))
+    report("fusion")
+    fusion = blend(prepared, signals, texts.wish_vectors())
+    by_name = {signal.name: signal for signal in signals}
+    return DomainModel(
+        prepared.domain, prepared.config, prepared.vocabulary, by_name, fusion
+    )
+
+
+def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fusion:
+    """Learn the fusion on validation cases: as they are, with a made-up request, without
+    history (so that somebody unknown gets a sensible answer as well)."""
+    split = prepared.split
+    queries, targets = _cases(prepared, wish_vectors)
+    # Broadcast rows (popularity) become real ones: torch shares memory with numpy.
+    scores = np.stack([np.array(standardise(signal.score(queries))) for signal in signals])
+    allowed = np.ones(scores.shape[1:], bool)
+    rows, steps = np.nonzero(queries.items >= 0)
+    allowed[rows, queries.items[rows, steps]] = False
+    allowed[np.arange(len(targets)), targets] = True
+    counts = np.bincount(split.sequences.items[split.train], minlength=split.sequences.n_items)
+    evidence = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9) * 2 - 1
+    return learn_fusion(
+        [signal.name for signal in signals],
+        scores,
+        query_features(queries, prepared.clock),
+        targets,
+        allowed,
+        evidence.astype(np.float32),
+        (~split.warm).astype(np.float32),
+        prepared.clock,
+    )
+
+
+def _cases(prepared: Prepared, wish_vectors: Floats) -> tuple[Queries, NDArray[np.int64]]:
+    split = prepared.split
+    rng = np.random.default_rng(prepared.config.training.seed)
+    limit = min(MAX_BLEND_CASES, MAX_BLEND_CELLS // split.sequences.n_items)
+    chosen = np.sort(rng.permutation(len(split.validation))[:limit])
+    cases = Cases(split.validation.users[chosen], split.validation.cuts[chosen])
+    targets = split.targets(cases).astype(np.int64)
+    plain = queries_for(split.sequences, cases, wish_vectors.shape[1])
+    wished = rng.permutation(len(cases))[: round(WISH_COPIES * len(cases))]
+    bare = rng.permutation(len(cases))[: round(BARE_COPIES * len(cases))]
+    both = rng.permutation(len(cases))[: round(BARE_COPIES * len(cases))]
+    rows = np.concatenate([np.arange(len(cases)), wished, bare, both])
+    queries, n = plain.take(rows), len(cases)
+    request, items = queries.request.copy(), queries.items.copy()
+    with_wish = np.r_[n : n + len(wished), len(rows) - len(both) : len(rows)]
+    request[with_wish] = wish_vectors[targets[rows[with_wish]]]
+    items[n + len(wished) :] = -1
+    return replace(queries, request=request, items=items), targets[rows]

@@ -1,0 +1,166 @@
+"""Fits the signals that need no gradient: collaborative, neighbours, text, request, popularity.
+
+Leaves to others: the towers (loop.py), mixing (blend.py). Each picks its few parameters on
+validation cases, by NDCG@10 under the protocol's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases, Split
+from crossrec.evaluation.metrics import ndcg, ranks
+from crossrec.models.collaborative import KEPT_PER_ROW, lend, prune, text_lenders
+from crossrec.models.linear_weights import (
+    ease_weights,
+    history_matrix,
+    knn_weights,
+    training_matrix,
+)
+from crossrec.models.signals import (
+    CollaborativeSignal,
+    NeighbourSignal,
+    PopularitySignal,
+    RequestSignal,
+    Signal,
+    TextSignal,
+    unit,
+)
+from crossrec.training.prepare import Prepared
+
+Floats = NDArray[np.float32]
+T = TypeVar("T")
+
+DECAYS = (1.0, 0.95, 0.9, 0.8, 0.6)
+EASE_LAMBDAS = (3.0, 50.0, 200.0, 1000.0)
+EASE_LAMBDA_LARGE = (200.0,)
+"""Above LARGE items a fit takes half a minute: one value, the best on most data."""
+LARGE = 6_000
+MAX_EASE_ITEMS = 20_000
+KNN_SHRINKS = (0.0, 50.0)
+HALF_LIVES = (None, 0.25, 0.05, 0.01)
+"""Of popularity, as a share of the training part's time span."""
+MAX_TUNING_CASES = 1000
+
+
+class Tuning:
+    """Validation cases drawn once, and the score of a scoring function on them."""
+
+    def __init__(self, split: Split, seed: int) -> None:
+        cases = split.validation
+        if len(cases) > MAX_TUNING_CASES:
+            rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_TUNING_CASES]
+            cases = Cases(cases.users[rows], cases.cuts[rows])
+        self.queries = queries_for(split.sequences, cases, 0)
+        self.targets = split.targets(cases)
+
+    def best(self, options: Iterable[tuple[T, Floats]]) -> T:
+        """The option whose scores have the highest NDCG@10; of equals the first."""
+        scored = [(self.ndcg(scores), option) for option, scores in options]
+        return max(scored, key=lambda pair: pair[0])[1]
+
+    def ndcg(self, scores: Floats) -> float:
+        """Mean NDCG@10 of (n, N) scores."""
+        if not len(self.targets):
+            return 0.0
+        return float(ndcg(ranks(scores, self.targets, self.queries.items), 10).mean())
+
+
+def fit_closed_form(
+    prepared: Prepared, text: Floats, report: Callable[[str], None]
+) -> list[Signal]:
+    """All closed-form signals of a domain.
+
+    Args:
+        text: (N, E) item texts that requests are compared with (adapted, in adapted mode).
+        report: told the name of each step.
+    """
+    split = prepared.split
+    tuning = Tuning(split, prepared.config.training.seed)
+    centred = unit(prepared.text - prepared.text.mean(axis=0))
+    lenders = text_lenders(centred, split.warm)
+    matrix = training_matrix(split)
+    signals: list[Signal] = []
+    if split.sequences.n_items <= MAX_EASE_ITEMS:
+        report("collaborative")
+        signals.append(_collaborative(matrix, lenders, tuning))
+    report("neighbours")
+    signals.append(_neighbours(matrix, lenders, tuning))
+    report("text, popularity")
+    signals.append(_text(centred, tuning))
+    centre = text.mean(axis=0)
+    signals.append(RequestSignal(unit(text - centre), centre))
+    signals.append(_popularity(prepared, tuning))
+    return signals
+
+
+def _collaborative(
+    matrix: sparse.csr_matrix, lenders: sparse.csr_array, tuning: Tuning
+) -> CollaborativeSignal:
+    n_items = matrix.shape[1]
+    lambdas = EASE_LAMBDAS if n_items <= LARGE else EASE_LAMBDA_LARGE
+    candidates = (prune(ease_weights(matrix, lam)) for lam in lambdas)
+    return CollaborativeSignal(*_with_decay(candidates, lenders, tuning))
+
+
+def _neighbours(
+    matrix: sparse.csr_matrix, lenders: sparse.csr_array, tuning: Tuning
+) -> NeighbourSignal:
+    candidates = (prune(knn_weights(matrix, shrink, KEPT_PER_ROW)) for shrink in KNN_SHRINKS)
+    return NeighbourSignal(*_with_decay(candidates, lenders, tuning))
+
+
+def _with_decay(
+    candidates: Iterable[sparse.csr_array], lenders: sparse.csr_array, tuning: Tuning
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float16], float]:
+    """The best weights and decay on validation, as the arrays of a NeighbourSignal."""
+
+    def options() -> Iterable[tuple[tuple[sparse.csr_array, float], Floats]]:
+        for weights in candidates:
+            for decay in DECAYS:
+                history = history_matrix(tuning.queries.items, weights.shape[0], decay)
+                yield (weights, decay), (history @ weights).toarray()
+
+    weights, decay = tuning.best(options())
+    lent = sparse.csr_array(prune(lend(weights, lenders)))
+    lent.sort_indices()
+    return (
+        lent.indptr.astype(np.int64),
+        lent.indices.astype(np.int32),
+        lent.data.astype(np.float16),
+        decay,
+    )
+
+
+def _text(centred: Floats, tuning: Tuning) -> TextSignal:
+    return tuning.best(
+        (signal, signal.score(tuning.queries))
+        for signal in (TextSignal(centred, decay) for decay in DECAYS)
+    )
+
+
+def _popularity(prepared: Prepared, tuning: Tuning) -> PopularitySignal:
+    options = HALF_LIVES if prepared.clock else (None,)
+    return tuning.best(
+        (signal, np.array(signal.score(tuning.queries)))
+        for signal in (PopularitySignal(popularity(prepared.split, half)) for half in options)
+    )
+
+
+def popularity(split: Split, half_life: float | None) -> Floats:
+    """log(1 + count) of each item in training; with a half-life (share of the time span) old
+    interactions count less."""
+    sequences = split.sequences
+    items, times = sequences.items[split.train], sequences.times[split.train]
+    weights = np.ones(len(items))
+    if half_life is not None:
+        span = max(1, int(times.max() - times.min()))
+        weights = 0.5 ** ((times.max() - times) / (half_life * span))
+    counts = np.bincount(items, weights, sequences.n_items)
+    return np.log1p(counts).astype(np.float32)
