@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Split, fingerprint
+from crossrec.errors import DataError
 from crossrec.evaluation import metrics
 from crossrec.models.query import Queries
 
@@ -141,6 +142,24 @@ def judge(
         split.warm[targets],
         {k: float(seen.mean()) for k, seen in shown.items()},
     )
+
+
+def difference(ours: Evaluation, other: Evaluation, metric: str) -> tuple[float, float, float]:
+    """Mean of ours minus the other's value, case by case, and its 95 % bootstrap interval.
+
+    An interval above 0 says that ours is better by more than the noise of these users.
+
+    Raises:
+        DataError: the two were not made on the same cases.
+    """
+    if (ours.fingerprint, ours.part) != (other.fingerprint, other.part):
+        raise DataError(
+            f"cannot compare {ours.part} cases {ours.fingerprint[:12]} with {other.part} cases"
+            f" {other.fingerprint[:12]}; expected the same split"
+        )
+    gap = ours.values(metric) - other.values(metric)
+    low, high = metrics.bootstrap_interval(gap, np.random.default_rng(0))
+    return _mean(gap), low, high
 
 
 def _batches(cases: Cases, n_items: int, batch_size: int | None) -> Iterator[NDArray[np.int64]]:

@@ -1,0 +1,243 @@
+"""One table of a domain: our models, the baselines run now, and the peers' published figures.
+
+Leaves to others: judging (protocols.py), tuning baselines (models/baselines.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from crossrec.data.dataset import Dataset
+from crossrec.data.split import Split
+from crossrec.errors import ConfigError
+from crossrec.evaluation import peers
+from crossrec.evaluation.metrics import Z_95
+from crossrec.evaluation.protocols import Evaluation, Part, Score, difference, judge
+from crossrec.models.baselines import NAMES, tune_all
+
+Origin = Literal["ours", "baseline", "published"]
+
+MAIN = "ndcg@10"
+APART = ("ndcg@10", "recall@10")
+"""Metrics given for warm and cold targets apart."""
+FIGURES = ("ndcg@10", "recall@10", "mrr@10")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one model; None where a model has no such figure."""
+
+    model: str
+    origin: Origin
+    figures: dict[str, float | None]
+    """`ndcg@10`, `recall@10`, `mrr@10`, `warm_…`, `cold_…` of the first two, `coverage@10`."""
+    ci95: tuple[float, float]
+    """Of NDCG@10: bootstrap over users; for published figures 1.96 standard errors."""
+    ours_minus: tuple[float, float, float] | None = None
+    """Difference in NDCG@10 of the first of our models to this one on the same cases: mean and
+    95 % interval. None for published figures, whose cases cannot be paired."""
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table with everything that says what its figures mean."""
+
+    domain: str
+    simulated: bool
+    protocol: str
+    part: Part
+    n: int
+    n_cold: int
+    n_items: int
+    fingerprint: str
+    data_hash: str
+    rows: list[Row]
+    notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def table(self) -> Table:
+        """For a terminal; protocol and hashes stand in title and caption."""
+        kind = "simulated, " if self.simulated else ""
+        table = Table(
+            title=f"{self.domain}: {kind}{self.protocol}, {self.part}, {self.n:,} cases"
+            f" ({self.n_cold:,} cold), {self.n_items:,} items",
+            caption="\n".join(
+                [f"data {self.data_hash[:12]}, cases {self.fingerprint[:12]}", *self.notes]
+            ),
+        )
+        table.add_column("model")
+        headings = ("NDCG@10", "95 %", "Recall@10", "MRR@10", "warm N / R", "cold N / R")
+        for heading in (*headings, "coverage@10", "ours - this (95 %)"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*_cells(row), style="bold" if row.origin == "ours" else None)
+        return table
+
+
+def report(
+    dataset: Dataset,
+    split: Split,
+    ours: Mapping[str, Score],
+    *,
+    part: Part = "test",
+    baselines: Sequence[str] = NAMES,
+    text_vectors: NDArray[np.float32] | None = None,
+    request_dim: int = 0,
+    notes: Sequence[str] = (),
+    on_step: Callable[[str], None] | None = None,
+) -> Report:
+    """Judge our models and the baselines on the same cases, and put the peers beside them.
+
+    Baselines are fitted and tuned now. Published figures: see `compose`.
+
+    Args:
+        dataset: what the split was made from; gives name and content hash.
+        split: the cases.
+        ours: name → scoring function; the first is compared with every other row.
+        part: which cases.
+        baselines: names out of `models.baselines.NAMES`; frozen_text is left out, and that is
+            noted, where there are no text vectors.
+        text_vectors: (N, E) of the item texts.
+        request_dim: width of the request vectors that our models read.
+        notes: lines for the caption (sampled users, seeds, release).
+        on_step: called with the name of each model that is done.
+
+    Raises:
+        ConfigError: neither a model of ours nor a baseline was asked for.
+    """
+    judged: dict[str, Evaluation] = {}
+    for name, score in ours.items():
+        judged[name] = judge(score, split, part, request_dim=request_dim)
+        if on_step is not None:
+            on_step(name)
+    wanted = [n for n in baselines if n != "frozen_text" or text_vectors is not None]
+    fitted = tune_all(split, text_vectors, wanted, on_fitted=on_step)
+    beside = {n: (judge(m.score, split, part), m.params) for n, m in fitted.items()}
+    left_out = ["frozen_text left out: no text vectors were given"]
+    return compose(dataset, judged, beside, [*notes, *left_out * (len(wanted) < len(baselines))])
+
+
+def compose(
+    dataset: Dataset,
+    ours: Mapping[str, Evaluation],
+    baselines: Mapping[str, tuple[Evaluation, Mapping[str, Any]]],
+    notes: Sequence[str] = (),
+) -> Report:
+    """A report of evaluations made before, all on the same cases.
+
+    A published figure is shown only where its test cases have the fingerprint of these.
+
+    Args:
+        dataset: gives name and content hash.
+        ours: name → evaluation; the first is compared with every other row.
+        baselines: name → evaluation and hyperparameters.
+        notes: lines for the caption.
+
+    Raises:
+        ConfigError: there is no evaluation at all.
+        DataError: the evaluations are not of the same cases.
+    """
+    every = [*ours.values(), *(evaluation for evaluation, _ in baselines.values())]
+    if not every:
+        raise ConfigError("a report got no evaluation; expected a model of ours or a baseline")
+    first, domain = every[0], dataset.domain
+    rival = next(iter(ours.values()), None)
+    published = _published(domain.name, first)
+    return Report(
+        domain=domain.name,
+        simulated=domain.simulated,
+        protocol=first.protocol,
+        part=first.part,
+        n=first.n,
+        n_cold=int((~first.warm).sum()),
+        n_items=first.n_items,
+        fingerprint=first.fingerprint,
+        data_hash=dataset.content_hash,
+        rows=[
+            *(_row(name, "ours", e, rival) for name, e in ours.items()),
+            *(_row(n, "baseline", e, rival, params) for n, (e, params) in baselines.items()),
+            *(_published_row(name, figures) for name, figures in published.items()),
+        ],
+        notes=[*notes, *_notes(domain.name, first, published)],
+    )
+
+
+def _row(
+    name: str,
+    origin: Origin,
+    evaluation: Evaluation,
+    rival: Evaluation | None,
+    params: Mapping[str, Any] | None = None,
+) -> Row:
+    figures: dict[str, float | None] = {n: evaluation.mean(n) for n in FIGURES}
+    for kind, cases in (("warm", evaluation.warm), ("cold", ~evaluation.warm)):
+        for metric in APART:
+            values = evaluation.values(metric)[cases]
+            figures[f"{kind}_{metric}"] = float(values.mean()) if len(values) else None
+    figures["coverage@10"] = evaluation.coverage[10]
+    against = None if rival is None or rival is evaluation else difference(rival, evaluation, MAIN)
+    return Row(name, origin, figures, evaluation.interval(MAIN), against, dict(params or {}))
+
+
+def _published(domain: str, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    if evaluation.part != "test":
+        return {}
+    return peers.published(domain, evaluation.protocol, evaluation.fingerprint)
+
+
+def _published_row(name: str, figures: Mapping[str, Any]) -> Row:
+    """A peer's row; one that its time limit cut short is marked with an asterisk."""
+    mean, half = figures[MAIN], Z_95 * figures["ndcg@10_se"]
+    short = figures["converged"] is False
+    return Row(
+        f"{name} *" if short else name,
+        "published",
+        {n: v for n, v in figures.items() if n not in ("params", "converged", "ndcg@10_se")},
+        (mean - half, mean + half),
+        params=dict(figures["params"]),
+    )
+
+
+def _notes(domain: str, evaluation: Evaluation, published: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if published:
+        notes.append("published figures are of these cases; one seed")
+        if any(figures["converged"] is False for figures in published.values()):
+            notes.append("* still improving when its time ran out: a lower bound")
+    elif evaluation.part == "test" and peers.has_figures(domain, evaluation.protocol):
+        notes.append("no published figure shown: they were made on other cases")
+    return notes
+
+
+def _cells(row: Row) -> list[str]:
+    f, (bottom, top) = row.figures, row.ci95
+    name = row.model if row.origin != "published" else f"{row.model} (published)"
+    against = ""
+    if row.ours_minus is not None:
+        mean, low, high = row.ours_minus
+        against = f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    return [
+        name,
+        _number(f[MAIN]),
+        f"{bottom:.4f} to {top:.4f}",
+        _number(f["recall@10"]),
+        _number(f["mrr@10"]),
+        f"{_number(f['warm_ndcg@10'])} / {_number(f['warm_recall@10'])}",
+        f"{_number(f['cold_ndcg@10'])} / {_number(f['cold_recall@10'])}",
+        _number(f["coverage@10"], 3),
+        against,
+    ]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
