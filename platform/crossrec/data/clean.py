@@ -171,9 +171,9 @@ def _require(draft: _Draft, column: str) -> None:
     if column in draft.source:
         return
     raise DataError(
-        f"{draft.table.label} has no column '{column}'; it has: {', '.join(draft.table.columns)}"
-        f" ({_near(column, draft.table.columns)}map it under tables in the domain's YAML, or: crossrec"
-        " domain init)"
+        f"{draft.table.label} has no column '{column}'"
+        f" ({_near(column, draft.table.columns)}it has: {', '.join(draft.table.columns)});"
+        " map it under tables in the domain's YAML, or let crossrec domain init write one"
     )
 
 

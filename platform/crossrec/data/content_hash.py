@@ -46,8 +46,11 @@ def combined_hash(hashes: dict[str, str]) -> str:
 
 
 class _ColumnHash:
-    """Validity, values and characters go to hashes of their own: each sees the same bytes
-    however the rows were cut into batches."""
+    """One column's digest, fed batch by batch.
+
+    Validity, values and characters go to hashes of their own: each sees the same bytes however
+    the rows were cut into batches.
+    """
 
     def __init__(self) -> None:
         self._kind = "none"

