@@ -76,7 +76,7 @@ def explanation(parts: pl.DataFrame, n_parts: int = 10) -> Chart:
         y=alt.Y(
             "row:O",
             title=None,
-            axis=alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=170, ticks=False),
+            axis=alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=150, ticks=False),
         ),
         tooltip=[
             alt.Tooltip("label:N", title="part"),
@@ -87,7 +87,7 @@ def explanation(parts: pl.DataFrame, n_parts: int = 10) -> Chart:
     bars = base.mark_bar(cornerRadius=2, height={"band": 0.7}).encode(
         x=alt.X("start:Q", title="score (no unit; higher ranks first)").scale(padding=28),
         x2="end:Q",
-        color=_colour("kind", kinds, [KIND_COLOURS[kind] for kind in kinds], title="Part"),
+        color=_colour("kind", kinds, [KIND_COLOURS[kind] for kind in kinds], "Part", 2),
     )
     figures = base.mark_text(align="left", dx=4, fontSize=10, color=GREY).encode(
         x="right:Q", text=alt.Text("value:Q", format="+.3f")
@@ -130,12 +130,12 @@ def signals(frame: pl.DataFrame) -> Chart:
     titles = frame.sort("rank").unique("rank", maintain_order=True)
     labels = {row["rank"]: f"{row['rank']}  {row['title']}" for row in titles.rows(named=True)}
     names = _known_first(frame["signal"], SIGNAL_COLOURS)
-    axis = alt.Axis(labelExpr=f"{json.dumps(labels)}[datum.value]", labelLimit=190, ticks=False)
+    axis = alt.Axis(labelExpr=f"{json.dumps(labels)}[datum.value]", labelLimit=160, ticks=False)
     bars = alt.Chart(frame).mark_bar(height={"band": 0.7})
     return bars.encode(
         y=alt.Y("rank:O", title=None, axis=axis),
         x=alt.X("value:Q", title="score (no unit; higher ranks first)", stack="zero"),
-        color=_colour("signal", names, [SIGNAL_COLOURS.get(n, GREY) for n in names], "Signal"),
+        color=_colour("signal", names, [SIGNAL_COLOURS.get(n, GREY) for n in names], "Signal", 2),
         tooltip=["title:N", "signal:N", alt.Tooltip("value:Q", format="+.4f")],
     ).properties(width=WIDTH, height={"step": 21})
 
@@ -280,7 +280,7 @@ def timeline(history: pl.DataFrame, n_items: int = 20, ordered_only: bool = Fals
         else alt.X("when:T", title="time (UTC)").scale(type="utc", padding=12)
     )
     time = "timestamp:Q" if ordered_only else "when:T"
-    axis = alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=190, ticks=False, grid=True)
+    axis = alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=160, ticks=False, grid=True)
     points = alt.Chart(table).mark_point(filled=True, size=70, opacity=1)
     return points.encode(
         x=when,
@@ -370,8 +370,8 @@ def _known_first(values: Iterable[str], known: Iterable[str]) -> list[str]:
     return first + sorted(found.difference(first))
 
 
-def _colour(field: str, domain: list[str], colours: list[str], title: str | None) -> alt.Color:
-    legend = alt.Legend(title=title, orient="top", columns=4, labelLimit=110)
+def _colour(field: str, domain: list[str], colours: list[str], title: str, columns: int = 4) -> Any:
+    legend = alt.Legend(title=title, orient="top", columns=columns, labelLimit=110)
     return alt.Color(f"{field}:N", legend=legend).scale(domain=domain, range=colours)
 
 

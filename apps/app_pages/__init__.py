@@ -1,0 +1,1 @@
+"""Pages of the analysts' app and the few modules they share."""

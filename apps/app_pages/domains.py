@@ -1,0 +1,90 @@
+"""Domains: what is served, by which release, and how well it measured.
+
+Leaves to others: calls (service.py). Figures stand beside their protocol and data hash.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app_pages import frames, service, state
+from crossrec.errors import CrossrecError
+from crossrec.serving.messages import DomainCard, DomainSummary
+
+SHOWN = {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", "coverage@10": "Coverage@10"}
+
+
+def show() -> None:
+    """A card for every served domain, two in a row."""
+    where = service.address()
+    with service.or_stop():
+        served = service.domains(where)
+    st.subheader("Served domains", anchor=False)
+    st.caption("One shared text encoder answers for all of them; each has its own release.")
+    columns = st.columns(2, gap="medium")
+    for position, summary in enumerate(served):
+        with columns[position % 2], st.container(border=True):
+            domain(where, summary)
+
+
+def domain(where: service.Address, summary: DomainSummary) -> None:
+    """One domain; if only its card cannot be had, the others are still shown."""
+    st.markdown(f"#### {frames.plain(summary.title)}")
+    try:
+        card = service.card(where, summary.name)
+    except CrossrecError as err:
+        st.error(str(err), icon=":material/error:")
+        return
+    badges(card)
+    st.write(frames.plain(card.description))
+    figures(card.metrics)
+    st.caption(provenance(card))
+    if st.button("Explore", key=f"explore.{card.name}", icon=":material/search:"):
+        state.forget_answers()
+        st.session_state["domain"] = card.name
+        st.switch_page("app_pages/explore.py")
+
+
+def badges(card: DomainCard) -> None:
+    """Kind and size of the domain in a line."""
+    with st.container(horizontal=True, gap="small"):
+        if card.simulated:
+            st.badge("simulated data", icon=":material/science:", color="orange")
+        st.badge(card.name, color="primary")
+        st.badge(f"{card.n_items:,} items", color="gray")
+        st.badge(f"{card.n_users:,} users", color="gray")
+        if card.context:
+            st.badge(f"context: {', '.join(field.name for field in card.context)}", color="gray")
+
+
+def figures(metrics: dict[str, Any]) -> None:
+    """Test metrics of the release with their 95 % interval over users."""
+    values = {**metrics.get("metrics", {}), **metrics.get("coverage", {})}
+    known = [name for name in SHOWN if name in values]
+    if not known:
+        st.info("This release was published without an evaluation.")
+        return
+    for column, name in zip(st.columns(len(known)), known, strict=True):
+        interval = metrics.get("ci95", {}).get(name)
+        with column:
+            st.metric(SHOWN[name], f"{values[name]:.3f}")
+            if interval:
+                st.caption(f"{interval[0]:.3f} to {interval[1]:.3f}")
+
+
+def provenance(card: DomainCard) -> str:
+    """What the figures were measured on, in one line."""
+    metrics = card.metrics
+    facts = [
+        f"protocol {metrics.get('protocol', 'not stated')}",
+        f"{metrics['n']:,} {metrics.get('part', '')} users" if "n" in metrics else "",
+        f"data {str(metrics.get('data_hash', 'not stated'))[:12]}",
+        f"release {card.release}",
+        f"encoder {card.encoder}",
+    ]
+    return frames.plain(" · ".join(fact for fact in facts if fact))
+
+
+show()

@@ -1,0 +1,269 @@
+"""Explore: who or what is asked for, what is recommended, why, and what feedback changes.
+
+Leaves to others: the widgets of the question (controls.py), calls (service.py), charts (plots).
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import streamlit as st
+
+from app_pages import controls, frames, service, state
+from crossrec import plots
+from crossrec.errors import CrossrecError
+from crossrec.serving.messages import (
+    DomainCard,
+    FeedbackEvent,
+    Recommendation,
+    RecommendRequest,
+    RecommendResponse,
+    UserCard,
+)
+
+
+def show() -> None:
+    """The whole page: fetch, choose, show."""
+    where = service.address()
+    with service.or_stop():
+        domain = controls.choose_domain(service.domains(where))
+        card = service.card(where, domain)
+    request = controls.question(card)
+    with service.or_stop(), st.spinner("Asking the service …"):
+        answer = service.recommend(where, domain, card.release, request, state.n_feedback())
+        known = (
+            service.user(where, domain, request.user_id, state.n_feedback())
+            if request.user_id
+            else None
+        )
+    header(card, answer)
+    basis(answer, request)
+    if not answer.items:
+        empty(request)
+        return
+    ranking, details = st.columns([6, 5], gap="medium")
+    with ranking:
+        ranked_items(answer, request)
+    with details:
+        panels(answer, known, request)
+
+
+def header(card: DomainCard, answer: RecommendResponse) -> None:
+    """What is looked at: the domain, the release that answers, what the answer rests on."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(frames.plain(card.title), anchor=False, width="content")
+        if card.simulated:
+            st.badge("simulated data", icon=":material/science:", color="orange")
+        st.badge(f"{card.n_items:,} items", color="gray")
+        st.badge(f"{card.n_users:,} users", color="gray")
+        st.badge(f"release {answer.release}", color="gray")
+        st.badge(f"based on {', '.join(answer.based_on)}", color="primary")
+
+
+def basis(answer: RecommendResponse, request: RecommendRequest) -> None:
+    """What the answer rests on, and what of the question could not be used."""
+    if request.user_id and not answer.user_known:
+        st.info(
+            f"No history of user “{frames.plain(request.user_id)}” is stored;"
+            f" the answer rests on {' and '.join(answer.based_on)}.",
+            icon=":material/person_off:",
+        )
+    for sentence in answer.ignored:
+        st.warning(frames.plain(sentence), icon=":material/info:")
+    notice = st.session_state.get("explore.notice")
+    if notice and notice["question"] == request:
+        show_notice = st.error if notice["failed"] else st.success
+        show_notice(frames.plain(notice["text"]))
+
+
+def empty(request: RecommendRequest) -> None:
+    """No item is left to show: say why and what to do."""
+    if request.filters:
+        st.info("No item passes these filters. Remove one, or widen its range.")
+    else:
+        st.info("Nothing is left to recommend: the user has had every item of this domain.")
+
+
+def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
+    """The ranking as cards with thumbs, or as a table to sort and download."""
+    whom = f"for user {request.user_id}" if request.user_id else "for a new visitor"
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.markdown(f"**Top {len(answer.items)} {frames.plain(whom)}**", width="content")
+        view = st.segmented_control(
+            "View",
+            ["Cards", "Table"],
+            default="Cards",
+            required=True,
+            label_visibility="collapsed",
+            key="view",
+            bind="query-params",
+        )
+    if view == "Table":
+        st.dataframe(frames.ranking(answer.items), hide_index=True)
+        return
+    moved = frames.movements(earlier(request, answer), answer.items)
+    for item in answer.items:
+        item_card(item, moved.get(item.item_id), answer, request)
+
+
+def earlier(request: RecommendRequest, answer: RecommendResponse) -> list[str]:
+    """Item ids of the list before the last feedback to this question, else of this list."""
+    before = st.session_state.get("explore.before")
+    if before and before["question"] == request:
+        return list(before["items"])
+    return [item.item_id for item in answer.items]
+
+
+def item_card(
+    item: Recommendation, moved: str | None, answer: RecommendResponse, request: RecommendRequest
+) -> None:
+    """Title, facts, the reason as a sentence, and three buttons."""
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{item.rank}. {frames.plain(item.title)}**", width="stretch")
+            if moved:
+                st.badge(moved, color="gray" if moved.startswith("▼") else "green")
+            buttons(item, answer, request)
+        st.caption(frames.plain(frames.facts(item)))
+        if item.explanation:
+            st.markdown(f":small[{frames.plain(item.explanation.sentence)}]")
+
+
+def buttons(item: Recommendation, answer: RecommendResponse, request: RecommendRequest) -> None:
+    """Thumbs and the way to the reasons; they stay together when a long title wraps."""
+    with st.container(horizontal=True, width="content", gap="small"):
+        thumb("like", item, answer, request)
+        thumb("dislike", item, answer, request)
+        st.button(
+            "Why?",
+            key=f"why.{item.item_id}",
+            icon=":material/bar_chart:",
+            type="tertiary",
+            on_click=look_at,
+            args=(item.item_id,),
+        )
+
+
+LABELS = {"like": ("Like", ":material/thumb_up:"), "dislike": ("Dislike", ":material/thumb_down:")}
+
+
+def thumb(
+    event: str, item: Recommendation, answer: RecommendResponse, request: RecommendRequest
+) -> None:
+    """A button that stores the event and lets the page ask again."""
+    label, icon = LABELS[event]
+    st.button(
+        label,
+        key=f"{event}.{item.item_id}",
+        icon=icon,
+        type="tertiary",
+        disabled=request.user_id is None,
+        help=None if request.user_id else "Choose a user first: feedback belongs to a user.",
+        on_click=give_feedback,
+        args=(event, item, answer, request),
+    )
+
+
+def look_at(item_id: str) -> None:
+    """Show the reasons of this item in the panel."""
+    st.session_state["item"] = item_id
+    st.session_state["panel"] = PANELS[0]
+
+
+def give_feedback(
+    event: str, item: Recommendation, answer: RecommendResponse, request: RecommendRequest
+) -> None:
+    """Send one event; the list is fetched again because `n_feedback` grew."""
+    message = FeedbackEvent(
+        event_id=str(uuid.uuid4()),
+        user_id=str(request.user_id),
+        item_id=item.item_id,
+        event=event,
+        request_id=answer.request_id,
+    )
+    try:
+        result = service.send(service.address(), answer.domain, message)
+        refused = result.rejected[0].reason if result.rejected else None
+    except CrossrecError as err:
+        refused = str(err)
+    text = f"Stored: {event} of {item.title}. The list was asked for again."
+    if refused:
+        text = f"The {event} of {item.title} was not stored: {refused}"
+    else:
+        st.session_state["n_feedback"] = state.n_feedback() + 1
+        order = [other.item_id for other in answer.items]
+        st.session_state["explore.before"] = {"question": request, "items": order}
+    notice = {"question": request, "text": text, "failed": bool(refused)}
+    st.session_state["explore.notice"] = notice
+
+
+PANELS = ["Reasons", "Signals", "History"]
+
+
+def panels(answer: RecommendResponse, known: UserCard | None, request: RecommendRequest) -> None:
+    """Reasons of one item, signals of the ranking, history of the user."""
+    tabs = st.tabs(PANELS, key="panel", bind="query-params", on_change="rerun")
+    draw = (lambda: reasons(answer), lambda: signals(answer), lambda: history(known))
+    for tab, content in zip(tabs, draw, strict=True):
+        if tab.open:
+            with tab:
+                content()
+
+
+def reasons(answer: RecommendResponse) -> None:
+    """One item taken apart, in figures that add up to its score."""
+    items = {item.item_id: item for item in answer.items}
+    first = answer.items[0].item_id
+    chosen = st.session_state.get("item", st.query_params.get("item"))
+    st.session_state["item"] = chosen if chosen in items else first
+    item_id = st.selectbox(
+        "Item",
+        list(items),
+        format_func=lambda item_id: f"{items[item_id].rank}. {items[item_id].title}",
+        key="item",
+    )
+    # Not bound like the other widgets: the address holds the item's id, not its rank and title.
+    if item_id == first:
+        st.query_params.pop("item", None)
+    else:
+        st.query_params["item"] = item_id
+    item = items[item_id]
+    if item.explanation is None or not item.explanation.parts:
+        st.info("This release gives no reasons.")
+        return
+    st.markdown(frames.plain(item.explanation.sentence))
+    st.altair_chart(plots.explanation(frames.parts(item.explanation)), width="stretch")
+    st.caption(
+        "Measured by taking each part away and scoring again; the parts add up to the score"
+        f" of {item.explanation.score:.3f}."
+    )
+
+
+def signals(answer: RecommendResponse) -> None:
+    """Which of the four signals carry each item."""
+    frame = frames.signals(answer.items)
+    if frame.is_empty():
+        st.info("This release gives no signals.")
+        return
+    st.altair_chart(plots.signals(frame), width="stretch")
+    st.caption("The parts of one bar sum to the item's score; parts left of zero lower it.")
+
+
+def history(known: UserCard | None) -> None:
+    """What is stored of the user, newest first."""
+    if known is None:
+        st.info("Choose a user on the left to see what is stored of them.")
+        return
+    if not known.history:
+        st.info("Nothing is stored of this user yet. A like or dislike is the first entry.")
+        return
+    ordered_only = frames.ordered_only(known.history)
+    frame = frames.history(known.history)
+    st.altair_chart(plots.timeline(frame, ordered_only=ordered_only), width="stretch")
+    st.caption(f"The newest {min(20, len(frame))} of {len(frame)} entries that the service sent.")
+    st.dataframe(frame.select("title", "event", "source", "item_id"), hide_index=True)
+
+
+show()
