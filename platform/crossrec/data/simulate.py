@@ -99,7 +99,7 @@ def simulate_restaurants(
     """Write a simulated data set into `folder`.
 
     Canonical tables `items`, `interactions`, `users`, and apart from them the ground truth, which
-    no model may read: `truth_utilities` (one row a visit: each factor's part of the utility),
+    no model may read: `truth_utilities` (one row a visit: `<factor>_utility`, each factor's part),
     `truth_users` (tastes, budget and weights), `truth_items` (quality and style).
 
     Raises:

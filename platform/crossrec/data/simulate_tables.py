@@ -87,7 +87,9 @@ def _degrees(place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     """Latitude and longitude of (…, 2) km east and north of the centre."""
     latitude, longitude = city.CENTRE
     east = city.KM_PER_DEGREE * np.cos(np.radians(latitude))
-    return latitude + place[..., 1] / city.KM_PER_DEGREE, longitude + place[..., 0] / east
+    degrees = latitude + place[..., 1] / city.KM_PER_DEGREE, longitude + place[..., 0] / east
+    # A metre is 1e-5 degrees; rounding also hides the last bits, which differ between processors.
+    return np.round(degrees[0], 5), np.round(degrees[1], 5)
 
 
 def _used(simulation: Simulation) -> NDArray[np.bool_]:
@@ -125,7 +127,7 @@ def _users(simulation: Simulation, user_ids: list[str]) -> pl.DataFrame:
 def _truth_utilities(simulation: Simulation, visits: pl.DataFrame) -> pl.DataFrame:
     parts = simulation.parts[_used(simulation)]
     return visits.select("user_id", "item_id", "timestamp").with_columns(
-        pl.Series(factor, parts[:, n]) for n, factor in enumerate(FACTORS)
+        pl.Series(f"{factor}_utility", parts[:, n]) for n, factor in enumerate(FACTORS)
     )
 
 
