@@ -5,4 +5,46 @@ Importing starts nothing and stays light: each verb's module is loaded when it i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossrec.verbs import (
+        dataset,
+        diagnose,
+        domain_names,
+        evaluate,
+        import_data,
+        list_releases,
+        recommend,
+        settings,
+        train,
+        tune,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "dataset",
+    "diagnose",
+    "domain_names",
+    "evaluate",
+    "import_data",
+    "list_releases",
+    "recommend",
+    "settings",
+    "train",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The verbs, loaded on first use (PEP 562)."""
+    if name in __all__:
+        from crossrec import verbs
+
+        return getattr(verbs, name)
+    raise AttributeError(f"module 'crossrec' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

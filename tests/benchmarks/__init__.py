@@ -1,1 +1,1 @@
-"""Benchmarks: each is run as `python -m tests.benchmarks.<name>` and writes `results/<name>.json`."""
+"""Benchmarks, each run as `python -m tests.benchmarks.<name>`; figures go to `results/`."""

@@ -72,7 +72,9 @@ def bar_table(bars: list[Bar], rows: list[Row]) -> str:
         found = bar.rows(rows)
         for row in found:
             verdict = "met" if bar.met(row) else "**not met**"
-            lines.append(f"| {_title(bar, row, found)} | {_measured(row)} | {bar.bar} | {verdict} |")
+            lines.append(
+                f"| {_title(bar, row, found)} | {_measured(row)} | {bar.bar} | {verdict} |"
+            )
         if not found:
             lines.append(f"| {bar.title} | not measured | {bar.bar} | **not met** |")
     return "\n".join(lines)
@@ -108,7 +110,10 @@ def _number(value: float) -> str:
 
 def figure_table(names: list[str], rows: list[Row]) -> str:
     """All rows of some names, with how they were measured."""
-    lines = ["| name | domain | measured | n | seeds | how |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| name | domain | measured | n | seeds | how |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
         if row["name"] in names:
             seeds = ", ".join(map(str, row["seeds"])) if row["seeds"] else ""

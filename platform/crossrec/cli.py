@@ -1,0 +1,54 @@
+"""The command line: puts the sub-commands together; `crossrec --help` lists them.
+
+Leaves to others: what they do (verbs.py and the rooms), how they talk (commands/output.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import crossrec
+from crossrec.commands import data, doctor, domain, keys, release, serving, training
+from crossrec.commands.output import Commands, out
+
+app = typer.Typer(
+    name="crossrec",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First: crossrec data import movies · crossrec train movies · crossrec serve movies",
+)
+app.add_typer(data.app, name="data", help="Fetch, list and look at data sets.")
+app.add_typer(domain.app, name="domain", help="List domains; make one from your own files.")
+app.command()(training.train)
+app.command()(training.tune)
+app.command()(training.evaluate)
+app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
+app.command()(serving.recommend)
+app.add_typer(keys.app, name="keys", help="API keys of the service.")
+app.command()(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"crossrec {crossrec.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """One shared language model recommends in many domains: import, train, serve, look."""
+
+
+def main() -> None:
+    """Entry point of the script `crossrec`."""
+    app()

@@ -1,0 +1,127 @@
+"""`crossrec release`: list, look at, verify, publish, roll back and delete releases.
+
+Leaves to others: what a release holds and how it is written (releases/).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from crossrec.commands.output import AsJson, Commands, OneDomain, out, print_json, print_table
+from crossrec.errors import ConfigError
+from crossrec.releases.store import Release, ReleaseStore
+
+app = typer.Typer(cls=Commands, no_args_is_help=True)
+
+Version = Annotated[str, typer.Argument(metavar="[VERSION]", help="A version, or current.")]
+
+
+@app.command("list")
+def list_(
+    domain: Annotated[
+        str | None, typer.Argument(metavar="[DOMAIN]", help="Only of this one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All releases, oldest first; the current one of each domain is marked."""
+    found = ReleaseStore().list(domain)
+    if as_json:
+        print_json([_facts(release) for release in found])
+        return
+    rows = [
+        (release.domain, release.version, "current" if release.is_current else "", _figure(release))
+        for release in found
+    ]
+    print_table(
+        ("domain", "version", "", "NDCG@10 (test)"),
+        rows,
+        "there is no release; try: crossrec train movies",
+    )
+
+
+@app.command()
+def show(domain: OneDomain, version: Version = "current", as_json: AsJson = False) -> None:
+    """What made a release, its figures and its files."""
+    release = ReleaseStore().show(domain, version)
+    if as_json:
+        print_json(_facts(release) | {"manifest": release.manifest.model_dump(mode="json")})
+        return
+    manifest = release.manifest
+    out.print(f"[bold]{release.domain}[/] {release.version}", end="")
+    out.print(" (current)" if release.is_current else "")
+    out.print(f"  encoder   {manifest.encoder}")
+    out.print(f"  data hash {manifest.data_hash[:12]}")
+    out.print(f"  protocol  {release.metrics.get('protocol')}")
+    for name, value in release.metrics.get("metrics", {}).items():
+        low, high = release.metrics["ci95"][name]
+        out.print(f"  {name:<9} {value:.4f} [{low:.4f}, {high:.4f}]", markup=False)
+    print_table(
+        ("file", "bytes"), [(n, f"{f.size_bytes:,}") for n, f in manifest.files.items()], ""
+    )
+
+
+@app.command()
+def verify(domain: OneDomain, version: Version = "current") -> None:
+    """Check every file's hash and score the probe requests again."""
+    release = ReleaseStore().verify(domain, version)
+    out.print(f"{release.domain} {release.version} is whole: files and probe scores agree")
+
+
+@app.command()
+def publish(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a finished training run.")],
+    domain: OneDomain,
+) -> None:
+    """Publish the release of a run that was trained with --no-publish."""
+    raise ConfigError(f"{run} {domain}")
+
+
+@app.command()
+def rollback(
+    domain: OneDomain,
+    to: Annotated[str | None, typer.Option(help="Version; none: the one before.")] = None,
+) -> None:
+    """Make an earlier release current; it is verified first."""
+    release = ReleaseStore().roll_back(domain, to)
+    out.print(f"current release of {release.domain} is now {release.version}")
+
+
+@app.command()
+def delete(
+    domain: OneDomain,
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="A version.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Instead: all but this many newest ones.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Even the current one.")] = False,
+) -> None:
+    """Delete one release, or old ones; never the current one unless forced.
+
+    \b
+    crossrec release delete movies 20260131-142500-003
+    crossrec release delete movies --keep 3
+    """
+    store = ReleaseStore()
+    if (version is None) == (keep is None):
+        raise ConfigError("got neither or both of VERSION and --keep; expected one of them")
+    if version is not None:
+        store.delete(domain, version, force)
+    deleted = [version] if version is not None else store.delete_old(domain, keep or 1)
+    out.print(f"deleted {', '.join(map(str, deleted))}" if deleted else "nothing to delete")
+
+
+def _facts(release: Release) -> dict[str, Any]:
+    return {
+        "domain": release.domain,
+        "version": release.version,
+        "current": release.is_current,
+        "folder": str(release.folder),
+        "metrics": release.metrics,
+    }
+
+
+def _figure(release: Release) -> str:
+    value = release.metrics.get("metrics", {}).get("ndcg@10")
+    return "" if value is None else f"{value:.4f}"

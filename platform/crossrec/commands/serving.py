@@ -1,0 +1,97 @@
+"""`crossrec serve` and `crossrec recommend`.
+
+Leaves to others: the service (serving/launch.py), what goes over HTTP (serving/messages.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from crossrec import verbs
+from crossrec.commands.output import AsJson, OneDomain, out, print_json, print_table
+from crossrec.errors import RequestError
+from crossrec.serving.messages import MAX_K, RecommendResponse
+
+Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CROSSREC_URL")]
+ApiKey = Annotated[
+    str | None, typer.Option(help="API key of the service.", envvar="CROSSREC_API_KEY")
+]
+
+
+def recommend(
+    domain: OneDomain,
+    user: Annotated[str | None, typer.Option(help="User id.")] = None,
+    text: Annotated[str | None, typer.Option(help="A wish in words.")] = None,
+    history: Annotated[
+        list[str] | None, typer.Option(help="Item id the user had before; repeatable.")
+    ] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Of this moment; repeatable.")
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="COLUMN=VALUE", help="Items to keep; repeatable."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=MAX_K, help="How many items.")] = 10,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="Also what the user had before.")
+    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="With the reasons.")] = False,
+    url: Url = verbs.DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the running service for recommendations: by user, history, words, context, any mix.
+
+    \b
+    crossrec recommend movies --user 196 --explain
+    crossrec recommend movies --text "a slow film about memory" -k 5
+    crossrec recommend restaurants_sim --user u12 --context weather=rain --context hour=20
+    """
+    answer = verbs.recommend(
+        domain,
+        url=url,
+        api_key=api_key,
+        user_id=user,
+        text=text,
+        history=[{"item_id": item_id} for item_id in history or []],
+        context=_pairs("--context", context),
+        filters=_pairs("--filter", filters),
+        k=k,
+        exclude_seen=not keep_seen,
+        explain=explain,
+    )
+    if as_json:
+        print_json(answer.model_dump(mode="json"))
+    else:
+        show_answer(answer)
+
+
+def show_answer(answer: RecommendResponse) -> None:
+    """The ranked items as a table, each with its sentence where it has one."""
+    basis = ", ".join(answer.based_on) or "nothing known"
+    out.print(f"{answer.domain}, release {answer.release}, based on {basis}", markup=False)
+    for reason in answer.ignored:
+        out.print(f"  not used: {reason}", markup=False)
+    explained = any(item.explanation for item in answer.items)
+    rows = [
+        (item.rank, item.title, f"{item.score:.3f}")
+        + ((item.explanation.sentence if item.explanation else "",) if explained else ())
+        for item in answer.items
+    ]
+    columns = ("", "title", "score", "why") if explained else ("", "title", "score")
+    print_table(columns, rows, "no item is left")
+
+
+def _pairs(option: str, pairs: list[str] | None) -> dict[str, Any]:
+    """`a=1` → {"a": 1}; values are YAML, so that numbers and lists work."""
+    values: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise RequestError(f"{option} got '{pair}'; expected NAME=VALUE, e.g. weather=rain")
+        values[name] = yaml.safe_load(value)
+    return values

@@ -1,0 +1,164 @@
+"""`crossrec train`, `tune` and `evaluate`.
+
+Leaves to others: the work and its progress bars (training/, tuning/, evaluation/).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crossrec import verbs
+from crossrec.commands.output import (
+    Address,
+    AsJson,
+    ConfigFile,
+    Domains,
+    OneDomain,
+    Overrides,
+    out,
+    print_json,
+    print_table,
+    progress_bars,
+)
+
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes of Ray Train; 0: this process, without Ray.")
+]
+RunName = Annotated[
+    str | None, typer.Option(help="Name of the run; an earlier one's name resumes it.")
+]
+Publish = Annotated[bool, typer.Option(help="Publish a release and make it current.")]
+
+
+def train(
+    domains: Domains,
+    workers: Workers = 1,
+    address: Address = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    run_name: RunName = None,
+    publish: Publish = True,
+    as_json: AsJson = False,
+) -> None:
+    """Train domains, judge each on its test cases, publish their releases.
+
+    \b
+    crossrec train movies grocery restaurants_sim --workers 2
+    crossrec train movies --set training.mode=adapted --set model.dim=64
+    crossrec train movies --config best.yaml --address auto
+    """
+    results = verbs.train(
+        *domains,
+        config=config,
+        overrides=overrides or (),
+        workers=workers,
+        address=address,
+        run_name=run_name,
+        publish=publish,
+        progress=True,
+    )
+    if as_json:
+        print_json([result.as_dict() for result in results])
+        return
+    rows = [
+        (
+            result.domain,
+            _figure(result.metrics),
+            len(result.history),
+            f"{result.seconds:.0f} s",
+            result.release or "not published",
+        )
+        for result in results
+    ]
+    print_table(("domain", "NDCG@10 (test)", "epochs", "time", "release"), rows, "")
+    out.print(f"run {results[0].run}; next: crossrec serve {' '.join(domains)}", markup=False)
+
+
+def tune(
+    domain: OneDomain,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all.")] = 20,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of one trial.")] = 1,
+    address: Address = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    space: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML of what varies; none: the usual.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    run_name: RunName = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Chart of the trials: .png or .svg.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for the settings with the best validation NDCG@10.
+
+    Optuna draws the trials, ASHA stops the hopeless ones; the best settings are one YAML.
+
+    \b
+    crossrec tune movies --trials 20
+    crossrec tune movies --trials 4 --workers 2 --set training.mode=adapted
+    """
+    result = verbs.tune(
+        domain,
+        trials=trials,
+        config=config,
+        overrides=overrides or (),
+        space=space,
+        workers=workers,
+        address=address,
+        seed=seed,
+        run_name=run_name,
+        progress=True,
+    )
+    if plot is not None:
+        from crossrec import plots
+
+        plots.save(plots.trials(result.frame()), plot)
+    if as_json:
+        print_json(result.as_dict())
+        return
+    out.print(result.table())
+    out.print(f"next: crossrec train {domain} --config {result.config_file}", markup=False)
+
+
+def evaluate(
+    domain: OneDomain,
+    release: Annotated[str, typer.Option(help="A version, or current.")] = "current",
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="Only this baseline; repeatable. none: no baseline.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a release with baselines fitted now and the peers' published figures.
+
+    Full ranking of the catalogue; warm and cold targets apart, with confidence intervals,
+    protocol and data hash.
+
+    \b
+    crossrec evaluate movies
+    crossrec evaluate movies --baseline ease_recency --baseline popularity --json
+    """
+    from crossrec.models.baselines import NAMES
+
+    wanted = NAMES if baseline is None else tuple(name for name in baseline if name != "none")
+    with progress_bars() as progress:
+        task = progress.add_task(f"judging {domain}", total=len(wanted) + 1)
+        report = verbs.evaluate(
+            domain,
+            release=release,
+            baselines=wanted,
+            on_step=lambda name: progress.update(task, advance=1, description=name),
+        )
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        out.print(report.table())
+
+
+def _figure(metrics: dict[str, Any]) -> str:
+    low, high = metrics["ci95"]["ndcg@10"]
+    return f"{metrics['metrics']['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"

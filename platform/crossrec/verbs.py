@@ -1,0 +1,255 @@
+"""What crossrec does, as plain functions: the command line's verbs, and a notebook's.
+
+`import crossrec; crossrec.train("movies")`. Leaves to others: doing it (the rooms), talking about
+it (cli.py). Rooms are imported when a verb is used, so that importing this stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossrec.config import Placement, RunConfig, load_config
+from crossrec.domains import domain_names as domain_names
+from crossrec.domains import load_domain
+from crossrec.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from crossrec.data.dataset import Dataset
+    from crossrec.diagnosis import Finding
+    from crossrec.evaluation.protocols import Part
+    from crossrec.evaluation.report import Report
+    from crossrec.releases.store import Release
+    from crossrec.serving.messages import RecommendResponse
+    from crossrec.training.runs import TrainResult
+    from crossrec.tuning.search import TuneResult
+
+Config = RunConfig | Path | str | None
+"""Settings themselves, the path of a YAML of settings, or None for the defaults."""
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def import_data(domain: str, *, progress: bool = False) -> Dataset:
+    """Fetch, check and store the data of one domain.
+
+    Raises:
+        UnknownDomainError: no domain has that name.
+        SourceError: the data could not be fetched.
+        DataError: a table, a column or too many rows are wrong.
+    """
+    from crossrec.data.importing import import_domain
+
+    return import_domain(load_domain(domain), progress=progress)
+
+
+def dataset(domain: str) -> Dataset:
+    """The imported data of one domain.
+
+    Raises:
+        DataError: it was never imported.
+    """
+    from crossrec.data.dataset import Dataset
+
+    return Dataset.open(domain)
+
+
+def settings(config: Config = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Settings from a file, or given ones, with `a.b=value` overrides on top.
+
+    Raises:
+        ConfigError: no such file, no such key, or a value out of range.
+
+    >>> settings(overrides=["training.mode=adapted"]).training.mode
+    'adapted'
+    """
+    if not isinstance(config, RunConfig):
+        return load_config(Path(config) if config else None, list(overrides))
+    if overrides:
+        raise ConfigError("got settings and overrides; expected a file's path with overrides")
+    return config
+
+
+def train(
+    *domains: str,
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    workers: int = 0,
+    address: str | None = None,
+    run_name: str | None = None,
+    publish: bool = True,
+    progress: bool = False,
+) -> list[TrainResult]:
+    """Train each domain, judge it on its test cases and publish its release.
+
+    Args:
+        workers: processes of Ray Train; 0 trains in this process, without Ray.
+        address: of a Ray cluster (`auto`, `ray://…`); None: a local one that ends with the run.
+        run_name: repeat it to resume a run that was cut off (with workers only).
+        progress: draw progress bars.
+
+    Raises:
+        DataError: a domain was never imported.
+        TrainingError: no cluster, not enough of it, or training diverged.
+    """
+    _expect_domains(domains)
+    run_config = settings(config, overrides)
+    if workers == 0 and address is None:
+        from crossrec.training.pipeline import train_here
+
+        return [
+            train_here(domain, run_config, publish=publish, progress=progress) for domain in domains
+        ]
+    from crossrec.training.launch import train_on_ray
+
+    placement = Placement(workers=max(1, workers), address=address)
+    return train_on_ray(
+        list(domains), run_config, placement, run_name=run_name, publish=publish, show=progress
+    )
+
+
+def _expect_domains(names: Sequence[str]) -> None:
+    """Raise before anything starts if a name is wrong."""
+    if not names:
+        raise ConfigError("got no domain; expected at least one name, e.g. movies")
+    for name in names:
+        load_domain(name)
+
+
+def tune(
+    domain: str,
+    *,
+    trials: int = 20,
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    space: Path | str | None = None,
+    workers: int = 1,
+    address: str | None = None,
+    seed: int = 0,
+    run_name: str | None = None,
+    progress: bool = False,
+) -> TuneResult:
+    """Search for the settings with the best validation NDCG@10; the best is one YAML for `train`.
+
+    Args:
+        trials: trials in all.
+        config: the settings that do not vary.
+        space: YAML of what varies; None: what is worth varying in the config's mode.
+        workers: processes of one trial.
+        run_name: repeat it to go on with a search, or to add trials.
+
+    Raises:
+        ConfigError: the space does not fit the config.
+        TrainingError: no cluster, not enough of it, or no trial gave a figure.
+    """
+    from crossrec.tuning.search import tune_domain
+    from crossrec.tuning.spaces import read_space
+
+    _expect_domains([domain])
+    return tune_domain(
+        domain,
+        settings(config, overrides),
+        Placement(workers=workers, address=address),
+        trials,
+        space=read_space(Path(space)) if space else None,
+        seed=seed,
+        run_name=run_name,
+        show=progress,
+    )
+
+
+def evaluate(
+    domain: str,
+    *,
+    release: str = "current",
+    baselines: Sequence[str] | None = None,
+    part: Part = "test",
+    on_step: Callable[[str], None] | None = None,
+) -> Report:
+    """Judge a release beside baselines that are fitted now and the peers' published figures.
+
+    The cases are those of the release's own protocol, seed and sample of users.
+
+    Args:
+        baselines: names out of `models.baselines.NAMES`; None: all.
+        on_step: called with the name of each model that is done.
+
+    Raises:
+        ReleaseError: there is no such release, or it is damaged.
+        DataError: the data were never imported, or are others than the release was made from.
+    """
+    from crossrec.data.split import make_split
+    from crossrec.evaluation.report import report
+    from crossrec.models.baselines import NAMES
+    from crossrec.releases.store import ReleaseStore
+
+    loaded = ReleaseStore().load(domain, release)
+    data = dataset(domain)
+    _expect_same_data(data, loaded.release)
+    config = loaded.model.config
+    training = config.training
+    split = make_split(data, config.protocol, seed=training.seed, max_users=training.max_users)
+    sampled = [f"{training.max_users} users, drawn"] if training.max_users else []
+    return report(
+        data,
+        split,
+        {"crossrec": loaded.model.score},
+        part=part,
+        baselines=NAMES if baselines is None else baselines,
+        text_vectors=_text_vectors(data, config),
+        request_dim=loaded.model.request_dim,
+        notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
+        on_step=on_step,
+    )
+
+
+def _expect_same_data(data: Dataset, release: Release) -> None:
+    if data.content_hash != release.manifest.data_hash:
+        raise DataError(
+            f"'{release.domain}' {release.version} was made from data"
+            f" {release.manifest.data_hash[:12]}, imported are {data.content_hash[:12]}:"
+            f" train again, or import the former data"
+        )
+
+
+def _text_vectors(data: Dataset, config: RunConfig) -> Any:
+    """(N, E) of the item texts by the base encoder, from the cache training filled."""
+    from crossrec.models.encoder import TextEncoder
+    from crossrec.training.prepare import encode_cached
+
+    texts = data.scan("items").select("text").collect()["text"].to_list()
+    encoder = TextEncoder.load(config.encoder)
+    return encode_cached(encoder, texts, config.model.max_text_tokens, progress=False)
+
+
+def recommend(
+    domain: str, *, url: str = DEFAULT_URL, api_key: str | None = None, **fields: Any
+) -> RecommendResponse:
+    """Ask a running service: `recommend("movies", user_id="196", text="…", k=5, explain=True)`.
+
+    Args:
+        fields: those of a request, see `serving.messages.RecommendRequest`.
+
+    Raises:
+        ServiceError: no service answers at `url`.
+        RequestError: the service refuses what was asked for.
+    """
+    from crossrec.serving.client import Client
+
+    with Client(url, api_key) as client:
+        return client.recommend(domain, **fields)
+
+
+def list_releases(domain: str | None = None) -> list[Release]:
+    """All releases, or those of one domain, oldest first."""
+    from crossrec.releases.store import ReleaseStore
+
+    return ReleaseStore().list(domain)
+
+
+def diagnose() -> list[Finding]:
+    """What this machine has and lacks for crossrec, and what to do about it."""
+    from crossrec import diagnosis
+
+    return diagnosis.diagnose()
