@@ -115,16 +115,17 @@ class Network(nn.Module):
         wishes = self.texts.wishes(self.prepared.split.sequences.items[targets], wished)
         known = self._tensor(present)
         history = vectors[self._tensor(self.warm_position[items])] * known[..., None]
-        users: Tensor = self.users(
-            history,
-            self._tensor(events.astype(np.int64) * present),
-            self._tensor(gaps),
-            known,
-            wishes,
-            self._tensor(wished),
-            self._tensor(self.rows.context[targets]),
-        )
-        return users
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            users: Tensor = self.users(
+                history,
+                self._tensor(events.astype(np.int64) * present),
+                self._tensor(gaps),
+                known,
+                wishes,
+                self._tensor(wished),
+                self._tensor(self.rows.context[targets]),
+            )
+        return users.float()
 
     def _log_distance(self, targets: NDArray[np.int64]) -> Tensor | None:
         """(P, W) log(1 + km) from the user's place at the target to each warm item."""
