@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Event = dict[str, Any]
-"""`domain`, and either `stage` (text; from workers also `rank`, `pid`) or `metrics` of an epoch."""
+"""`domain`, and either `metrics` of an epoch, or `stage` in words with, where they are known,
+`completed` (steps of the bar) and a worker's `rank` and `pid`."""
 
 
 class Board:
@@ -32,13 +33,13 @@ class Board:
 
 
 class Bars:
-    """A bar a domain with epochs, loss, validation NDCG@10 and time left; lines in a log file."""
+    """A bar a domain, of epochs or trials, with figures and time left; lines in a log file."""
 
     def __init__(
-        self, domains: list[str], max_epochs: int, show: bool, console: Console | None = None
+        self, domains: list[str], n_steps: int, show: bool, console: Console | None = None
     ) -> None:
         console = console or Console(stderr=True)
-        self._max_epochs = max_epochs
+        self._n_steps = n_steps
         self._lines = console if show and not console.is_terminal else None
         self._progress = Progress(
             TextColumn("{task.fields[domain]:<16}"),
@@ -51,7 +52,7 @@ class Bars:
             disable=not show or not console.is_terminal,
         )
         self._tasks = {
-            domain: self._progress.add_task("waiting", total=max_epochs, domain=domain, start=False)
+            domain: self._progress.add_task("waiting", total=n_steps, domain=domain, start=False)
             for domain in domains
         }
 
@@ -76,11 +77,12 @@ class Bars:
             return
         if event.get("rank", 0) == 0:
             self._progress.start_task(task)
-            self._show(event["domain"], event["stage"])
+            steps = {"completed": event["completed"]} if "completed" in event else {}
+            self._show(event["domain"], event["stage"], **steps)
 
     def done(self, domain: str, text: str) -> None:
         """Fill the bar of a domain that has ended, well or not."""
-        self._show(domain, text, completed=self._max_epochs)
+        self._show(domain, text, completed=self._n_steps)
         self._progress.stop_task(self._tasks[domain])
 
     def _show(self, domain: str, text: str, **changes: Any) -> None:
@@ -89,7 +91,7 @@ class Bars:
             self._lines.print(f"{domain}: {text}", highlight=False, soft_wrap=True)
 
     def _epoch_text(self, metrics: dict[str, float]) -> str:
-        parts = [f"epoch {int(metrics['epoch'])}/{self._max_epochs}"]
+        parts = [f"epoch {int(metrics['epoch'])}/{self._n_steps}"]
         parts.append(f"loss {metrics['loss']:.3f}")
         if "validation_ndcg@10" in metrics:
             parts.append(f"NDCG@10 {metrics['validation_ndcg@10']:.4f}")

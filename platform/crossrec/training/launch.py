@@ -20,7 +20,7 @@ from crossrec.data.dataset import Dataset
 from crossrec.errors import CrossrecError, TrainingError
 from crossrec.training.board import Bars, Board, Event
 from crossrec.training.cluster import groups_at_once, ray_session, uses_gpu, worker_resources
-from crossrec.training.runs import TrainResult, claim_run, new_run_name, run_folder
+from crossrec.training.runs import TrainResult, claim_run, new_run_name, run_facts, run_folder
 from crossrec.training.worker import WorkerJob, tell, train_worker
 
 MAX_WORKER_FAILURES = 3
@@ -127,7 +127,8 @@ def drive(job: WorkerJob) -> Outcome:
         os.environ["CROSSREC_HOME"] = job.home
     folder = run_folder(job.run) / job.domain
     try:
-        claim_run(folder, job.run, job.config, Dataset.open(job.domain).content_hash)
+        data_hash = Dataset.open(job.domain).content_hash
+        claim_run(folder, job.run, run_facts("train", job.config, data_hash))
         tell(job.board, job.domain, stage=f"starting {job.placement.workers} workers")
         callbacks = [_BoardCallback(job.board, job.domain)]
         return fit_group(replace(job, folder=str(folder)), callbacks)

@@ -7,9 +7,11 @@ Leaves to others: the loop (loop.py), where it runs (launch.py).
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from crossrec.config import Placement, RunConfig
@@ -47,17 +49,31 @@ def ready(domain: str, config: RunConfig, *, progress: bool = False) -> Ready:
 
 
 def finish(
-    made: Ready, fitted: Fitted, run: str, started: float, *, publish: bool = True
+    made: Ready,
+    fitted: Fitted,
+    run: str,
+    started: float,
+    *,
+    publish: bool = True,
+    report: Callable[[str], None] = lambda stage: None,
 ) -> TrainResult:
     """Assemble the model, judge it on the test cases, and publish the release if asked to.
 
     Args:
         started: `time.monotonic()` at the beginning.
+        report: told each stage in words, for progress.
+
+    Raises:
+        ReleaseError: the release could not be written.
     """
-    model = assemble(made.prepared, fitted)
-    evaluation = judge(model.score, made.prepared.split, "test")
+    split = made.prepared.split
+    model = assemble(made.prepared, fitted, report=lambda signal: report(f"fitting {signal}"))
+    report("judging")
+    evaluation = judge(model.score, split, "test", request_dim=made.prepared.text.shape[1])
     metrics = evaluation.to_dict() | {"data_hash": made.dataset.content_hash, "run": run}
-    release = _publish(made, model, metrics) if publish else None
+    if publish:
+        report("publishing")
+    release = _publish(made, fitted, model, metrics) if publish else None
     return TrainResult(
         domain=made.prepared.domain.name,
         run=run,
@@ -68,17 +84,21 @@ def finish(
     )
 
 
-def _publish(made: Ready, model: DomainModel, metrics: dict[str, Any]) -> Release:
+def _publish(made: Ready, fitted: Fitted, model: DomainModel, metrics: dict[str, Any]) -> Release:
     prepared = made.prepared
-    return ReleaseStore().publish(
-        model,
-        made.dataset,
-        prepared.split.sequences,
-        metrics,
-        encoder_name=prepared.config.encoder,
-        encoder_fingerprint=prepared.encoder.fingerprint,
-        seed=prepared.config.training.seed,
-    )
+    with tempfile.TemporaryDirectory(prefix="crossrec-") as folder:
+        adapter = Path(folder) / "adapter"
+        fitted.network.texts.save_adapter(adapter)
+        return ReleaseStore().publish(
+            model,
+            made.dataset,
+            prepared.split.sequences,
+            metrics,
+            encoder_name=prepared.config.encoder,
+            encoder_fingerprint=prepared.encoder.fingerprint,
+            seed=prepared.config.training.seed,
+            adapter_folder=adapter if adapter.is_dir() else None,
+        )
 
 
 def train_here(

@@ -58,20 +58,24 @@ def run_folder(run: str) -> Path:
     return home() / "runs" / run
 
 
-def claim_run(folder: Path, run: str, config: RunConfig, data_hash: str) -> bool:
-    """Make the run's folder and note what it is for; True: the same run was here before.
+def run_facts(kind: str, config: RunConfig, data_hash: str) -> dict[str, Any]:
+    """What a run is for: two runs with the same facts may resume each other."""
+    return {"kind": kind, "config": config.model_dump(mode="json"), "data_hash": data_hash}
+
+
+def claim_run(folder: Path, run: str, facts: dict[str, Any]) -> bool:
+    """Make the run's folder and note its facts; True: the same run was here before.
 
     Raises:
-        TrainingError: the folder belongs to a run of another config or other data.
+        TrainingError: the folder belongs to a run with other facts.
     """
-    facts = {"run": run, "config": config.model_dump(mode="json"), "data_hash": data_hash}
     path = folder / RUN_FILE
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        path.write_text(json.dumps({"run": run, **facts}, indent=1), encoding="utf-8")
         return False
     before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in ("config", "data_hash") if before.get(key) != facts[key]]
+    changed = [name for name, value in facts.items() if before.get(name) != value]
     if changed:
         raise TrainingError(
             f"run '{run}' in {folder} was started with another {' and '.join(changed)};"

@@ -83,8 +83,14 @@ def _train(job: WorkerJob) -> dict[str, Any] | None:
         )
     if rank != 0 or job.trial:
         return None
-    tell(job.board, job.domain, stage="judging and publishing" if job.publish else "judging")
-    return pipeline.finish(made, fitted, job.run, started, publish=job.publish).as_dict()
+    return pipeline.finish(
+        made,
+        fitted,
+        job.run,
+        started,
+        publish=job.publish,
+        report=lambda stage: tell(job.board, job.domain, stage=stage),
+    ).as_dict()
 
 
 def _use_device(placement: Placement) -> None:
@@ -132,11 +138,12 @@ def in_turn(step: Callable[[], T], threads: int = 1) -> T:
             except CrossrecError as err:
                 failure = err
             torch.set_num_threads(threads)
-        _raise_together(failure)
+        raise_together(failure)
     return outcome[0]
 
 
-def _raise_together(failure: CrossrecError | None) -> None:
+def raise_together(failure: CrossrecError | None) -> None:
+    """Raise on every rank the first failure of any; all ranks must call it, None is no failure."""
     import torch.distributed as dist
 
     failures: list[CrossrecError | None] = [failure]

@@ -1,0 +1,159 @@
+"""Trials of a search on record, the best of them, and its config as one YAML.
+
+Leaves to others: running trials (search.py), the chart (plots.trials).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+from rich.table import Table
+
+from crossrec.config import RunConfig
+from crossrec.errors import TrainingError
+from crossrec.tuning.spaces import Point, Space, apply_point
+
+TRIALS_FILE = "trials.jsonl"
+TABLE_FILE = "trials.parquet"
+BEST_FILE = "best.yaml"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One finished trial."""
+
+    trial: int
+    """Number in order of start, from 1."""
+    point: Point
+    value: float | None
+    """Best validation NDCG@10 over its epochs; None where it gave none."""
+    state: str
+    """complete, stopped early (by the scheduler, for others were better), or failed."""
+    epochs: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a search leaves."""
+
+    domain: str
+    run: str
+    config: RunConfig
+    """The best config, whole."""
+    value: float
+    """Its validation NDCG@10."""
+    trials: list[TrialRecord] = field(repr=False)
+    folder: Path = Path()
+    """Holds `best.yaml`, `trials.parquet` and the record `trials.jsonl`."""
+
+    @property
+    def config_file(self) -> Path:
+        """The YAML that `crossrec train --config` takes."""
+        return self.folder / BEST_FILE
+
+    def frame(self) -> pl.DataFrame:
+        """One row a trial: trial, value, state, epochs, seconds, and a column a setting."""
+        return trials_frame(self.trials)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "domain": self.domain,
+            "run": self.run,
+            "value": self.value,
+            "config_file": str(self.config_file),
+            "config": self.config.model_dump(mode="json"),
+            "trials": [asdict(trial) for trial in self.trials],
+        }
+
+    def table(self) -> Table:
+        """For the terminal, best first."""
+        settings = list(self.trials[0].point)
+        table = Table(title=f"{self.domain}: trials of {self.run}, best first")
+        for column in (
+            "trial",
+            "NDCG@10",
+            "epochs",
+            *(s.split(".")[-1] for s in settings),
+            "state",
+        ):
+            table.add_column(column.replace("_", " "))
+        for one in sorted(self.trials, key=lambda t: -(t.value if t.value is not None else -1.0)):
+            value = "-" if one.value is None else f"{one.value:.4f}"
+            drawn = [_short(one.point[setting]) for setting in settings]
+            table.add_row(str(one.trial), value, str(one.epochs), *drawn, one.state)
+        return table
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def trials_frame(trials: list[TrialRecord]) -> pl.DataFrame:
+    """Trials as a frame, in order of start; see `TuneResult.frame`."""
+    rows = [
+        {
+            "trial": one.trial,
+            "value": one.value,
+            "state": one.state,
+            "epochs": one.epochs,
+            "seconds": one.seconds,
+            "error": one.error,
+            **one.point,
+        }
+        for one in sorted(trials, key=lambda t: t.trial)
+    ]
+    kinds = {"value": pl.Float64, "error": pl.String}
+    return pl.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)
+
+
+def append_trial(folder: Path, record: TrialRecord) -> None:
+    """Add a finished trial to the record; what is on record survives the search's end."""
+    with (folder / TRIALS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(record)) + "\n")
+
+
+def read_trials(folder: Path) -> list[TrialRecord]:
+    """The trials on record, in order of their end; none where there is no record.
+
+    A last line that was cut off with its process is left out.
+    """
+    path = folder / TRIALS_FILE
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    whole = lines[:-1]  # text after the last newline is a line that was cut off
+    return [TrialRecord(**json.loads(line)) for line in whole]
+
+
+def select(domain: str, run: str, config: RunConfig, space: Space, folder: Path) -> TuneResult:
+    """The best trial on record, its config and the table written into `folder`.
+
+    Raises:
+        TrainingError: no trial gave a figure; the message has the first one's error.
+    """
+    trials = read_trials(folder)
+    judged = [one for one in trials if one.value is not None and not math.isnan(one.value)]
+    if not judged:
+        reason = next((one.error for one in trials if one.error), "none ran")
+        raise TrainingError(f"no trial of '{domain}' gave a figure ({len(trials)} ran): {reason}")
+    best = max(judged, key=lambda one: (one.value or 0.0, -one.trial))
+    assert best.value is not None
+    chosen = apply_point(config, space, best.point)
+    trials_frame(trials).write_parquet(folder / TABLE_FILE)
+    header = (
+        f"# Best of {len(trials)} trials on '{domain}' (run {run}): validation NDCG@10"
+        f" {best.value:.4f}.\n# crossrec train {domain} --config {BEST_FILE}\n"
+    )
+    text = yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False)
+    (folder / BEST_FILE).write_text(header + text, encoding="utf-8")
+    ordered = sorted(trials, key=lambda one: one.trial)
+    return TuneResult(domain, run, chosen, best.value, ordered, folder)
