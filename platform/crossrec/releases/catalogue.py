@@ -221,10 +221,10 @@ def _range(column: str, kind: ColumnKind, condition: dict[str, Any]) -> tuple[st
 
 def _value(column: str, kind: ColumnKind, value: Any) -> float | str:
     """The value as the column stores it; booleans are the numbers 0 and 1."""
-    if kind == "number" and isinstance(value, (bool, int, float)):
+    if kind == "number" and isinstance(value, bool | int | float) and abs(value) < 2**63:
         return float(value)
     if kind != "number" and isinstance(value, str):
-        return value
+        return value.encode(errors="replace").decode()  # half a surrogate pair is no text
     expected = "a number" if kind == "number" else "text"
     raise RequestError(f"filter '{column}' got {value!r}; expected {expected}")
 

@@ -31,6 +31,7 @@ from crossrec.releases.manifest import (
     check_files,
     hash_file,
     list_files,
+    read_manifest,
 )
 from crossrec.releases.probes import write_probes
 from crossrec.releases.store import METRICS, Release, load_verified
@@ -63,23 +64,51 @@ def write_release(domain_folder: Path, contents: Contents) -> str:
         ReleaseError: disk full, no right to write, or the folder does not verify; in each case
             nothing of it is left.
     """
+    now = time.time()
     with _plain_errors(contents.model.domain.name, domain_folder):
-        domain_folder.mkdir(parents=True, exist_ok=True)
-        _remove_stale(domain_folder)
-        now = time.time()
-        staging = domain_folder / f"{STAGING}{os.getpid()}-{time.time_ns()}"
-        try:
+        version = _free_version(domain_folder, now)
+        with _place(domain_folder, version) as staging:
             staging.mkdir()
-            version = _free_version(domain_folder, now)
             _fill(staging, contents, version, now)
             _verify(staging, contents.model.domain.name)
-            _sync(staging)
-            os.rename(staging, domain_folder / version)
-            _sync_folder(domain_folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
     return version
+
+
+def copy_release(source: Path, root: Path) -> Manifest:
+    """Copy a release folder made elsewhere below `root`, under its own domain and version.
+
+    Raises:
+        ReleaseError: it is no release, is damaged, or its version is here already; disk full, no
+            right to write; in each case nothing of it is left.
+    """
+    manifest = read_manifest(source)
+    domain_folder = root / manifest.domain
+    if (domain_folder / manifest.version).exists():
+        raise ReleaseError(
+            f"'{manifest.domain}' has a release {manifest.version} already; to make it current:"
+            f" crossrec release rollback {manifest.domain} --to {manifest.version}"
+        )
+    with _plain_errors(manifest.domain, domain_folder):
+        with _place(domain_folder, manifest.version) as staging:
+            shutil.copytree(source, staging)
+            _verify(staging, manifest.domain)
+    return manifest
+
+
+@contextlib.contextmanager
+def _place(domain_folder: Path, version: str) -> Iterator[Path]:
+    """A folder's name to write a release into; in place after the block, or gone if it raised."""
+    domain_folder.mkdir(parents=True, exist_ok=True)
+    _remove_stale(domain_folder)
+    staging = domain_folder / f"{STAGING}{os.getpid()}-{time.time_ns()}"
+    try:
+        yield staging
+        _sync(staging)
+        os.rename(staging, domain_folder / version)
+        _sync_folder(domain_folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
 
 
 def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
@@ -179,7 +208,7 @@ def _plain_errors(domain: str, folder: Path) -> Iterator[None]:
             raise ReleaseError(
                 f"the disk is full: a release of '{domain}' does not fit into {folder}"
                 f" ({free:.0f} MiB free); nothing was published. Free some space, for example"
-                f" with: crossrec releases delete-old {domain}"
+                f" with: crossrec release delete {domain} --keep 1"
             ) from err
         if isinstance(err, OSError):
             raise ReleaseError(

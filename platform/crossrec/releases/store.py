@@ -109,6 +109,19 @@ class ReleaseStore:
         self._point(model.domain.name, version)
         return self.show(model.domain.name, version)
 
+    def adopt(self, folder: Path) -> Release:
+        """Copy a release folder made elsewhere among the others and make it current.
+
+        Raises:
+            ReleaseError: it is no release, damaged, here already, or could not be written; the
+                releases here are as before.
+        """
+        from crossrec.releases.publishing import copy_release
+
+        manifest = copy_release(folder, self.root)
+        self._point(manifest.domain, manifest.version)
+        return self.show(manifest.domain, manifest.version)
+
     def domains(self) -> list[str]:
         """Domains with a release, sorted."""
         if not self.root.is_dir():

@@ -6,6 +6,7 @@ Leaves to others: what the messages mean (recommender.py), the server's side (de
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -105,7 +106,8 @@ class Client:
         An event that cannot be stored (unknown item) is named in `rejected`; the rest is kept.
         """
         request = _build(FeedbackRequest, {"events": list(events)})
-        return self._post(_path(domain, "feedback"), request, FeedbackResponse)
+        path = _path(domain, "feedback")
+        return self._post(path, request, FeedbackResponse, partly=FeedbackResponse)
 
     def item(self, domain: str, item_id: str) -> ItemCard:
         """One item with all its columns."""
@@ -123,12 +125,26 @@ class Client:
     def _get(self, path: str, answer: type[Answer], params: dict[str, Any] | None = None) -> Answer:
         return self._send("GET", path, answer, params=params)
 
-    def _post(self, path: str, message: BaseModel, answer: type[Answer]) -> Answer:
+    def _post(
+        self,
+        path: str,
+        message: BaseModel,
+        answer: type[Answer],
+        partly: type[Answer] | None = None,
+    ) -> Answer:
         body = message.model_dump_json(exclude_defaults=True)
         headers = {"Content-Type": "application/json"}
-        return self._send("POST", path, answer, content=body, headers=headers)
+        return self._send("POST", path, answer, partly, content=body, headers=headers)
 
-    def _send(self, method: str, path: str, answer: type[Answer], **options: Any) -> Answer:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        partly: type[Answer] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Ask; `partly` is what a 422 may hold instead of an error: a batch stored in part."""
         try:
             response = self._http.request(method, path, **options)
         except httpx.TimeoutException as err:
@@ -140,6 +156,9 @@ class Client:
                 f"no crossrec service answers at {self.base_url};"
                 " start one with: crossrec serve DOMAIN…"
             ) from err
+        if response.status_code == 422 and partly is not None:
+            with suppress(ValidationError):
+                return partly.model_validate_json(response.content)
         if response.is_error:
             _raise(response)
         try:
@@ -169,7 +188,10 @@ def _raise(response: httpx.Response) -> NoReturn:
     try:
         body = ErrorBody.model_validate_json(response.content)
     except ValidationError:
-        body = ErrorBody(error=f"the service answered {response.status_code} without a reason")
+        text = f"the service answered {response.status_code} without a reason"
+        if response.status_code == 429:
+            text = "the service has too much to do; try again in a second"
+        body = ErrorBody(error=text)
     kind = getattr(errors, body.kind, ServiceError)
     if kind is AuthError or response.status_code in (401, 403):
         raise AuthError(body.error, response.status_code)

@@ -164,7 +164,7 @@ class FeedbackLog:
             connection.execute("BEGIN IMMEDIATE")
             added = [connection.executemany(_INSERT, job.rows).rowcount for job in jobs]
             connection.execute("COMMIT")
-        except sqlite3.Error as err:
+        except Exception as err:  # whatever it is, the thread lives on and the callers hear of it
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for job in jobs:

@@ -5,7 +5,7 @@ Leaves to others: meaning (recommender.py), transport (deployments.py, client.py
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,11 @@ MAX_K = 1000
 MAX_REQUEST_CHARS = 8_000
 MAX_HISTORY = 1_000
 MAX_FEEDBACK_EVENTS = 1_000
+MAX_TIMESTAMP = 253_402_300_799
+"""Seconds since 1970 UTC at the end of the year 9999; milliseconds are beyond it."""
+
+Timestamp = Annotated[int, Field(ge=-MAX_TIMESTAMP, le=MAX_TIMESTAMP)]
+"""Seconds since 1970 UTC."""
 
 
 class _Message(BaseModel):
@@ -23,7 +28,7 @@ class HistoryItem(_Message):
     """One thing the user did, told by the caller."""
 
     item_id: str
-    timestamp: int | None = None
+    timestamp: Timestamp | None = None
     """Seconds since 1970 UTC; None: just now, in the order given."""
     event: str | None = None
 
@@ -104,7 +109,7 @@ class FeedbackEvent(_Message):
     item_id: str
     event: str = Field(min_length=1, max_length=100)
     """Like the domain's own events, or `like`, `dislike`, `click`, `impression`."""
-    timestamp: int | None = None
+    timestamp: Timestamp | None = None
     """Seconds since 1970 UTC; None: now."""
     value: float | None = None
     request_id: str | None = None
@@ -129,6 +134,7 @@ class FeedbackResponse(_Message):
     accepted: int
     duplicates: int
     rejected: list[RejectedEvent] = []
+    """With any of these the status is 422; the others are stored all the same."""
 
 
 class ItemCard(_Message):

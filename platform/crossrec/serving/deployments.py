@@ -1,0 +1,257 @@
+"""Ray Serve: one application for the encoder, one a domain, a small one for the whole service.
+
+Thin on purpose. Leaves to others: routes (http_api.py), meaning (recommender.py), texts
+(encoder_service.py), starting and stopping (launch.py). Checked on Ray 2.60.
+The three builders take a dict, so that a Serve config file can name them as `import_path`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ray import serve
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from crossrec.errors import ConfigError, ServiceError
+from crossrec.releases.store import CURRENT, ReleaseStore
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.cards import domain_summary
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.gateway import Gateway, TooBusyError
+from crossrec.serving.http_api import domain_app, domain_application, system_app
+from crossrec.serving.messages import DomainSummary
+from crossrec.serving.recommender import Recommender
+from crossrec.serving.shared_encoder import encoder_of
+
+ENCODER, DOMAIN, SYSTEM = "Encoder", "Domain", "System"
+"""Names of the deployments, one in each application."""
+ENCODER_APPLICATION = "encoder"
+SYSTEM_APPLICATION = "system"
+DOMAIN_ROUTE = "/v1/domains"
+
+ENCODER_TIMEOUT_S = 30.0
+STATES_AGE_S = 0.5
+"""How old the service's idea of its own state may be."""
+N_CPUS = 0.05
+"""Of a domain and of the system: small, so that many fit on two cores; Ray then also sets
+OMP_NUM_THREADS=1 for the replica."""
+_LIMITS = {
+    "max_ongoing_requests": 128,
+    "max_queued_requests": 128,
+    "graceful_shutdown_timeout_s": 5,
+}
+"""Wider than the gateway's own limit, which answers 429 with a reason."""
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DomainArguments(_Arguments):
+    """Of `build_domain`."""
+
+    domain: str
+    version: str = CURRENT
+    access: Literal["keys", "loopback"] = "keys"
+    """loopback: no keys, but callers from this machine only."""
+    replicas: int = 1
+
+
+class SystemArguments(_Arguments):
+    """Of `build_system`."""
+
+    access: Literal["keys", "loopback"] = "keys"
+
+
+class EncoderArguments(_Arguments):
+    """Of `build_encoder`."""
+
+    domains: list[str]
+    num_cpus: float = 0.5
+    num_gpus: float = 0.0
+    threads: int = 1
+
+
+Parsed = TypeVar("Parsed", bound=_Arguments)
+
+
+def _keys(access: str) -> KeyRing | None:
+    return KeyRing() if access == "keys" else None
+
+
+class EncoderDeployment:
+    """The only process that imports torch. `user_config`: {"domains": [names]}."""
+
+    def __init__(self, encoder: str, threads: int) -> None:
+        import torch
+
+        from crossrec.models.encoder import TextEncoder
+        from crossrec.serving.encoder_service import EncoderService
+
+        torch.set_num_threads(threads)
+        self._service = EncoderService(TextEncoder.load(encoder), ReleaseStore())
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Make the adapters of the current releases resident."""
+        await asyncio.to_thread(self._service.load_current, user_config["domains"])
+
+    async def encode(self, texts: list[str], domain: str, version: str) -> NDArray[np.float32]:
+        """(n, E) float32, with the adapter of that release."""
+        return await self._service.encode(texts, domain, version)
+
+
+class DomainDeployment:
+    """One domain. `user_config`: {"version": "current" or a version}; a new one is swapped in
+    without a restart: requests under way end on the release they began on.
+    """
+
+    def __init__(self, domain: str, access: str) -> None:
+        self._domain = domain
+        self._keys = _keys(access)
+        self._store = ReleaseStore()
+        self._handle: DeploymentHandle | None = None
+        self.feedback_log = FeedbackLog()
+        self.recommender: Recommender
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Load a release, verified, then answer from it."""
+        loaded = await asyncio.to_thread(self._store.load, self._domain, user_config["version"])
+        version = loaded.release.version
+
+        async def encode(texts: list[str]) -> NDArray[np.float32]:
+            return await self._encode(texts, version)
+
+        self.recommender = Recommender(loaded, encode, self.feedback_log)
+
+    def __serve_build_asgi_app__(self) -> Gateway:
+        """The routes; Serve asks for them once the replica is constructed."""
+        return domain_app(self, self._keys, title=f"crossrec: {self._domain}")
+
+    async def summary(self) -> DomainSummary:
+        """The domain's line in the list of domains."""
+        return domain_summary(self.recommender.loaded)
+
+    async def _encode(self, texts: list[str], version: str) -> NDArray[np.float32]:
+        """Ask the encoder, which lives in another application.
+
+        Raises:
+            ServiceError: it does not answer, or has too much to do (429).
+        """
+        if self._handle is None:
+            self._handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
+        try:
+            answer = self._handle.encode.remote(texts, self._domain, version)
+            vectors: NDArray[np.float32] = await asyncio.wait_for(answer, ENCODER_TIMEOUT_S)
+        except BackPressureError as err:
+            raise TooBusyError from err
+        except Exception as err:
+            raise ServiceError(
+                "the encoder does not answer, so words cannot be read now; ask without text", 503
+            ) from err
+        return vectors
+
+
+class SystemDeployment:
+    """List of domains, health, readiness; knows the domains from Serve itself."""
+
+    def __init__(self, access: str) -> None:
+        self._keys = _keys(access)
+        self._states: dict[str, str] = {}
+        self._asked_at = -STATES_AGE_S
+
+    def __serve_build_asgi_app__(self) -> Gateway:
+        """The routes; Serve asks for them once the replica is constructed."""
+        return system_app(self, self._keys)
+
+    async def states(self) -> dict[str, str]:
+        """Application → its state."""
+        if time.monotonic() - self._asked_at >= STATES_AGE_S:
+            status = await asyncio.to_thread(serve.status)
+            self._states = {n: str(a.status.value) for n, a in status.applications.items()}
+            self._asked_at = time.monotonic()
+        return self._states
+
+    async def domains(self) -> list[DomainSummary]:
+        """Every domain that answers, sorted by name."""
+        prefix = domain_application("")
+        names = [name for name in sorted(await self.states()) if name.startswith(prefix)]
+        answers = await asyncio.gather(*map(self._summary, names))
+        return [answer for answer in answers if answer is not None]
+
+    async def _summary(self, application: str) -> DomainSummary | None:
+        with contextlib.suppress(Exception):  # it is being removed, or not there yet
+            handle = serve.get_deployment_handle(DOMAIN, application)
+            summary: DomainSummary = await asyncio.wait_for(handle.summary.remote(), 5)
+            return summary
+        return None
+
+
+def build_encoder(arguments: dict[str, Any]) -> serve.Application:
+    """The encoder's application; its encoder is the one the domains' releases share.
+
+    Raises:
+        ConfigError: a wrong argument.
+        ReleaseError, UnknownDomainError: a domain has no release, or they share no encoder.
+    """
+    wanted = _parse(EncoderArguments, arguments)
+    encoder = encoder_of(wanted.domains, ReleaseStore())
+    resources = {"num_cpus": wanted.num_cpus, "num_gpus": wanted.num_gpus}
+    deployment = serve.deployment(
+        EncoderDeployment,
+        name=ENCODER,
+        ray_actor_options=resources,
+        user_config={"domains": wanted.domains},
+        **_LIMITS,
+    )
+    return deployment.bind(encoder, wanted.threads)
+
+
+def build_domain(arguments: dict[str, Any]) -> serve.Application:
+    """A domain's application.
+
+    Raises:
+        ConfigError: a wrong argument.
+        ReleaseError, UnknownDomainError: there is no such release.
+    """
+    wanted = _parse(DomainArguments, arguments)
+    ReleaseStore().show(wanted.domain, wanted.version)
+    deployment = serve.deployment(
+        serve.ingress()(DomainDeployment),
+        name=DOMAIN,
+        num_replicas=wanted.replicas,
+        ray_actor_options={"num_cpus": N_CPUS},
+        user_config={"version": wanted.version},
+        **_LIMITS,
+    )
+    return deployment.bind(wanted.domain, wanted.access)
+
+
+def build_system(arguments: dict[str, Any]) -> serve.Application:
+    """The small application for the whole service.
+
+    Raises:
+        ConfigError: a wrong argument.
+    """
+    wanted = _parse(SystemArguments, arguments)
+    deployment = serve.deployment(
+        serve.ingress()(SystemDeployment),
+        name=SYSTEM,
+        ray_actor_options={"num_cpus": N_CPUS},
+        **_LIMITS,
+    )
+    return deployment.bind(wanted.access)
+
+
+def _parse(kind: type[Parsed], arguments: dict[str, Any]) -> Parsed:
+    try:
+        return kind.model_validate(arguments)
+    except ValidationError as err:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
+        raise ConfigError(f"arguments of the Serve application: {lines}") from err

@@ -1,0 +1,143 @@
+"""Encodes request texts for all domains: one encoder, every adapter resident, mixed batches.
+
+A plain class without Ray. Leaves to others: the mathematics (models/mixed.py), where it runs
+(deployments.py). Needs torch; nothing else that a service runs does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.errors import EncoderError
+from crossrec.models.encoder import TextEncoder
+from crossrec.models.mixed import MixedEncoder
+from crossrec.releases.store import Release, ReleaseStore
+
+Vectors = NDArray[np.float32]
+
+MAX_BATCH_TEXTS = 64
+KEPT_VERSIONS = 2
+"""Releases of a domain whose adapters stay: while replicas move on, both are asked for."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    texts: list[str]
+    adapter: str
+    done: asyncio.Future[Vectors]
+
+
+class EncoderService:
+    """Batches what comes in while a batch is running; nobody waits for a batch to fill.
+
+    Torch runs in one thread of its own, so the event loop stays free. Adapters are called
+    `domain@version`: a replica gets the vectors of its own release, never those of the next.
+    """
+
+    def __init__(self, encoder: TextEncoder, store: ReleaseStore) -> None:
+        self._encoder = encoder
+        self._mixed = MixedEncoder(encoder)
+        self._store = store
+        self._versions: dict[str, list[str]] = {}
+        self._waiting: deque[_Job] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+
+    @property
+    def resident(self) -> list[str]:
+        """Adapters in memory, as `domain@version`."""
+        return list(self._mixed.domains)
+
+    def load(self, domain: str, version: str) -> None:
+        """Make the adapter of a release resident; nothing to do where it is.
+
+        Raises:
+            UnknownDomainError, ReleaseError: there is no such release.
+            EncoderError: it was made with another encoder; all is as before.
+        """
+        if version in self._versions.get(domain, []):
+            return
+        release = self._store.show(domain, version)
+        self._expect_own(release)
+        self._mixed.add(_name(domain, version), release.adapter_folder)
+        versions = [*self._versions.get(domain, []), version]
+        self._versions[domain] = versions[-KEPT_VERSIONS:]
+        for old in versions[:-KEPT_VERSIONS]:
+            self._mixed.remove(_name(domain, old))
+
+    def _expect_own(self, release: Release) -> None:
+        made_with = release.manifest.encoder_fingerprint
+        if made_with != self._encoder.fingerprint:
+            raise EncoderError(
+                f"release {release.version} of '{release.domain}' was made with the encoder"
+                f" {release.manifest.encoder} ({made_with[:12]}), this service runs"
+                f" {self._encoder.name} ({self._encoder.fingerprint[:12]}); serve it apart"
+            )
+
+    def load_current(self, domains: Iterable[str]) -> None:
+        """Make the adapters of the domains' current releases resident."""
+        for domain in domains:
+            self.load(domain, self._store.show(domain).version)
+
+    async def encode(self, texts: list[str], domain: str, version: str) -> Vectors:
+        """Vectors of the texts with the release's adapter: (n, E) float32, unit length.
+
+        Raises:
+            UnknownDomainError, ReleaseError, EncoderError: as in `load`.
+        """
+        if version not in self._versions.get(domain, []):
+            await asyncio.to_thread(self.load, domain, version)
+        done: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(texts, _name(domain, version), done))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await done
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            jobs = self._next_batch()
+            try:
+                vectors = await loop.run_in_executor(self._thread, self._encode_jobs, jobs)
+            except Exception as err:
+                _fail(jobs, err)
+                continue
+            start = 0
+            for job in jobs:
+                if not job.done.cancelled():
+                    job.done.set_result(vectors[start : start + len(job.texts)])
+                start += len(job.texts)
+
+    def _next_batch(self) -> list[_Job]:
+        jobs = [self._waiting.popleft()]
+        n_texts = len(jobs[0].texts)
+        while self._waiting and n_texts + len(self._waiting[0].texts) <= MAX_BATCH_TEXTS:
+            jobs.append(self._waiting.popleft())
+            n_texts += len(jobs[-1].texts)
+        return jobs
+
+    def _encode_jobs(self, jobs: list[_Job]) -> Vectors:
+        texts = [text for job in jobs for text in job.texts]
+        adapters = [job.adapter for job in jobs for _ in job.texts]
+        return self._mixed.encode(texts, adapters)
+
+    def close(self) -> None:
+        """End the thread; what waits is answered first."""
+        self._thread.shutdown()
+
+
+def _name(domain: str, version: str) -> str:
+    return f"{domain}@{version}"
+
+
+def _fail(jobs: list[_Job], err: Exception) -> None:
+    for job in jobs:
+        if not job.done.cancelled():
+            job.done.set_exception(err)

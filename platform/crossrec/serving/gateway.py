@@ -1,0 +1,206 @@
+"""What stands before every HTTP route: size, key, load, and one shape for every error.
+
+A pure ASGI wrapper and the one place where errors become HTTP status codes. Leaves to others:
+the routes (http_api.py), keys (auth.py).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from crossrec.errors import (
+    AuthError,
+    ConfigError,
+    CrossrecError,
+    ReleaseError,
+    RequestError,
+    ServiceError,
+    UnknownDomainError,
+    UnknownItemError,
+)
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.messages import ErrorBody
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 2 << 20
+MAX_IN_FLIGHT = 64
+"""Requests one replica works on at once; more are told to come back."""
+RETRY_AFTER_S = 1
+
+PUBLIC = ("/health", "/ready", "/docs", "/openapi.json")
+"""Ends of paths that need no key: they say nothing of items and users."""
+
+STATUS: dict[type[CrossrecError], int] = {
+    UnknownDomainError: 404,
+    UnknownItemError: 404,
+    RequestError: 422,
+    ReleaseError: 503,
+    ConfigError: 500,
+}
+"""Error → HTTP status; AuthError and ServiceError carry their own, all others are 500."""
+
+log = logging.getLogger(__name__)
+
+
+class TooLargeError(RequestError):
+    """A body is larger than MAX_BODY_BYTES."""
+
+
+class TooBusyError(ServiceError):
+    """MAX_IN_FLIGHT requests are being worked on."""
+
+    def __init__(self) -> None:
+        super().__init__("too many requests at once; try again in a second", 429)
+
+
+def status_of(error: Exception) -> int:
+    """HTTP status that answers an error."""
+    if isinstance(error, AuthError):
+        return error.status
+    if isinstance(error, ServiceError):
+        return error.status or 503
+    if isinstance(error, TooLargeError):
+        return 413
+    kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return next(kinds, 500)
+
+
+def error_body(error: Exception, request_id: str) -> ErrorBody:
+    """What is said of an error; nothing of one that is a fault of the service itself."""
+    if isinstance(error, CrossrecError):
+        known = next(kind for kind in type(error).__mro__ if kind.__module__ == "crossrec.errors")
+        return ErrorBody(error=str(error), kind=known.__name__, request_id=request_id)
+    text = f"the service failed; its log has the reason under the request id {request_id}"
+    return ErrorBody(error=text, kind="ServiceError", request_id=request_id)
+
+
+class Gateway:
+    """ASGI app around another one.
+
+    Args:
+        app: the routes.
+        keys: whom to let in; None: whoever calls from this machine, and nobody else.
+    """
+
+    def __init__(self, app: App, keys: KeyRing | None) -> None:
+        self._app = app
+        self._keys = keys
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
+        answer = _Answer(send, _request_id(headers))
+        scope.setdefault("state", {})["request_id"] = answer.request_id
+        self._in_flight += 1
+        try:
+            if self._in_flight > MAX_IN_FLIGHT:
+                raise TooBusyError
+            self._admit(scope, headers)
+            await self._app(scope, _limited(receive, headers), answer)
+        except Exception as err:
+            await answer.fail(err)
+        finally:
+            self._in_flight -= 1
+
+    def _admit(self, scope: Scope, headers: dict[str, bytes]) -> None:
+        path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
+        if self._keys is None:
+            _expect_loopback(scope)
+        elif not path.endswith(PUBLIC):
+            feedback = scope["method"] == "POST" and path.endswith("/feedback")
+            self._keys.check(_key(headers), "feedback" if feedback else "read")
+
+
+class _Answer:
+    """Passes the answer on with its request id; remembers whether it has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self._send = send
+        self._begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begun = True
+            own = (b"x-request-id", self.request_id.encode())
+            message["headers"] = [*message.get("headers", []), own]
+        await self._send(message)
+
+    async def fail(self, error: Exception) -> None:
+        """Answer with the error, if nothing was sent yet; log what is a fault of ours."""
+        status = status_of(error)
+        if status >= 500:
+            log.error("request %s failed", self.request_id, exc_info=error)
+        if self._begun:
+            return
+        body = error_body(error, self.request_id).model_dump_json().encode()
+        headers = [(b"content-type", b"application/json")]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if status == 429:
+            headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})
+
+
+def _request_id(headers: dict[str, bytes]) -> str:
+    """The caller's, if it is harmless, else a new one."""
+    given = headers.get("x-request-id", b"").decode("latin-1")
+    return given if re.fullmatch(r"[\w.-]{1,100}", given, re.ASCII) else uuid.uuid4().hex
+
+
+def _key(headers: dict[str, bytes]) -> str | None:
+    kind, _, key = headers.get("authorization", b"").decode("latin-1").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
+
+
+def _expect_loopback(scope: Scope) -> None:
+    """Without keys only this machine may ask, whatever address a port happens to listen on.
+
+    Raises:
+        AuthError: (403) the caller is another machine.
+    """
+    host = (scope.get("client") or ("",))[0]
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise AuthError("this service is open to its own machine only", status=403)
+
+
+def _limited(receive: Receive, headers: dict[str, bytes]) -> Receive:
+    """`receive` that stops at MAX_BODY_BYTES, announced or not.
+
+    Raises:
+        TooLargeError: more is announced, or comes.
+    """
+    announced = headers.get("content-length", b"0")
+    size = int(announced) if announced.isdigit() else 0
+    if size > MAX_BODY_BYTES:
+        raise TooLargeError(f"got a body of {size} bytes; expected at most {MAX_BODY_BYTES}")
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise TooLargeError(f"got a body of more than {MAX_BODY_BYTES} bytes")
+        return message
+
+    return limited

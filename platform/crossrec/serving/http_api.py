@@ -1,0 +1,216 @@
+"""The HTTP routes as FastAPI apps, without Ray: one app a domain, one for the whole service.
+
+Leaves to others: meaning (recommender.py, cards.py), keys, sizes and errors (gateway.py), where
+they run (deployments.py). The paths here are relative to where an app is mounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Protocol
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+import crossrec
+from crossrec.errors import CrossrecError, RequestError, UnknownDomainError, suggest
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.gateway import Gateway, error_body, status_of
+from crossrec.serving.messages import (
+    DomainCard,
+    DomainList,
+    DomainSummary,
+    ErrorBody,
+    FeedbackRequest,
+    FeedbackResponse,
+    Health,
+    ItemCard,
+    ItemSearchResponse,
+    Readiness,
+    RecommendRequest,
+    RecommendResponse,
+    UserCard,
+)
+from crossrec.serving.recommender import Recommender
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody} for status in (401, 403, 404, 413, 422, 429, 503)
+}
+SYSTEM = "/v1"
+
+
+class DomainBackend(Protocol):
+    """What the routes of a domain need; the recommender may be exchanged between requests."""
+
+    @property
+    def recommender(self) -> Recommender:
+        """The one of the release that is served now."""
+
+    @property
+    def feedback_log(self) -> FeedbackLog:
+        """Where feedback is kept."""
+
+
+class Directory(Protocol):
+    """What the routes of the whole service need."""
+
+    async def domains(self) -> list[DomainSummary]:
+        """Every served domain, sorted by name."""
+
+    async def states(self) -> dict[str, str]:
+        """Application → its state in words; `RUNNING` is well."""
+
+
+def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gateway:
+    """All routes of one domain, behind the gateway."""
+    app = _app(title)
+
+    @app.post("/recommendations", response_model=RecommendResponse)
+    async def recommend(request: RecommendRequest, http: Request) -> Response:
+        """Ranked items for any mix of user id, history, words and context."""
+        return _json(await backend.recommender.recommend(request, http.state.request_id))
+
+    @app.post("/feedback", response_model=FeedbackResponse)
+    async def feedback(request: FeedbackRequest) -> Response:
+        """Store what users did; it is on disk when this answers.
+
+        422 where an event was rejected; the others are stored all the same.
+        """
+        answer = await backend.recommender.feedback(request.events)
+        return _json(answer, status=422 if answer.rejected else 200)
+
+    @app.get("/items/{item_id:path}", response_model=ItemCard)
+    async def item(item_id: str) -> Response:
+        """One item with all its columns."""
+        return _json(item_card(backend.recommender.loaded, item_id))
+
+    @app.get("/items", response_model=ItemSearchResponse)
+    async def search(
+        search: Annotated[str, Query(min_length=1, max_length=1000)], limit: int = 20
+    ) -> Response:
+        """Items whose title or text holds the words."""
+        cards = search_cards(backend.recommender.loaded, search, limit)
+        return _json(ItemSearchResponse(items=cards))
+
+    @app.get("/users/{user_id:path}", response_model=UserCard)
+    async def user(user_id: str, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
+        """What is stored of a user, newest first."""
+        recommender = backend.recommender
+        events = backend.feedback_log.recent(recommender.domain.name, user_id)
+        return _json(user_card(recommender.loaded, user_id, events, limit))
+
+    @app.get("/card", response_model=DomainCard)
+    async def card() -> Response:
+        """What the domain is, what a request may hold, and how good the release is."""
+        recommender = backend.recommender
+        return _json(domain_card(recommender.loaded, recommender.rules))
+
+    @app.get("/health", response_model=Health)
+    async def health() -> Response:
+        """The domain answers."""
+        name = backend.recommender.domain.name
+        return _json(Health(version=crossrec.__version__, domains=[name]))
+
+    return Gateway(app, keys)
+
+
+def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
+    """The routes of the whole service; any other path below it is answered as unknown."""
+    app = _app("crossrec", prefix=SYSTEM)
+
+    @app.get(f"{SYSTEM}/domains", response_model=DomainList)
+    async def domains() -> Response:
+        """Every served domain."""
+        return _json(DomainList(domains=await directory.domains()))
+
+    @app.get(f"{SYSTEM}/health", response_model=Health)
+    async def health() -> Response:
+        """The service is up."""
+        names = sorted(_served(await directory.states()))
+        return _json(Health(version=crossrec.__version__, domains=names))
+
+    @app.get(f"{SYSTEM}/ready", response_model=Readiness)
+    async def ready() -> Response:
+        """Whether everything answers; 503 while something does not."""
+        states = await directory.states()
+        well = all(state == "RUNNING" for state in states.values())
+        return _json(Readiness(ready=well, applications=states), status=200 if well else 503)
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> Response:
+        return RedirectResponse(f"{SYSTEM}/docs")
+
+    async def unknown_domain(domain: str) -> Response:
+        served = _served(await directory.states())
+        raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
+
+    everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    for path in ("/domains/{domain}", "/domains/{domain}/{rest:path}"):
+        app.add_api_route(
+            SYSTEM + path, unknown_domain, methods=everything, include_in_schema=False
+        )
+    return Gateway(app, keys)
+
+
+def domain_application(domain: str) -> str:
+    """Name of the application that serves a domain."""
+    return f"domain-{domain}"
+
+
+def _served(states: dict[str, str]) -> list[str]:
+    prefix = domain_application("")
+    return [name.removeprefix(prefix) for name in states if name.startswith(prefix)]
+
+
+def _app(title: str, prefix: str = "") -> FastAPI:
+    app = FastAPI(
+        title=title,
+        version=crossrec.__version__,
+        docs_url=f"{prefix}/docs",
+        openapi_url=f"{prefix}/openapi.json",
+        redoc_url=None,
+        responses=ERRORS,
+    )
+    app.add_exception_handler(RequestValidationError, _on(_invalid))
+    app.add_exception_handler(HTTPException, _on(_http))
+    for kind in (CrossrecError, Exception):  # the second is raised again, for the gateway's log
+        app.add_exception_handler(kind, _on(lambda error: (error, None)))
+    return app
+
+
+def _json(message: BaseModel, status: int = 200) -> Response:
+    """Serialised by Pydantic itself: FastAPI would validate the answer once more."""
+    return Response(message.model_dump_json(), status, media_type="application/json")
+
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def _on(translate: Callable[[Any], tuple[Exception, int | None]]) -> Handler:
+    async def handle(request: Request, error: Exception) -> Response:
+        ours, status = translate(error)
+        return _json(error_body(ours, request.state.request_id), status or status_of(ours))
+
+    return handle
+
+
+def _invalid(error: RequestValidationError) -> tuple[Exception, None]:
+    """What FastAPI found wrong, as one sentence; never the value, which may be a megabyte."""
+    reasons = [
+        f"{'.'.join(str(part) for part in found['loc'][1:]) or 'the body'}: {found['msg']}"
+        for found in error.errors()[:5]
+    ]
+    return RequestError("this is no valid request: " + "; ".join(reasons)), None
+
+
+def _http(error: HTTPException) -> tuple[Exception, int | None]:
+    """No such path (404), not with this method (405), or a body that the gateway cut off."""
+    if isinstance(error.__cause__, CrossrecError):
+        return error.__cause__, None
+    text = f"{error.detail}: see the API's page at /docs for what there is"
+    return RequestError(text), error.status_code
