@@ -50,9 +50,9 @@ class TextEncoder:
 
     name: str
     folder: Path
-    model: Any
+    model: Any = field(repr=False)
     """Hugging Face module in `eval`, no gradients."""
-    tokenizer: Any
+    tokenizer: Any = field(repr=False)
     device: torch.device
     precision: Literal["fp32", "bf16"]
     dim: int = field(init=False)
@@ -218,9 +218,8 @@ def _load_files(name: str) -> tuple[Any, Any, Path]:
         with _no_bars():
             config_file = cached_file(source, "config.json", local_files_only=local)
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-            model = AutoModel.from_pretrained(
-                source, local_files_only=local, dtype=torch.float32, attn_implementation="sdpa"
-            )
+            # transformers 5 takes torch's fused attention (sdpa) wherever a model supports it
+            model = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as err:
         raise EncoderError(_cannot_load(name, local, err)) from err
     if model.config.is_encoder_decoder:
