@@ -6,17 +6,20 @@ it (cli.py). Rooms are imported when a verb is used, so that importing this stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossrec.config import Placement, RunConfig, load_config
+from crossrec.config import Placement, RunConfig, home, load_config
 from crossrec.domains import domain_names as domain_names
 from crossrec.domains import load_domain
+from crossrec.domains.spec import NAME_PATTERN, Domain
 from crossrec.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from crossrec.data.dataset import Dataset
+    from crossrec.data.infer import Inference
     from crossrec.diagnosis import Finding
     from crossrec.evaluation.protocols import Part
     from crossrec.evaluation.report import Report
@@ -42,6 +45,47 @@ def import_data(domain: str, *, progress: bool = False) -> Dataset:
     from crossrec.data.importing import import_domain
 
     return import_domain(load_domain(domain), progress=progress)
+
+
+def infer_domain(
+    name: str,
+    items: Path | str,
+    interactions: Path | str,
+    columns: Mapping[str, str] | None = None,
+) -> Inference:
+    """Guess a domain from your own files (CSV, Parquet, JSON Lines), with a reason for each guess.
+
+    Args:
+        columns: `table.column` (such as `interactions.user_id`) → your column, or `-` for none.
+
+    Raises:
+        DataError: a file cannot be read, or has no column for a role that is required.
+        ConfigError: the name is no domain's name, or `columns` names no role or no column.
+    """
+    from crossrec.data import infer
+
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(
+            f"'{name}' cannot name a domain; expected lower-case letters, digits and _,"
+            " beginning with a letter"
+        )
+    return infer.infer_domain(name, Path(items), Path(interactions), dict(columns or {}))
+
+
+def init_domain(domain: Domain, *, force: bool = False) -> Path:
+    """Write a domain's YAML among your own; gives its path.
+
+    Raises:
+        ConfigError: there is one of that name, and `force` was not given.
+    """
+    from crossrec.data import infer
+
+    folder = home() / "domains"
+    if (folder / f"{domain.name}.yaml").exists() and not force:
+        raise ConfigError(
+            f"{folder / domain.name}.yaml exists; choose another name, or --force to replace it"
+        )
+    return infer.write_domain(domain, folder)
 
 
 def dataset(domain: str) -> Dataset:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -51,7 +50,7 @@ Address = Annotated[
 class Commands(TyperGroup):
     """A group whose commands end with one sentence and exit code 2 where they cannot go on."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:
         """Run the command; `--debug` lets the traceback through."""
         try:
             return super().invoke(ctx)

@@ -5,6 +5,7 @@ Leaves to others: what a release holds and how it is written (releases/).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,9 +55,10 @@ def show(domain: OneDomain, version: Version = "current", as_json: AsJson = Fals
     out.print(f"  encoder   {manifest.encoder}")
     out.print(f"  data hash {manifest.data_hash[:12]}")
     out.print(f"  protocol  {release.metrics.get('protocol')}")
+    intervals = release.metrics.get("ci95", {})
     for name, value in release.metrics.get("metrics", {}).items():
-        low, high = release.metrics["ci95"][name]
-        out.print(f"  {name:<9} {value:.4f} [{low:.4f}, {high:.4f}]", markup=False)
+        interval = "[{:.4f}, {:.4f}]".format(*intervals[name]) if name in intervals else ""
+        out.print(f"  {name:<9} {value:.4f} {interval}", markup=False)
     print_table(
         ("file", "bytes"), [(n, f"{f.size_bytes:,}") for n, f in manifest.files.items()], ""
     )
@@ -71,11 +73,17 @@ def verify(domain: OneDomain, version: Version = "current") -> None:
 
 @app.command()
 def publish(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a finished training run.")],
-    domain: OneDomain,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of a release, made elsewhere.")],
 ) -> None:
-    """Publish the release of a run that was trained with --no-publish."""
-    raise ConfigError(f"{run} {domain}")
+    """Take over a release folder made elsewhere: verify it, copy it, make it current.
+
+    What train makes here is published by train itself; this is for folders from other machines.
+
+    \b
+    crossrec release publish /mnt/cluster/releases/movies/20260131-142500-003
+    """
+    release = ReleaseStore().adopt(folder)
+    out.print(f"current release of {release.domain} is now {release.version}")
 
 
 @app.command()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+from crossrec.serving.auth import KeyRing
+from tests.commands.conftest import Run
+
+
+def test_a_key_is_printed_once_and_works(run: Run):
+    key = run("keys", "create", "shop", "--scope", "read", "--scope", "feedback").stdout.strip()
+    assert KeyRing().check(key, "feedback").name == "shop"
+    listed = run("keys", "list").stdout
+    assert "shop" in listed
+    assert key not in listed
+
+
+def test_a_key_reads_only_unless_told_otherwise(run: Run):
+    made = json.loads(run("keys", "create", "shop", "--json").stdout)
+    assert made["scopes"] == ["read"]
+    assert KeyRing().check(made["key"], "read").scopes == ["read"]
+
+
+def test_a_revoked_key_is_gone(run: Run):
+    run("keys", "create", "shop")
+    [key] = json.loads(run("keys", "list", "--json").stdout)
+    assert "sha256" not in key
+    assert "revoked" in run("keys", "revoke", key["key_id"]).stdout
+    assert json.loads(run("keys", "list", "--json").stdout) == []
+
+
+def test_an_unknown_scope_and_an_unknown_id_are_errors(run: Run):
+    assert "did you mean 'feedback'?" in run("keys", "create", "x", "--scope", "feedbak").stderr
+    assert run("keys", "revoke", "nobody").exit_code == 2
