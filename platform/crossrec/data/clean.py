@@ -7,14 +7,22 @@ as a repair; a row that breaks a rule of the schema is rejected with the reason.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
-from crossrec.data.read import SAMPLE_ROWS, Table
-from crossrec.data.times import Repairs, derived, epoch_seconds, order_index
+from crossrec.data.columns import (
+    Draft,
+    as_text,
+    categories,
+    draft_side_columns,
+    from_template,
+    require,
+    sources_of,
+)
+from crossrec.data.read import Table
+from crossrec.data.times import derived, epoch_seconds, order_index
 from crossrec.domains.spec import Domain, TableSpec
 from crossrec.errors import DataError, suggest
 from crossrec.schema import (
@@ -61,29 +69,6 @@ class KnownItems:
     rejected: pl.Series
 
 
-@dataclass
-class _Draft:
-    """A table under way: where columns come from, what they become, what makes a row bad."""
-
-    table: Table
-    source: dict[str, str]
-    """Output column → column of the source."""
-    outputs: dict[str, pl.Expr] = field(default_factory=dict)
-    rules: list[tuple[str, pl.Expr]] = field(default_factory=list)
-    """Reason → whether the row is bad for it; the first that holds is reported."""
-    repairs: Repairs = field(default_factory=dict)
-
-    def type_of(self, name: str) -> pl.DataType:
-        return self.table.frame.collect_schema()[self.source[name]]
-
-    def raw(self, name: str) -> pl.Expr:
-        return pl.col(self.source[name])
-
-    def sample(self, name: str) -> pl.Series:
-        column = self.source[name]
-        return self.table.frame.select(column).head(SAMPLE_ROWS).collect()[column]
-
-
 def schema_of(name: str) -> TableSchema:
     """The schema of a canonical table, `features_<modality>` included."""
     return FEATURES if name.startswith("features_") else TABLES[name]
@@ -103,7 +88,7 @@ def plan_table(
     """
     spec = TableSpec() if canonical else domain.tables.get(name, TableSpec())
     schema = schema_of(name)
-    draft = _Draft(table, _sources(name, table, spec))
+    draft = Draft(table, sources_of(name, table, spec))
     if name == "items":
         _draft_items(draft, spec, None if canonical else domain.text_template)
     elif name == "interactions":
@@ -113,14 +98,14 @@ def plan_table(
     else:
         _draft_plain(draft, schema)
     if schema is not FEATURES:
-        _draft_side_columns(draft, _numeric_columns(name, domain))
+        draft_side_columns(draft, _numeric_columns(name, domain))
     if items is not None:
         for column in schema.item_columns:
             _refer_to_items(draft, column, items)
     return _plan(name, draft, schema.unique)
 
 
-def _plan(name: str, draft: _Draft, unique: tuple[str, ...]) -> Plan:
+def _plan(name: str, draft: Draft, unique: tuple[str, ...]) -> Plan:
     reasons = [pl.when(bad).then(pl.lit(reason)) for reason, bad in draft.rules]
     reasons.append(pl.when(pl.lit(False)).then(pl.lit("")))  # coalesce takes at least one
     frame = draft.table.frame.with_row_index(_ROW, offset=1)
@@ -146,128 +131,45 @@ def _plan(name: str, draft: _Draft, unique: tuple[str, ...]) -> Plan:
     return Plan(kept, rejected, frame.select(pl.len().alias("rows"), *changed))
 
 
-def _sources(name: str, table: Table, spec: TableSpec) -> dict[str, str]:
-    """Output column → source column; mapped columns first, the others under their own name."""
-    for column, source in spec.columns.items():
-        if source not in table.columns:
-            raise DataError(
-                f"{table.label} has no column '{source}', which tables.{name}.columns maps to"
-                f" '{column}': {suggest(source, table.columns)}"
-            )
-    mapped = dict(spec.columns)
-    taken = set(mapped.values())
-    for column in table.columns:
-        if column in mapped and mapped[column] != column and column not in taken:
-            raise DataError(
-                f"{table.label} has a column '{column}', but '{mapped[column]}' is mapped to that"
-                f" name; map it to another one: tables.{name}.columns.source_{column}: {column}"
-            )
-        if column not in taken:
-            mapped[column] = column
-    return mapped
-
-
-def _require(draft: _Draft, column: str) -> None:
-    if column in draft.source:
-        return
-    raise DataError(
-        f"{draft.table.label} has no column '{column}'"
-        f" ({_near(column, draft.table.columns)}it has: {', '.join(draft.table.columns)});"
-        " map it under tables in the domain's YAML, or let crossrec domain init write one"
-    )
-
-
-def _near(column: str, columns: list[str]) -> str:
-    hint = suggest(column, columns)
-    return f"{hint} " if hint.startswith("did you mean") else ""
-
-
-def _as_text(draft: _Draft, name: str) -> pl.Expr:
-    """Ids and words as text; 12.0 becomes 12, as a column of ids with gaps is often stored."""
-    kind = draft.type_of(name)
-    if kind.is_nested():
-        raise DataError(
-            f"{draft.table.label}: column '{draft.source[name]}' is {kind}; expected text"
-        )
-    if kind.is_float():
-        whole = draft.raw(name).cast(pl.Int64, strict=False)
-        text = draft.raw(name).cast(pl.String)
-        return pl.when(whole == draft.raw(name)).then(whole.cast(pl.String)).otherwise(text)
-    return draft.raw(name).cast(pl.String)
-
-
-def _draft_text(draft: _Draft, name: str) -> None:
+def _draft_text(draft: Draft, name: str) -> None:
     """A text column without which the row means nothing."""
-    _require(draft, name)
-    text = _as_text(draft, name)
+    require(draft, name)
+    text = as_text(draft, name)
     draft.outputs[name] = text
     draft.rules.append((f"missing {name}", text.is_null() | (text.str.strip_chars() == "")))
 
 
-def _draft_plain(draft: _Draft, schema: TableSchema) -> None:
+def _draft_plain(draft: Draft, schema: TableSchema) -> None:
     for name in schema.required:
         _draft_text(draft, name)
     for name in schema.optional:
         if name in draft.source:
-            draft.outputs[name] = _as_text(draft, name)
+            draft.outputs[name] = as_text(draft, name)
 
 
-def _draft_items(draft: _Draft, spec: TableSpec, template: str | None) -> None:
+def _draft_items(draft: Draft, spec: TableSpec, template: str | None) -> None:
     _draft_text(draft, ITEM_ID)
     if template is None and TITLE not in draft.source and TEXT not in draft.source:
-        _require(draft, TITLE)
-    title = _as_text(draft, TITLE) if TITLE in draft.source else pl.lit(None, pl.String)
+        require(draft, TITLE)
+    title = as_text(draft, TITLE) if TITLE in draft.source else pl.lit(None, pl.String)
     if template is not None:
-        text = _from_template(draft, template)
+        text = from_template(draft, template, spec.list_separator)
     else:
-        text = _as_text(draft, TEXT) if TEXT in draft.source else title
+        text = as_text(draft, TEXT) if TEXT in draft.source else title
     text = pl.when(text.str.strip_chars() == "").then(None).otherwise(text)
     text = pl.coalesce(text, title, pl.lit(""))
     draft.outputs[TITLE] = pl.coalesce(title, text.str.slice(0, TITLE_CHARS))
     draft.outputs[TEXT] = text
-    draft.outputs[CATEGORY] = _categories(draft, spec.list_separator)
+    draft.outputs[CATEGORY] = categories(draft, spec.list_separator)
     draft.rules.append(("item without any text", text.str.strip_chars() == ""))
 
 
-def _categories(draft: _Draft, separator: str) -> pl.Expr:
-    empty = pl.lit([], dtype=pl.List(pl.String))
-    if CATEGORY not in draft.source:
-        return empty
-    if isinstance(draft.type_of(CATEGORY), pl.List | pl.Array):
-        return draft.raw(CATEGORY).cast(pl.List(pl.String)).fill_null(empty)
-    entries = _as_text(draft, CATEGORY).str.split(separator)
-    entries = entries.list.eval(pl.element().str.strip_chars())
-    return entries.list.eval(pl.element().filter(pl.element() != "")).fill_null(empty)
-
-
-def _from_template(draft: _Draft, template: str) -> pl.Expr:
-    """The template filled in; empty where every column it names is empty."""
-    pieces: list[pl.Expr] = []
-    filled: list[pl.Expr] = []
-    for literal, column in re.findall(r"([^{}]*)(?:\{([^{}]*)\})?", template):
-        if literal:
-            pieces.append(pl.lit(literal))
-        if column:
-            _require(draft, column)
-            value = _words(draft, column)
-            pieces.append(value)
-            filled.append(value != "")
-    text = pl.concat_str(pieces).str.replace_all(r"\s+", " ").str.strip_chars()
-    return pl.when(pl.any_horizontal(filled)).then(text).otherwise(pl.lit("")) if filled else text
-
-
-def _words(draft: _Draft, column: str) -> pl.Expr:
-    if draft.type_of(column).is_nested():
-        return draft.raw(column).cast(pl.List(pl.String)).list.join(", ").fill_null("")
-    return _as_text(draft, column).str.strip_chars().fill_null("")
-
-
-def _draft_interactions(draft: _Draft, domain: Domain) -> None:
+def _draft_interactions(draft: Draft, domain: Domain) -> None:
     for name in TABLES["interactions"].required:
         if name != TIMESTAMP:
             _draft_text(draft, name)
     moment = _draft_timestamp(draft, domain)
-    event = _as_text(draft, EVENT) if EVENT in draft.source else pl.lit(None, pl.String)
+    event = as_text(draft, EVENT) if EVENT in draft.source else pl.lit(None, pl.String)
     event = pl.when(event.str.strip_chars() == "").then(None).otherwise(event)
     draft.outputs[EVENT] = event.fill_null(DEFAULT_EVENT)
     draft.outputs[RATING] = _rating(draft)
@@ -276,11 +178,11 @@ def _draft_interactions(draft: _Draft, domain: Domain) -> None:
             draft.outputs[context.name] = derived(context.derive, moment)
 
 
-def _draft_timestamp(draft: _Draft, domain: Domain) -> pl.Expr:
+def _draft_timestamp(draft: Draft, domain: Domain) -> pl.Expr:
     if TIMESTAMP not in draft.source and domain.time_kind != "unix_seconds":
         moment = pl.col(_ROW).cast(pl.Int64)  # the order of the file, so that a sort is stable
     else:
-        _require(draft, TIMESTAMP)
+        require(draft, TIMESTAMP)
         if domain.time_kind == "unix_seconds":
             moment, repairs = epoch_seconds(
                 draft.source[TIMESTAMP], draft.sample(TIMESTAMP), draft.table.label
@@ -295,7 +197,7 @@ def _draft_timestamp(draft: _Draft, domain: Domain) -> pl.Expr:
     return moment
 
 
-def _rating(draft: _Draft) -> pl.Expr:
+def _rating(draft: Draft) -> pl.Expr:
     """float32; NaN and words such as NA become null, other words and infinity reject the row."""
     if RATING not in draft.source:
         return pl.lit(None, pl.Float32)
@@ -315,13 +217,13 @@ def _rating(draft: _Draft) -> pl.Expr:
     return rating
 
 
-def _draft_features(draft: _Draft) -> None:
+def _draft_features(draft: Draft) -> None:
     """`vector` from a list or array column, else from all numeric columns, in their order."""
     _draft_text(draft, ITEM_ID)
     lists = [c for c in draft.source if draft.type_of(c).is_nested()]
     numbers = [c for c in draft.source if c != ITEM_ID and draft.type_of(c).is_numeric()]
     if VECTOR not in draft.source and len(lists) != 1 and not numbers:
-        _require(draft, VECTOR)
+        require(draft, VECTOR)
     if VECTOR in draft.source or len(lists) == 1:
         vector = draft.raw(VECTOR if VECTOR in draft.source else lists[0])
         vector = vector.cast(pl.List(pl.Float32))
@@ -351,58 +253,7 @@ def _numeric_columns(name: str, domain: Domain) -> set[str]:
     return set()
 
 
-def _draft_side_columns(draft: _Draft, numeric: set[str]) -> None:
-    side = [c for c in draft.source if c not in draft.outputs]
-    types = _settled_types(
-        draft.table, {draft.source[c] for c in side} & draft.table.guessed.keys()
-    )
-    for name in side:
-        raw = draft.raw(name)
-        if draft.source[name] in types:
-            draft.outputs[name] = _cast_text(raw, types[draft.source[name]])
-        elif name in numeric and draft.type_of(name) == pl.String:
-            number = raw.str.strip_chars().cast(pl.Float64, strict=False)
-            draft.outputs[name] = number
-            draft.repairs[f"{name} is no number, set to null"] = (
-                raw.is_not_null() & number.is_null()
-            )
-        else:
-            draft.outputs[name] = raw
-
-
-def _settled_types(table: Table, columns: set[str]) -> Mapping[str, pl.DataType]:
-    """Guessed types that hold in every row of a text file; a guess that fails is widened.
-
-    One streaming pass over the file, only if there is a column to settle.
-    """
-    guesses = {c: table.guessed[c] for c in sorted(columns) if table.guessed[c] != pl.String}
-    if not guesses:
-        return {}
-    fails = [
-        (pl.col(c).is_not_null() & _cast_text(pl.col(c), kind).is_null())
-        .any()
-        .alias(f"{c}\t{kind}")
-        for c, guess in guesses.items()
-        for kind in {guess, pl.Float64()}
-    ]
-    failed = table.frame.select(fails).collect(engine="streaming").row(0, named=True)
-    settled: dict[str, pl.DataType] = {}
-    for column, guess in guesses.items():
-        for kind in (guess, pl.Float64()):
-            if not failed[f"{column}\t{kind}"]:
-                settled[column] = kind
-                break
-    return settled
-
-
-def _cast_text(text: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    if kind == pl.Boolean:
-        words = {"true": True, "false": False}
-        return text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
-    return text.str.strip_chars().cast(kind, strict=False)
-
-
-def _refer_to_items(draft: _Draft, column: str, items: KnownItems) -> None:
+def _refer_to_items(draft: Draft, column: str, items: KnownItems) -> None:
     value = draft.outputs[column]
     unknown = ~value.is_in(items.kept.implode())
     if len(items.rejected):

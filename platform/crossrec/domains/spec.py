@@ -21,7 +21,8 @@ class FileSource(_Strict):
 
     kind: Literal["file"] = "file"
     reader: str | None = None
-    """`module:function` that turns the folder into canonical frames; None: `tables` maps columns."""
+    """`module:function` that turns the folder into canonical frames by table name; the module may
+    be a file beside the YAML. None: `tables` maps columns."""
 
 
 class HttpsSource(_Strict):
@@ -133,7 +134,9 @@ class Domain(_Strict):
     dropped_events: list[str] = []
     """Events that are no interaction at all (a mere impression)."""
     text_template: str | None = None
-    """`{column}` placeholders over the items' columns; None: the column `text`."""
+    """`{column}` placeholders over the items' columns; a part in [square brackets] is left out
+    where a column in it is empty: `{title}[ ({year})].[ Genres: {category}.]`. None: the column
+    `text`."""
     context: list[ContextField] = []
     objectives: list[Objective] = []
     audit_columns: list[str] = []
