@@ -1,0 +1,132 @@
+"""Judging: worked by hand on a small split, the same in any batch size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+from crossrec.data.sequences import sequences_from
+from crossrec.data.split import Split, fingerprint, split_sequences
+from crossrec.domains.spec import Domain
+from crossrec.errors import DataError
+from crossrec.evaluation.protocols import Score, difference, judge
+from crossrec.models.query import Queries
+
+
+def small_split(users: list[str], protocol: str = "leave_one_out") -> Split:
+    """One user a string of item letters, in order; the catalogue is a to h."""
+    rows = [(f"u{u:02d}", item, n) for u, items in enumerate(users) for n, item in enumerate(items)]
+    frame = pl.LazyFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    items = pl.DataFrame({"item_id": list("abcdefgh")})
+    return split_sequences(sequences_from(items, frame, Domain(name="s", title="S")), protocol)
+
+
+def fixed(scores: list[float]) -> Score:
+    def score(queries: Queries) -> NDArray[np.float32]:
+        return np.tile(np.array(scores, np.float32), (len(queries), 1))
+
+    return score
+
+
+SPLIT = small_split(["abcd", "bcae", "cdab"])
+DESCENDING = fixed([8, 7, 6, 5, 4, 3, 2, 1])
+
+
+def test_ranks_leave_out_the_history_and_nothing_else() -> None:
+    got = judge(DESCENDING, SPLIT)
+    # Left after the history, best first: u00 defgh → d is 1st; u01 defgh → e 2nd; u02 befgh → b 1st
+    assert got.ranks.tolist() == [1, 2, 1]
+    assert got.mean("recall@10") == 1
+    assert got.mean("mrr@10") == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert got.mean("ndcg@10") == pytest.approx((1 + 1 / np.log2(3) + 1) / 3)
+
+
+def test_validation_cases_are_one_step_earlier() -> None:
+    got = judge(DESCENDING, SPLIT, "validation")
+    # u00: ab → c is 1st of c…h; u01: bc → a is 1st; u02: cd → a is 1st
+    assert got.ranks.tolist() == [1, 1, 1]
+    assert got.fingerprint == fingerprint(SPLIT, SPLIT.validation)
+    assert got.fingerprint != fingerprint(SPLIT, SPLIT.test)
+
+
+def test_warm_and_cold_targets_stand_apart() -> None:
+    figures = judge(DESCENDING, SPLIT, ks=(1,)).to_dict()
+    # In training: ab, bc, cd; so d and b are warm, e is cold.
+    assert figures["warm"] == {"n": 2, "recall@1": 1.0, "ndcg@1": 1.0, "mrr@1": 1.0}
+    assert figures["cold"] == {"n": 1, "recall@1": 0.0, "ndcg@1": 0.0, "mrr@1": 0.0}
+
+
+def test_without_cold_targets_their_figures_are_none() -> None:
+    figures = judge(DESCENDING, small_split(["abc", "bca"])).to_dict()
+    assert figures["cold"]["n"] == 1  # c is in nobody's training part
+    figures = judge(DESCENDING, small_split(["abc", "bca", "cab"])).to_dict()
+    assert figures["cold"] == {"n": 0, "recall@10": None, "ndcg@10": None, "mrr@10": None}
+
+
+def test_coverage_counts_what_all_top_lists_show() -> None:
+    got = judge(DESCENDING, SPLIT, ks=(1, 2))
+    assert got.coverage == {1: 2 / 8, 2: 3 / 8}  # d, d, b and de, de, be
+
+
+def test_the_batch_size_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    users = ["".join(rng.permutation(list("abcdefgh"))[: rng.integers(3, 8)]) for _ in range(50)]
+    split, table = small_split(users), rng.normal(size=(8, 8)).astype(np.float32)
+
+    def score(queries: Queries) -> NDArray[np.float32]:
+        present = (queries.items >= 0)[..., None]
+        return np.asarray((table[queries.items] * present).sum(axis=1), np.float32)
+
+    whole, one, odd = (judge(score, split, batch_size=size) for size in (None, 1, 7))
+    assert whole.ranks.tolist() == one.ranks.tolist() == odd.ranks.tolist()
+    assert whole.users.tolist() == list(range(50))
+
+
+def test_progress_ends_with_all_cases() -> None:
+    seen: list[tuple[int, int]] = []
+    judge(DESCENDING, SPLIT, batch_size=2, on_progress=lambda d, n: seen.append((d, n)))
+    assert seen == [(2, 3), (3, 3)]
+
+
+def test_a_model_that_cannot_score_earns_nothing() -> None:
+    got = judge(fixed([float("nan")] * 8), SPLIT, ks=(1,))
+    assert got.mean("recall@1") == 0
+
+
+def test_the_target_is_not_in_the_queries() -> None:
+    def score(queries: Queries) -> NDArray[np.float32]:
+        assert queries.items.shape[1] == 3
+        return np.zeros((len(queries), 8), np.float32)
+
+    assert judge(score, SPLIT).n == 3
+
+
+def test_figures_are_plain_and_say_what_they_are_of() -> None:
+    figures = judge(DESCENDING, SPLIT).to_dict()
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["protocol"] == "leave_one_out"
+    assert figures["n"] == 3
+    low, high = figures["ci95"]["ndcg@10"]
+    assert low <= figures["metrics"]["ndcg@10"] <= high
+
+
+def test_a_difference_is_case_by_case() -> None:
+    better = judge(DESCENDING, SPLIT)
+    worse = judge(fixed([0] * 8), SPLIT)
+    mean, low, high = difference(better, worse, "mrr@10")
+    assert mean == pytest.approx((1 + 1 / 2 + 1) / 3 - 1 / 5)  # all tie: last of five
+    assert 0 < low <= mean <= high
+    assert difference(better, better, "mrr@10") == (0, 0, 0)
+
+
+def test_other_cases_cannot_be_compared() -> None:
+    with pytest.raises(DataError, match="expected the same split"):
+        difference(
+            judge(DESCENDING, SPLIT),
+            judge(DESCENDING, SPLIT, "validation"),
+            "ndcg@10",
+        )

@@ -1,0 +1,137 @@
+"""Reports: our rows, baselines and peers beside each other, with protocol and hashes."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+
+from crossrec.data.dataset import Dataset
+from crossrec.domains.spec import Domain
+from crossrec.errors import ConfigError
+from crossrec.evaluation import peers
+from crossrec.evaluation.protocols import judge
+from crossrec.evaluation.report import Report, compose, report
+from crossrec.models.baselines import Popularity
+from crossrec.models.query import Queries
+from tests.evaluation.test_protocols import small_split
+
+SPLIT = small_split(["abcd", "bcae", "cdab", "dabc", "eabcd"])
+PEER = {
+    "recall@10": 0.5, "ndcg@10": 0.25, "mrr@10": 0.2, "ndcg@10_se": 0.1, "coverage@10": 0.3,
+    "warm_recall@10": 0.6, "warm_ndcg@10": 0.3, "cold_recall@10": None, "cold_ndcg@10": None,
+    "converged": False, "params": {"dropout": 0.2},
+}  # fmt: skip
+
+
+def perfect(queries: Queries) -> NDArray[np.float32]:
+    """Knows every target: it is the item that stands in the split."""
+    targets = {
+        int(u): int(t) for u, t in zip(SPLIT.test.users, SPLIT.targets(SPLIT.test), strict=True)
+    }
+    rows = {
+        tuple(SPLIT.sequences.items[SPLIT.sequences.rows(u)][:-1].tolist()): t
+        for u, t in targets.items()
+    }
+    scores = np.zeros((len(queries), 8), np.float32)
+    for n, items in enumerate(queries.items):
+        scores[n, rows[tuple(items[items >= 0].tolist())]] = 1
+    return scores
+
+
+def dataset(name: str = "s", simulated: bool = False) -> Dataset:
+    domain = Domain(name=name, title="S", simulated=simulated)
+    return Dataset(Path("unused"), domain, "ab" * 32, {})
+
+
+def text_of(made: Report) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(made.table())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_ours_and_the_baselines_are_judged_on_the_same_cases() -> None:
+    steps: list[str] = []
+    names = ["popularity", "itemknn"]
+    made = report(dataset(), SPLIT, {"crossrec": perfect}, baselines=names, on_step=steps.append)
+    assert [(row.model, row.origin) for row in made.rows] == [
+        ("crossrec", "ours"), ("popularity", "baseline"), ("itemknn", "baseline"),
+    ]  # fmt: skip
+    assert steps == ["crossrec", *names]
+    assert made.rows[0].figures["ndcg@10"] == 1
+    assert made.rows[0].ours_minus is None
+    mean, low, high = made.rows[1].ours_minus or (0, 0, 0)
+    assert mean == pytest.approx(1 - (made.rows[1].figures["ndcg@10"] or 0))
+    assert 0 <= low <= mean <= high
+
+
+def test_protocol_hashes_and_cases_are_always_printed() -> None:
+    made = report(dataset(), SPLIT, {"crossrec": perfect}, baselines=[], notes=["2 of 5 users"])
+    text = text_of(made)
+    for part in ("leave_one_out", "5 cases", "data abababababab", made.fingerprint[:12]):
+        assert part in text
+    assert "2 of 5 users" in text
+
+
+def test_frozen_text_without_vectors_is_left_out_and_that_is_said() -> None:
+    made = report(dataset(), SPLIT, {}, baselines=["popularity", "frozen_text"])
+    assert [row.model for row in made.rows] == ["popularity"]
+    assert "frozen_text left out: no text vectors were given" in made.notes
+    vectors = np.eye(8, dtype=np.float32)
+    made = report(dataset(), SPLIT, {}, baselines=["frozen_text"], text_vectors=vectors)
+    assert [row.model for row in made.rows] == ["frozen_text"]
+    assert made.notes == []
+
+
+def test_simulated_figures_are_labelled() -> None:
+    made = report(dataset(simulated=True), SPLIT, {"crossrec": perfect}, baselines=[])
+    assert "simulated" in text_of(made)
+    assert made.to_dict()["simulated"] is True
+
+
+def test_peers_stand_beside_ours_on_equal_cases_only() -> None:
+    ours = {"crossrec": judge(perfect, SPLIT)}
+    table = {"figures": {"s": {"leave_one_out": {"fingerprint": ours["crossrec"].fingerprint,
+             "models": {"sasrec": PEER}}}}}  # fmt: skip
+    with mock.patch.object(peers, "_table", return_value=table):
+        made = compose(dataset(), ours, {})
+        assert [row.model for row in made.rows] == ["crossrec", "sasrec *"]
+        assert made.rows[1].ci95 == pytest.approx((0.25 - 0.196, 0.25 + 0.196), abs=1e-4)
+        assert "lower bound" in " ".join(made.notes)
+        table["figures"]["s"]["leave_one_out"]["fingerprint"] = "another"
+        made = compose(dataset(), ours, {})
+        assert [row.model for row in made.rows] == ["crossrec"]
+        assert made.notes == ["no published figure shown: they were made on other cases"]
+
+
+def test_peers_of_the_test_part_do_not_stand_beside_validation() -> None:
+    made = compose(
+        dataset("movies"), {"crossrec": judge(perfect_anywhere, SPLIT, "validation")}, {}
+    )
+    assert [row.origin for row in made.rows] == ["ours"]
+    assert made.notes == []
+
+
+def perfect_anywhere(queries: Queries) -> NDArray[np.float32]:
+    return np.ones((len(queries), 8), np.float32)
+
+
+def test_a_report_is_json() -> None:
+    made = compose(
+        dataset(),
+        {"crossrec": judge(perfect, SPLIT)},
+        {"popularity": (judge(Popularity().fit(SPLIT).score, SPLIT), {})},
+    )
+    assert json.loads(json.dumps(made.to_dict()))["rows"][0]["model"] == "crossrec"
+
+
+def test_a_report_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="got no evaluation"):
+        report(dataset(), SPLIT, {}, baselines=[])
