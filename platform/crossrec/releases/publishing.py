@@ -88,10 +88,10 @@ def copy_release(source: Path, root: Path) -> Manifest:
             f"'{manifest.domain}' has a release {manifest.version} already; to make it current:"
             f" crossrec release rollback {manifest.domain} --to {manifest.version}"
         )
-    with _plain_errors(manifest.domain, domain_folder):
-        with _place(domain_folder, manifest.version) as staging:
-            shutil.copytree(source, staging)
-            _verify(staging, manifest.domain)
+    placed = _place(domain_folder, manifest.version)
+    with _plain_errors(manifest.domain, domain_folder), placed as staging:
+        shutil.copytree(source, staging)
+        _verify(staging, manifest.domain)
     return manifest
 
 
