@@ -49,6 +49,8 @@ class AdapterConfig(_Settings):
     """Linear layers adapted, by the end of their module name."""
     n_layers: int = Field(2, ge=1)
     """Upper layers adapted; the activations below them are computed once and cached."""
+    texts_per_step: int = Field(64, ge=1)
+    """Item texts of a batch that are encoded anew, with gradients, in a step."""
 
 
 class ModelConfig(_Settings):

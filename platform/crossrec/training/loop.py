@@ -123,7 +123,7 @@ class Trainer:
         for targets, real in make_batches(windows, self.config.training.batch_size, rng):
             loss, n_targets = self._step(targets, real, rng)
             total, count = total + loss, count + n_targets
-        self.network.refresh()
+        self.network.texts.refresh()
         score = self._validate()
         self._keep_best(score)
         metrics = {
@@ -146,11 +146,13 @@ class Trainer:
         self._warm_up()
         wished = rng.random(targets.shape)  # drawn for the whole batch: equal on all processes
         seed = int(rng.integers(2**31))
+        items = np.unique(self.prepared.split.sequences.items[targets[real]]).astype(np.int64)
         mine = slice(self.rank, None, self.world)
         count = int(real.sum())
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.network.loss(targets[mine], real[mine], wished[mine], seed)
+        loss = self.network.loss(targets[mine], real[mine], wished[mine], items, seed)
         (loss / count).backward()
+        self.network.texts.backward()
         total = loss.detach()
         if self.world > 1:
             total = _sum_over_processes(self.network, total)
@@ -161,7 +163,7 @@ class Trainer:
             )
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM)
         self.optimiser.step()
-        self.network.after_step()
+        self.network.texts.remember()
         return float(total), count
 
     def _warm_up(self) -> None:
@@ -222,12 +224,12 @@ class Trainer:
         self.history = state["history"]
         self.best, self.bad_epochs = state["best"], state["bad_epochs"]
         self.steps = state["steps"]
-        self.network.refresh()
+        self.network.texts.refresh()
 
     def result(self) -> Fitted:
         """The network with its best weights."""
         self.network.load_trained_state(self.best_state)
-        self.network.refresh()
+        self.network.texts.refresh()
         self.network.eval()
         return Fitted(self.network, copy.deepcopy(self.history))
 

@@ -70,6 +70,7 @@ class Network(nn.Module):
         targets: NDArray[np.int64],
         real: NDArray[np.bool_],
         wished: NDArray[np.float64],
+        batch_items: NDArray[np.int64],
         seed: int,
     ) -> Tensor:
         """Sum of -log p(target) over the real targets of a batch.
@@ -77,7 +78,8 @@ class Network(nn.Module):
         Args:
             targets: (B, T) row numbers of the split, padded where not `real`.
             wished: (B, T) uniform draws; below WISH_SHARE the target comes with a request.
-            seed: of id dropout, equal on all processes so that they share item vectors.
+            batch_items: distinct items of the whole batch, over all processes.
+            seed: of id dropout and fresh texts, equal on all processes so that they share item vectors.
         """
         sequences = self.prepared.split.sequences
         inputs = self.rows.previous[targets]
@@ -86,7 +88,7 @@ class Network(nn.Module):
         items = sequences.items[np.maximum(inputs, 0)]
         target_items = sequences.items[targets]
         generator = torch.Generator().manual_seed(seed)
-        text = self.texts.table(np.unique(target_items[real]), generator)
+        text = self.texts.table(batch_items, generator)
         vectors = self.items(text[self._tensor(self.warm)], self._tensor(self.warm), generator)
         users = self._users(vectors, items, inputs, targets, present, wished < WISH_SHARE)
         chosen = self._tensor(np.flatnonzero(real))
@@ -137,14 +139,6 @@ class Network(nn.Module):
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-    def after_step(self) -> None:
-        """Remember the texts that were encoded anew."""
-        self.texts.remember()
-
-    def refresh(self) -> None:
-        """Encode every item text with the adapter as it is now (adapted mode)."""
-        self.texts.refresh()
 
     def trained_state(self) -> dict[str, Tensor]:
         """Copies of all trained weights."""

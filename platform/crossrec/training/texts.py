@@ -7,7 +7,6 @@ Sizes: N items, E text width, B windows, T steps.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,30 +19,8 @@ from crossrec.training.prepare import Prepared
 Floats = NDArray[np.float32]
 
 
-class TextTable(Protocol):
-    """Whitened text vectors of all items; `table` may carry gradients of a few of them."""
-
-    def table(self, items: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        """(N, E); in adapted mode some of `items` are encoded anew, with gradients."""
-
-    def wishes(self, items: NDArray[np.int32], wanted: NDArray[np.bool_]) -> Tensor:
-        """(B, T, E) vectors of the made-up requests, zero where not wanted."""
-
-    def vectors(self) -> Floats:
-        """(N, E) as the encoder gives them, not whitened."""
-
-    def remember(self) -> None:
-        """After a step: keep what was encoded."""
-
-    def refresh(self) -> None:
-        """Encode all items with the adapter as it is."""
-
-    def save_adapter(self, folder: Path) -> None:
-        """Write the PEFT folder, if there is an adapter."""
-
-
 class FrozenTexts(nn.Module):
-    """Vectors of the encoder as it comes."""
+    """Vectors of the encoder as it comes: frozen mode, and the interface of both."""
 
     def __init__(self, prepared: Prepared, device: torch.device) -> None:
         super().__init__()
@@ -53,31 +30,34 @@ class FrozenTexts(nn.Module):
         self._wishes = torch.from_numpy(self.whitening(prepared.wish_vectors)).to(device)
 
     def table(self, items: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        """(N, E), constant."""
+        """(N, E) whitened; in adapted mode some of `items` carry gradients."""
         return self._table
 
     def wishes(self, items: NDArray[np.int32], wanted: NDArray[np.bool_]) -> Tensor:
-        """(B, T, E)."""
+        """(B, T, E) vectors of the made-up requests, zero where not wanted."""
         wanted_here = torch.from_numpy(wanted).to(self._wishes.device)
         rows = torch.from_numpy(items.astype(np.int64)).to(self._wishes.device)
         return self._wishes[rows] * wanted_here[..., None]
 
     def vectors(self) -> Floats:
-        """As prepared."""
+        """(N, E) as the encoder gives them, not whitened."""
         return self.prepared.text
 
     def wish_vectors(self) -> Floats:
         """(N, E) of the made-up requests, not whitened."""
         return self.prepared.wish_vectors
 
+    def backward(self) -> None:
+        """After the loss's backward: nothing to carry on."""
+
     def remember(self) -> None:
-        """Nothing changes."""
+        """After a step: nothing changes."""
 
     def refresh(self) -> None:
         """Nothing changes."""
 
     def save_adapter(self, folder: Path) -> None:
-        """There is no adapter."""
+        """Write the PEFT folder, if there is an adapter."""
 
 
 def make_text_table(prepared: Prepared, device: torch.device) -> FrozenTexts:
