@@ -135,3 +135,11 @@ def test_a_report_is_json() -> None:
 def test_a_report_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="got no evaluation"):
         report(dataset(), SPLIT, {}, baselines=[])
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    made = report(dataset(), SPLIT, {"crossrec": perfect}, baselines=["itemknn_recency"])
+    console = Console(file=io.StringIO(), width=80)
+    console.print(made.table())
+    assert isinstance(console.file, io.StringIO)
+    assert "…" not in console.file.getvalue()

@@ -98,6 +98,7 @@ def judge(
     *,
     batch_size: int | None = None,
     request_dim: int = 0,
+    requests: NDArray[np.float32] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Rank the whole catalogue, less the user's history, for every case of `part`.
@@ -112,6 +113,7 @@ def judge(
         ks: lengths of the top list.
         batch_size: cases a batch; None: as many as keep a batch to about 32 MB of scores.
         request_dim: width E of the (empty) request vectors that the model is given.
+        requests: (R, E) encoded request of each row of the sequences, where there are any.
         on_progress: called with (cases done, all cases) after each batch.
     """
     cases: Cases = getattr(split, part)
@@ -121,9 +123,12 @@ def judge(
     done = 0
     for rows in _batches(cases, split.sequences.n_items, batch_size):
         queries = queries_for(
-            split.sequences, Cases(cases.users[rows], cases.cuts[rows]), request_dim
+            split.sequences,
+            Cases(cases.users[rows], cases.cuts[rows]),
+            request_dim,
+            requests=requests,
         )
-        scores = score(queries)
+        scores = within_pool(score(queries), split, targets[rows])
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         top = metrics.top_items(scores, queries.items, max(ks))
         for k, seen in shown.items():
@@ -142,6 +147,15 @@ def judge(
         split.warm[targets],
         {k: float(seen.mean()) for k, seen in shown.items()},
     )
+
+
+def within_pool(
+    scores: NDArray[np.float32], split: Split, targets: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Scores with NaN for items of another pool than the target's; unchanged without pools."""
+    if split.pools is None:
+        return scores
+    return np.where(split.pools == split.pools[targets][:, None], scores, np.float32(np.nan))
 
 
 def difference(ours: Evaluation, other: Evaluation, metric: str) -> tuple[float, float, float]:

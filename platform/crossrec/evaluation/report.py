@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.table import Table
 
 from crossrec.data.dataset import Dataset
@@ -27,6 +28,17 @@ MAIN = "ndcg@10"
 APART = ("ndcg@10", "recall@10")
 """Metrics given for warm and cold targets apart."""
 FIGURES = ("ndcg@10", "recall@10", "mrr@10")
+
+HEADINGS = (
+    "NDCG@10\n95 %",
+    "Recall\n@10",
+    "warm N\nand R",
+    "cold N\nand R",
+    "cover-\nage@10",
+    "ours - this\n95 %",
+)
+LABELS = {"ours": "ours", "baseline": "fitted now", "published": "published"}
+"""Headings of the three groups of rows."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class Report:
         return asdict(self)
 
     def table(self) -> Table:
-        """For a terminal; protocol and hashes stand in title and caption."""
+        """For a terminal of 80 columns; protocol and hashes stand in title and caption."""
         kind = "simulated, " if self.simulated else ""
         table = Table(
             title=f"{self.domain}: {kind}{self.protocol}, {self.part}, {self.n:,} cases"
@@ -74,13 +86,20 @@ class Report:
             caption="\n".join(
                 [f"data {self.data_hash[:12]}, cases {self.fingerprint[:12]}", *self.notes]
             ),
+            box=box.SIMPLE_HEAD,
+            padding=0,
+            pad_edge=False,
         )
-        table.add_column("model")
-        headings = ("NDCG@10", "95 %", "Recall@10", "MRR@10", "warm N / R", "cold N / R")
-        for heading in (*headings, "coverage@10", "ours - this (95 %)"):
+        table.add_column("model", no_wrap=True)
+        for heading in HEADINGS:
             table.add_column(heading, justify="right", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*_cells(row), style="bold" if row.origin == "ours" else None)
+        for origin, label in LABELS.items():
+            rows = [row for row in self.rows if row.origin == origin]
+            if rows:
+                table.add_section()
+                table.add_row(label, style="italic")
+            for row in rows:
+                table.add_row(*_cells(row), style="bold" if origin == "ours" else None)
         return table
 
 
@@ -220,24 +239,23 @@ def _notes(domain: str, evaluation: Evaluation, published: Mapping[str, Any]) ->
 
 
 def _cells(row: Row) -> list[str]:
-    f, (bottom, top) = row.figures, row.ci95
-    name = row.model if row.origin != "published" else f"{row.model} (published)"
-    against = ""
-    if row.ours_minus is not None:
-        mean, low, high = row.ours_minus
-        against = f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    figures = row.figures
     return [
-        name,
-        _number(f[MAIN]),
-        f"{bottom:.4f} to {top:.4f}",
-        _number(f["recall@10"]),
-        _number(f["mrr@10"]),
-        f"{_number(f['warm_ndcg@10'])} / {_number(f['warm_recall@10'])}",
-        f"{_number(f['cold_ndcg@10'])} / {_number(f['cold_recall@10'])}",
-        _number(f["coverage@10"], 3),
-        against,
+        row.model,
+        _spread(row.figures[MAIN], row.ci95),
+        _number(figures["recall@10"]),
+        f"{_number(figures['warm_ndcg@10'])}\n{_number(figures['warm_recall@10'])}",
+        f"{_number(figures['cold_ndcg@10'])}\n{_number(figures['cold_recall@10'])}",
+        _number(figures["coverage@10"]),
+        _spread(row.ours_minus[0], row.ours_minus[1:], "+") if row.ours_minus else "",
     ]
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _spread(mean: float | None, interval: tuple[float, float], sign: str = "") -> str:
+    """A mean above its interval."""
+    low, high = (f"{value:{sign}.4f}" for value in interval)
+    return f"{_number(mean, sign)}\n{low} {high}"
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.4f}"
