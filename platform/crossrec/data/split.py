@@ -38,6 +38,8 @@ class Sequences:
     """Context field → (N,) or, for a place, (N, 2); category fields hold the index into
     `context_values`; NaN where missing."""
     context_values: dict[str, list[str]] = field(default_factory=dict)
+    requests: list[str] | None = None
+    """(N,) what was said before each row, where the source has requests in words."""
 
     @property
     def n_users(self) -> int:
@@ -76,6 +78,8 @@ class Split:
     validation: Cases
     test: Cases
     warm: NDArray[np.bool_]  # (n_items,) has an interaction in the training part
+    pools: NDArray[np.int64] | None = None
+    """(n_items,) pool of each item, where a request is ranked among its own kind only."""
 
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""
@@ -98,7 +102,8 @@ def make_split(
 
     Args:
         dataset: an imported data set.
-        protocol: see `split_sequences`.
+        protocol: see `split_sequences`; or `requests`, which is also what a domain without
+            interactions gets (see data/requests.py).
         seed: of the draws of `cold_items` and `max_users`.
         max_users: keep this many users, drawn after that filter; None: all.
 
@@ -108,6 +113,10 @@ def make_split(
     # Polars is imported here only: a served replica reads Sequences without it (31 MiB).
     from crossrec.data.sequences import load_sequences
 
+    if protocol == "requests" or not dataset.has("interactions"):
+        from crossrec.data.requests import request_split
+
+        return request_split(dataset, seed=seed, max_users=max_users)
     kind = dataset.domain.time_kind
     if protocol == "temporal" and kind != "unix_seconds":
         raise DataError(
@@ -177,6 +186,9 @@ def draw_users(sequences: Sequences, max_users: int, seed: int) -> Sequences:
         events=sequences.events[rows],
         ratings=sequences.ratings[rows],
         context={name: values[rows] for name, values in sequences.context.items()},
+        requests=None
+        if sequences.requests is None
+        else [sequences.requests[row] for row in np.flatnonzero(rows)],
     )
 
 
@@ -230,8 +242,8 @@ def _per_user(sequences: Sequences, rows: NDArray[np.bool_]) -> NDArray[np.int64
 
 def _cold_items(sequences: Sequences, seed: int) -> _Parts:
     order = np.argsort([_draw(seed, item_id) for item_id in sequences.item_ids], kind="stable")
-    n_test = round(COLD_TEST_SHARE * sequences.n_items)
-    n_validation = round(COLD_VALIDATION_SHARE * sequences.n_items)
+    n_test = max(1, round(COLD_TEST_SHARE * sequences.n_items))
+    n_validation = max(1, round(COLD_VALIDATION_SHARE * sequences.n_items))
     test, validation = np.zeros((2, sequences.n_items), np.bool_)
     test[order[:n_test]] = True
     validation[order[n_test : n_test + n_validation]] = True
