@@ -76,6 +76,7 @@ def test_a_run_whose_worker_is_killed_ends_with_the_same_figures(
     undisturbed: dict[str, Any], towns: Path, ray_cluster: None
 ):
     pids: dict[int, int] = {}
+    killed: list[int] = []
     epochs: list[int] = []
     stages: list[str] = []
 
@@ -85,9 +86,9 @@ def test_a_run_whose_worker_is_killed_ends_with_the_same_figures(
         stages.append(event.get("stage", ""))
         if "metrics" in event:
             epochs.append(int(event["metrics"]["epoch"]))
-            if max(epochs) >= 5 and 1 in pids:
-                os.kill(pids.pop(1), signal.SIGKILL)
-                pids.clear()
+            if epochs[-1] >= 5 and not killed:
+                killed.append(pids[1])
+                os.kill(pids[1], signal.SIGKILL)
 
     [result] = train_on_ray(
         ["tiny_city"], small(*LONG), Placement(workers=2), on_event=kill_one_at_epoch_5

@@ -32,10 +32,12 @@ def _recorded(folder: Path) -> Path:
     return folder
 
 
-def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path):
+def test_a_line_that_was_cut_off_is_left_out_and_replaced(tmp_path: Path):
     path = _recorded(tmp_path) / TRIALS_FILE
     path.write_text(path.read_text()[:-5])
     assert read_trials(tmp_path) == TRIALS[:2]
+    append_trial(tmp_path, TRIALS[2])
+    assert read_trials(tmp_path) == TRIALS
     assert read_trials(tmp_path / "empty") == []
 
 

@@ -196,9 +196,13 @@ class _BoardCallback(ray.train.UserCallback):
 
 
 def _reason(err: Exception) -> str:
-    """The last line that says something: Ray's message is a traceback of many."""
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return f"training failed after {MAX_WORKER_FAILURES} retries: {lines[-1] if lines else err!r}"
+    """What went wrong on the first rank that failed; Ray's own message is many tracebacks long."""
+    failures = getattr(err, "worker_failures", {})
+    first = failures[min(failures)] if failures else err
+    lines = [line.strip() for line in str(first).splitlines() if line.strip()]
+    where = f"worker {min(failures)}: " if failures else ""
+    told = lines[0] if lines else repr(first)
+    return f"training failed, also after {MAX_WORKER_FAILURES} retries: {where}{told}"
 
 
 def _summary(outcome: Outcome) -> str:

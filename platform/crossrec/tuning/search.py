@@ -177,9 +177,9 @@ def _tuner(job: SearchJob, before: list[TrialRecord]) -> tune.Tuner:
             max_concurrent_trials=groups_at_once(job.placement),
         ),
         run_config=tune.RunConfig(
-            name=f"tune-{len(before)}",
+            name=f"tune-{new_run_name()}",
             storage_path=job.folder,
-            callbacks=[Recorder(job, len(before))],
+            callbacks=[Recorder(job, len(before), max((one.trial for one in before), default=0))],
             verbose=0,
         ),
     )
@@ -293,6 +293,7 @@ class Recorder(tune.Callback):
 
     job: SearchJob
     n_before: int
+    last_number: int
     numbers: dict[str, int] = field(default_factory=dict)
     bests: dict[str, list[float]] = field(default_factory=dict)
     """Trial → best validation NDCG@10 up to each epoch."""
@@ -301,7 +302,7 @@ class Recorder(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Give the trial its number."""
-        self.numbers.setdefault(trial.trial_id, self.n_before + len(self.numbers) + 1)
+        self.numbers.setdefault(trial.trial_id, self.last_number + len(self.numbers) + 1)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

@@ -116,22 +116,25 @@ def trials_frame(trials: list[TrialRecord]) -> pl.DataFrame:
 
 
 def append_trial(folder: Path, record: TrialRecord) -> None:
-    """Add a finished trial to the record; what is on record survives the search's end."""
+    """Add a finished trial to the record, which outlives the search.
+
+    A last line that was cut off with its process is replaced.
+    """
+    whole = _whole_lines(folder)
     with (folder / TRIALS_FILE).open("a", encoding="utf-8") as file:
+        file.truncate(len(whole.encode()))
         file.write(json.dumps(asdict(record)) + "\n")
 
 
 def read_trials(folder: Path) -> list[TrialRecord]:
-    """The trials on record, in order of their end; none where there is no record.
+    """The trials on record, in order of their end; none where there is no record."""
+    return [TrialRecord(**json.loads(line)) for line in _whole_lines(folder).splitlines()]
 
-    A last line that was cut off with its process is left out.
-    """
+
+def _whole_lines(folder: Path) -> str:
     path = folder / TRIALS_FILE
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    whole = lines[:-1]  # text after the last newline is a line that was cut off
-    return [TrialRecord(**json.loads(line)) for line in whole]
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text[: text.rfind("\n") + 1]
 
 
 def select(domain: str, run: str, config: RunConfig, space: Space, folder: Path) -> TuneResult:
