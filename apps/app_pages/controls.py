@@ -30,7 +30,7 @@ def choose_domain(served: list[DomainSummary]) -> str:
         [domain.name for domain in served],
         key="domain",
         bind=URL,
-        on_change=state.forget_answers,
+        on_change=state.forget_choices,
     )
 
 
@@ -49,7 +49,7 @@ def question(card: DomainCard) -> RecommendRequest:
         )
         text = st.text_input(
             "Wish in words",
-            placeholder="a funny film for a rainy evening",
+            placeholder="what the user is after",
             max_chars=MAX_REQUEST_CHARS,
             key="wish",
             bind=URL,

@@ -42,7 +42,7 @@ def domain(where: service.Address, summary: DomainSummary) -> None:
     figures(card.metrics)
     st.caption(provenance(card))
     if st.button("Explore", key=f"explore.{card.name}", icon=":material/search:"):
-        state.forget_answers()
+        state.forget_choices()
         st.session_state["domain"] = card.name
         st.switch_page("app_pages/explore.py")
 

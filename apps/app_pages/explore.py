@@ -71,7 +71,7 @@ def basis(answer: RecommendResponse, request: RecommendRequest) -> None:
     for sentence in answer.ignored:
         st.warning(frames.plain(sentence), icon=":material/info:")
     notice = st.session_state.get("explore.notice")
-    if notice and notice["question"] == request:
+    if notice and notice["question"] == (answer.domain, request):
         show_notice = st.error if notice["failed"] else st.success
         show_notice(frames.plain(notice["text"]))
 
@@ -111,7 +111,7 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
 def earlier(request: RecommendRequest, answer: RecommendResponse) -> list[str]:
     """Item ids of the list before the last feedback to this question, else of this list."""
     before = st.session_state.get("explore.before")
-    if before and before["question"] == request:
+    if before and before["question"] == (answer.domain, request):
         return list(before["items"])
     return [item.item_id for item in answer.items]
 
@@ -188,14 +188,15 @@ def give_feedback(
         refused = result.rejected[0].reason if result.rejected else None
     except CrossrecError as err:
         refused = str(err)
-    text = f"Stored: {event} of {item.title}. The list was asked for again."
+    text = f"Stored the {event} of {item.title} and asked for the list again."
+    question = (answer.domain, request)
     if refused:
         text = f"The {event} of {item.title} was not stored: {refused}"
     else:
         st.session_state["n_feedback"] = state.n_feedback() + 1
         order = [other.item_id for other in answer.items]
-        st.session_state["explore.before"] = {"question": request, "items": order}
-    notice = {"question": request, "text": text, "failed": bool(refused)}
+        st.session_state["explore.before"] = {"question": question, "items": order}
+    notice = {"question": question, "text": text, "failed": bool(refused)}
     st.session_state["explore.notice"] = notice
 
 
@@ -216,7 +217,7 @@ def reasons(answer: RecommendResponse) -> None:
     """One item taken apart, in figures that add up to its score."""
     items = {item.item_id: item for item in answer.items}
     first = answer.items[0].item_id
-    chosen = st.session_state.get("item", st.query_params.get("item"))
+    chosen = st.session_state.get("item") or st.query_params.get("item")
     st.session_state["item"] = chosen if chosen in items else first
     item_id = st.selectbox(
         "Item",

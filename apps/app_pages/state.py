@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-OF_ONE_DOMAIN = ("user", "wish", "filters", "item")
+EMPTY_CHOICES = {"user": None, "wish": "", "filters": [], "item": None}
+"""Widgets whose choice means nothing in another domain → their value without a choice."""
 
 
-def forget_answers() -> None:
-    """Leave out what means nothing in another domain: its users, words, context and filters."""
-    for key in list(st.session_state):
-        name = str(key)
-        if name in OF_ONE_DOMAIN or name.startswith(("context.", "filter.", "explore.")):
-            del st.session_state[key]
+def forget_choices() -> None:
+    """Empty what belongs to the former domain. Deleting it would bring it back from the address."""
+    st.session_state.update(EMPTY_CHOICES)
 
 
 def n_feedback() -> int:

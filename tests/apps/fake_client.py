@@ -1,0 +1,145 @@
+"""A client with a small catalogue of its own: the one thing that tests of the app replace."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from crossrec.errors import ServiceError
+from crossrec.serving.messages import (
+    ContextCard,
+    DomainCard,
+    DomainSummary,
+    Explanation,
+    FeedbackEvent,
+    FeedbackResponse,
+    Part,
+    Recommendation,
+    RecommendRequest,
+    RecommendResponse,
+    RejectedEvent,
+    UserCard,
+    UserHistoryItem,
+)
+
+TITLES = {"1": "Alien", "2": "Brazil", "3": "*batteries not included", "4": "Duel", "5": "Fargo"}
+METRICS = {
+    "protocol": "leave_one_out",
+    "part": "test",
+    "n": 943,
+    "data_hash": "0123456789abcdef",
+    "metrics": {"ndcg@10": 0.1125, "recall@10": 0.21},
+    "ci95": {"ndcg@10": [0.1, 0.125], "recall@10": [0.19, 0.23]},
+    "coverage": {"coverage@10": 0.5},
+}
+
+
+class FakeClient:
+    """Answers as the service would; what it was asked and told is kept in `asked` and `told`."""
+
+    down: ClassVar[bool] = False
+    served: ClassVar[list[str]] = ["movies", "restaurants_sim"]
+    asked: ClassVar[list[tuple[str, RecommendRequest]]] = []
+    told: ClassVar[list[FeedbackEvent]] = []
+
+    def __init__(self, base_url: str, api_key: str | None = None) -> None:
+        self.base_url = base_url
+
+    def domains(self) -> list[DomainSummary]:
+        self._answers()
+        return [DomainSummary(**_facts(name)) for name in self.served]
+
+    def card(self, domain: str) -> DomainCard:
+        self._answers()
+        simulated = domain == "restaurants_sim"
+        return DomainCard(
+            **_facts(domain),
+            encoder="all-MiniLM-L6-v2",
+            n_items=len(TITLES),
+            n_users=943,
+            context=_context() if simulated else [],
+            filter_columns={"year": "number", "director": "text"},
+            events=["rating"],
+            metrics=METRICS if domain == "movies" else {},
+            example_users=["7", "8"],
+        )
+
+    def recommend(self, domain: str, request: RecommendRequest) -> RecommendResponse:
+        self._answers()
+        self.asked.append((domain, request))
+        liked = [event.item_id for event in self.told]
+        items = [item_id for item_id in TITLES if item_id not in liked]
+        if "year" in request.filters:
+            items = []
+        known = request.user_id in ("7", "8")
+        return RecommendResponse(
+            domain=domain,
+            release="r-1",
+            user_known=known,
+            based_on=["history", "popularity"] if known else ["popularity"],
+            items=[_item(rank, i) for rank, i in enumerate(items[: request.k], start=1)],
+            request_id="request-1",
+        )
+
+    def user(self, domain: str, user_id: str) -> UserCard:
+        self._answers()
+        history = [
+            UserHistoryItem(
+                item_id="5", title="Fargo", event="rating", timestamp=880_000_000, source="training"
+            )
+        ]
+        known = user_id in ("7", "8")
+        return UserCard(user_id=user_id, known=known, history=history if known else [])
+
+    def feedback(self, domain: str, events: list[FeedbackEvent]) -> FeedbackResponse:
+        self._answers()
+        (event,) = events
+        if event.item_id == "4":
+            refusal = RejectedEvent(event_id=event.event_id, reason="no item '4'")
+            return FeedbackResponse(accepted=0, duplicates=0, rejected=[refusal])
+        self.told.append(event)
+        return FeedbackResponse(accepted=1, duplicates=0)
+
+    def _answers(self) -> None:
+        if self.down:
+            raise ServiceError(f"no crossrec service answers at {self.base_url}")
+
+
+def _facts(name: str) -> dict[str, Any]:
+    simulated = name.endswith("_sim")
+    return {
+        "name": name,
+        "title": f"The {name}",
+        "description": "What it is.",
+        "language": "en",
+        "task": "rank",
+        "simulated": simulated,
+        "release": "r-1",
+    }
+
+
+def _context() -> list[ContextCard]:
+    return [
+        ContextCard(name="weather", kind="category", values=["rain", "sunny"]),
+        ContextCard(name="hour", kind="cycle", period=24),
+        ContextCard(name="weekday", kind="cycle", period=7),
+        ContextCard(name="temperature", kind="number", description="degrees Celsius"),
+        ContextCard(name="location", kind="place"),
+    ]
+
+
+def _item(rank: int, item_id: str) -> Recommendation:
+    score = 1 / rank
+    parts = [
+        Part(kind="base", name="base", label="base", value=score - 0.25),
+        Part(kind="history", name="5", label="Fargo", value=0.25),
+    ]
+    return Recommendation(
+        rank=rank,
+        item_id=item_id,
+        title=TITLES[item_id],
+        category=["Drama"],
+        score=score,
+        signals={"sequence": score - 0.25, "text": 0.25},
+        item={"year": 1979, "price": 2.6900001},
+        explanation=Explanation(score=score, parts=parts, sentence=f"Because of {TITLES['5']}."),
+    )

@@ -1,0 +1,162 @@
+"""What a visitor of the Explore page sees and can do; only the client is replaced."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.apps.conftest import Open
+from tests.apps.fake_client import FakeClient
+
+
+def texts(app: AppTest) -> str:
+    """All that is written on the page."""
+    kinds = ("markdown", "caption", "subheader", "info", "success", "error", "warning")
+    return "\n".join(element.value for kind in kinds for element in app.get(kind))
+
+
+def test_the_first_visit_shows_a_ranking_for_a_new_visitor(
+    open_app: Open, client: type[FakeClient]
+) -> None:
+    app = open_app()
+    assert "Top 5 for a new visitor" in texts(app)
+    assert "**1. Alien**" in texts(app)
+    domain, request = client.asked[-1]
+    assert (domain, request.user_id, request.k, request.explain) == ("movies", None, 10, True)
+
+
+def test_everything_in_the_address_is_asked_for(open_app: Open, client: type[FakeClient]) -> None:
+    query = {"context.weather": "rain", "context.hour": "19", "context.weekday": "Sunday"}
+    place = {"context.location.latitude": "48.1", "context.location.longitude": "11.5"}
+    open_app(
+        domain="restaurants_sim",
+        user="8",
+        wish="cheap sushi",
+        k="3",
+        fresh="false",
+        **query,
+        **place,
+    )
+    domain, request = client.asked[-1]
+    assert domain == "restaurants_sim"
+    assert (request.user_id, request.text, request.k) == ("8", "cheap sushi", 3)
+    assert not request.exclude_seen
+    expected = {"weather": "rain", "hour": 19, "weekday": 6, "location": [48.1, 11.5]}
+    assert request.context == expected
+
+
+def test_half_a_place_is_not_sent(open_app: Open, client: type[FakeClient]) -> None:
+    open_app(**{"domain": "restaurants_sim", "context.location.latitude": "48.1"})
+    assert client.asked[-1][1].context == {}
+
+
+def test_reasons_are_a_chart_that_adds_up_and_a_sentence(open_app: Open) -> None:
+    app = open_app(user="7", item="2")
+    assert "Because of Fargo." in texts(app)
+    assert "score of 0.500" in texts(app)
+    assert app.get("vega_lite_chart")
+
+
+def test_why_moves_the_reasons_to_that_item(open_app: Open) -> None:
+    app = open_app(user="7")
+    app.button(key="why.4").click().run()
+    assert app.selectbox(key="item").value == "4"
+    assert app.query_params["item"] == "4"
+    assert "score of 0.250" in texts(app)
+
+
+def test_a_like_is_stored_and_changes_the_list(open_app: Open, client: type[FakeClient]) -> None:
+    app = open_app(user="7")
+    app.button(key="like.1").click().run()
+    (event,) = client.told
+    assert (event.user_id, event.item_id, event.event) == ("7", "1", "like")
+    assert event.request_id == "request-1"
+    assert "Stored the like of Alien" in texts(app)
+    assert "**1. Brazil**" in texts(app)
+    assert "▲1" in texts(app)
+
+
+def test_a_refused_event_is_told_and_changes_nothing(
+    open_app: Open, client: type[FakeClient]
+) -> None:
+    app = open_app(user="7")
+    asked = len(client.asked)
+    app.button(key="dislike.4").click().run()
+    assert app.error[0].value == "The dislike of Duel was not stored\\: no item '4'"
+    assert len(client.asked) == asked
+
+
+def test_feedback_needs_a_user(open_app: Open) -> None:
+    app = open_app()
+    assert app.button(key="like.1").disabled
+    assert not app.button(key="why.1").disabled
+
+
+def test_an_unknown_user_is_told_so(open_app: Open) -> None:
+    app = open_app(user="nobody")
+    assert "No history of user “nobody” is stored" in app.info[0].value
+
+
+def test_titles_are_shown_as_written(open_app: Open) -> None:
+    assert r"**3. \*batteries not included**" in texts(open_app())
+
+
+def test_a_filter_that_nothing_passes_says_what_to_do(
+    open_app: Open, client: type[FakeClient]
+) -> None:
+    app = open_app(**{"filters": "year", "filter.year.min": "2990"})
+    assert client.asked[-1][1].filters == {"year": {"min": 2990}}
+    assert "No item passes these filters" in app.info[0].value
+
+
+def test_the_table_has_score_signals_and_reason(open_app: Open) -> None:
+    table = open_app(user="7", view="Table").dataframe[0].value
+    assert {"rank", "title", "score", "sequence", "text", "reason", "year"} <= set(table.columns)
+
+
+def test_history_and_signals_are_drawn(open_app: Open) -> None:
+    assert open_app(user="7", panel="Signals").get("vega_lite_chart")
+    app = open_app(user="7", panel="History")
+    assert list(app.dataframe[0].value["title"]) == ["Fargo"]
+
+
+def test_another_domain_forgets_user_and_words(open_app: Open, client: type[FakeClient]) -> None:
+    app = open_app(domain="movies", user="7", wish="space")
+    app.selectbox(key="domain").select("restaurants_sim").run()
+    domain, request = client.asked[-1]
+    assert (domain, request.user_id, request.text) == ("restaurants_sim", None, None)
+
+
+def test_a_service_that_is_down_is_one_sentence(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "down", True)
+    monkeypatch.setenv("CROSSREC_API", "http://127.0.0.1:9")
+    app = open_app()
+    assert [error.value for error in app.error] == [
+        "no crossrec service answers at http://127.0.0.1:9"
+    ]
+    assert not app.selectbox
+    monkeypatch.setattr(client, "down", False)
+    app.button[0].click().run()
+    assert "**1. Alien**" in texts(app)
+
+
+def test_no_served_domain_says_how_to_start_one(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "served", [])
+    assert "crossrec serve movies" in open_app().info[0].value
+
+
+def test_domains_page_shows_figures_with_their_origin(open_app: Open) -> None:
+    app = open_app(page="app_pages/domains.py")
+    assert [metric.value for metric in app.metric] == ["0.113", "0.210", "0.500"]
+    assert r"protocol leave\_one\_out · 943 test users · data 0123456789ab" in texts(app)
+    assert "published without an evaluation" in app.info[0].value
+
+
+def test_domains_page_leads_to_a_domain(open_app: Open, client: type[FakeClient]) -> None:
+    app = open_app(page="app_pages/domains.py")
+    app.button(key="explore.restaurants_sim").click().run()
+    assert client.asked[-1][0] == "restaurants_sim"
