@@ -13,7 +13,12 @@ from crossrec.models.query import Queries
 
 
 def queries_for(
-    sequences: Sequences, cases: Cases, request_dim: int, length: int | None = None
+    sequences: Sequences,
+    cases: Cases,
+    request_dim: int,
+    length: int | None = None,
+    *,
+    requests: NDArray[np.float32] | None = None,
 ) -> Queries:
     """The question of each case: the history before its target, at the target's moment.
 
@@ -21,6 +26,7 @@ def queries_for(
 
     Args:
         request_dim: width E of the (empty) request vectors.
+        requests: (R, E) encoded request of each row of `sequences`; None: nobody said anything.
         length: newest steps kept; None: as many as the longest history of the batch has.
     """
     starts = sequences.offsets[cases.users]
@@ -35,7 +41,9 @@ def queries_for(
         times=_gather(sequences.times, rows, present, 0),
         events=_gather(sequences.events, rows, present, -1),
         now=sequences.times[target],
-        request=np.zeros((len(cases), request_dim), np.float32),
+        request=np.zeros((len(cases), request_dim), np.float32)
+        if requests is None
+        else requests[target],
         context={name: values[target] for name, values in sequences.context.items()},
     )
 

@@ -15,6 +15,7 @@ import polars as pl
 from crossrec.config import home
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
+from crossrec.schema import ITEM_ID, LABEL, TEXT, TITLE
 
 CARD = "dataset.json"
 
@@ -61,6 +62,15 @@ class Dataset:
         if not self.has(table):
             raise DataError(f"'{self.domain.name}' has no table '{table}' in {self.folder}")
         return pl.scan_parquet(self.folder / f"{table}.parquet")
+
+    def catalogue(self) -> pl.DataFrame:
+        """The items; of a data set of labelled texts the labels, which are what is ranked."""
+        if self.has("items"):
+            return self.scan("items").collect()
+        labels = self.scan("examples").select(pl.col(LABEL).alias(ITEM_ID)).unique().sort(ITEM_ID)
+        return labels.with_columns(
+            pl.col(ITEM_ID).alias(TITLE), pl.col(ITEM_ID).alias(TEXT)
+        ).collect()
 
     def features(self) -> list[str]:
         """Names of the modalities for which there is a `features_<modality>` table."""

@@ -42,7 +42,8 @@ class DomainModel:
     config: RunConfig
     vocabulary: Vocabulary
     signals_by_name: dict[str, Signal]
-    fusion: Fusion
+    fusion: Fusion | None
+    """None for the task `rate`: the one signal is a rating, and stays one."""
 
     def score(self, queries: Queries) -> Scores:
         """Relevance of every item: (B, N) float32, higher is better. History is not excluded."""
@@ -51,16 +52,18 @@ class DomainModel:
     def signals(self, queries: Queries) -> dict[str, Scores]:
         """The parts of `score`: signal → (B, N); they sum to it (within 1e-4)."""
         raw = {name: signal.score(queries) for name, signal in self.signals_by_name.items()}
-        return self.fusion.parts(queries, raw)
+        return raw if self.fusion is None else self.fusion.parts(queries, raw)
 
     def save(self, folder: Path) -> None:
         """Write the files into an existing folder."""
         tensors: dict[str, NDArray[Any]] = {}
-        settings: dict[str, Any] = {"fusion": {"names": self.fusion.names, "clock": self.fusion.clock}}
+        settings: dict[str, Any] = {}
         for name, signal in self.signals_by_name.items():
             tensors |= {f"{name}.{key}": value for key, value in signal.arrays().items()}
             settings[name] = signal.settings()
-        tensors |= {f"fusion.{key}": value for key, value in self.fusion.arrays().items()}
+        if self.fusion is not None:
+            settings["fusion"] = {"names": self.fusion.names, "clock": self.fusion.clock}
+            tensors |= {f"fusion.{key}": value for key, value in self.fusion.arrays().items()}
         # np.array, not ascontiguousarray: the latter turns a scalar into a vector.
         save_file({k: np.array(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors")
         _write_json(folder / "model.json", settings)
@@ -94,7 +97,9 @@ class DomainModel:
                     for one in SIGNALS
                     if one.name in settings
                 },
-                Fusion.restore(_below(tensors, "fusion"), settings["fusion"]),
+                Fusion.restore(_below(tensors, "fusion"), settings["fusion"])
+                if "fusion" in settings
+                else None,
             )
         except (SafetensorError, ValidationError, ValueError, KeyError, TypeError) as err:
             raise ReleaseError(

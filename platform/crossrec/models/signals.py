@@ -42,7 +42,11 @@ class Signal(Protocol):
 
 @dataclass(frozen=True)
 class SequenceSignal:
-    """s = u·v_i / tau + b_i - w log(1 + km to the item): the trained towers."""
+    """s = u·v_i / tau + b_i - w log(1 + km to the item): the trained towers.
+
+    With the head of the task `rate` s is a rating: 1 / tau is the learned scale, b_i holds the
+    mean, and u·`user_offset` is added.
+    """
 
     name: ClassVar[str] = "sequence"
     tower: SequenceTower
@@ -54,6 +58,7 @@ class SequenceSignal:
     clock: bool
     places: Floats | None = None  # (N, 2) degrees
     place_weight: float = 0.0
+    user_offset: Floats | None = None  # (D,)
 
     def score(self, queries: Queries) -> Floats:
         """Scores of the towers for the newest `history_length` steps."""
@@ -80,6 +85,8 @@ class SequenceSignal:
 
     def _logits(self, queries: Queries, users: Floats) -> Floats:
         logits = users @ self.vectors.T / np.float32(self.temperature) + self.bias
+        if self.user_offset is not None:
+            logits += (users @ self.user_offset)[:, None]
         field = self.context.place
         if field is not None and self.places is not None and field.name in queries.context:
             km = distances_km(queries.context[field.name], self.places)
@@ -88,9 +95,10 @@ class SequenceSignal:
 
     def arrays(self) -> Arrays:
         """Vectors, bias, places and the user tower's weights."""
-        places = {} if self.places is None else {"places": self.places}
+        optional = {"places": self.places, "user_offset": self.user_offset}
+        given = {name: value for name, value in optional.items() if value is not None}
         tower = {f"tower.{name}": value for name, value in self.tower.weights.items()}
-        return {"vectors": self.vectors, "bias": self.bias, **places, **tower}
+        return {"vectors": self.vectors, "bias": self.bias, **given, **tower}
 
     def settings(self) -> dict[str, Any]:
         """Heads, temperature, history length, and the context encoder."""
@@ -117,6 +125,7 @@ class SequenceSignal:
             clock=settings["clock"],
             places=arrays.get("places"),
             place_weight=settings["place_weight"],
+            user_offset=arrays.get("user_offset"),
         )
 
 

@@ -129,9 +129,8 @@ class UserTower(nn.Module):
         self.pool = nn.Linear(dim, 1)
         self.decay = nn.Parameter(torch.tensor(-2.0))  # softplus(-2) = 0.13 a step
         self.request = nn.Linear(text_dim, dim)
-        self.context = nn.Sequential(
-            nn.Linear(context_dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
-        )
+        layers = [nn.Linear(context_dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)]
+        self.context = nn.Sequential(*layers) if context_dim else nn.Identity()
         self.project = nn.ModuleDict({part: nn.Linear(dim, dim, bias=False) for part in PARTS})
         self.gate = nn.Linear(len(PARTS) * dim + len(PARTS), len(PARTS))
 

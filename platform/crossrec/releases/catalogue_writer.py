@@ -31,7 +31,7 @@ def write_catalogue(
     Raises:
         ReleaseError: the data set's items are not those of the model.
     """
-    items = dataset.scan("items").collect()
+    items = dataset.catalogue()
     if items[ITEM_ID].to_list() != item_ids:
         raise ReleaseError(
             f"the model knows {len(item_ids)} items, the data of '{dataset.domain.name}' holds"

@@ -1,7 +1,7 @@
 """Item texts that train along: LoRA on the encoder's upper layers, over cached lower layers.
 
 Leaves to others: the layers (models/upper.py), the loss (network.py), the interface (texts.py).
-Sizes: N items, F texts encoded anew in a step, E text width.
+Sizes: N items, Q requests, F texts encoded anew in a step, E text width.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class AdaptedTexts(FrozenTexts):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Encode all texts and made-up requests with the adapter as it is."""
+        """Encode all texts and requests with the adapter as it is."""
         was_training = self.upper.training
         self.upper.eval()
-        everything = np.arange(2 * self.n_texts)
+        everything = np.arange(self.n_texts + len(self.prepared.wishes))
         parts = [
             self._gather(self.upper(self._cache.batch(chunk[self._mine()])))
             for chunk in np.split(everything, np.arange(REFRESH_TEXTS, len(everything), REFRESH_TEXTS))
@@ -100,7 +100,7 @@ class AdaptedTexts(FrozenTexts):
         return self._raw
 
     def wish_vectors(self) -> Floats:
-        """(N, E) of the made-up requests, likewise."""
+        """(Q, E) of the requests, likewise."""
         return self._raw_wishes
 
     def save_adapter(self, folder: Path) -> None:

@@ -42,15 +42,18 @@ def assemble(
     report("sequence")
     texts = fitted.network.texts
     signals: list[Signal] = [fitted.sequence()]
+    if prepared.task == "rate":
+        return _model(prepared, signals, None)
     signals += fit_closed_form(prepared, texts.vectors(), report)
     order = [one.name for one in SIGNALS]
     signals.sort(key=lambda signal: order.index(signal.name))
     report("fusion")
-    fusion = blend(prepared, signals, texts.wish_vectors())
+    return _model(prepared, signals, blend(prepared, signals, texts.wish_vectors()))
+
+
+def _model(prepared: Prepared, signals: list[Signal], fusion: Fusion | None) -> DomainModel:
     by_name = {signal.name: signal for signal in signals}
-    return DomainModel(
-        prepared.domain, prepared.config, prepared.vocabulary, by_name, fusion
-    )
+    return DomainModel(prepared.domain, prepared.config, prepared.vocabulary, by_name, fusion)
 
 
 def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fusion:
@@ -63,6 +66,8 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
     allowed = np.ones(scores.shape[1:], bool)
     rows, steps = np.nonzero(queries.items >= 0)
     allowed[rows, queries.items[rows, steps]] = False
+    if split.pools is not None:
+        allowed &= split.pools == split.pools[targets][:, None]
     allowed[np.arange(len(targets)), targets] = True
     counts = np.bincount(split.sequences.items[split.train], minlength=split.sequences.n_items)
     evidence = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9) * 2 - 1
@@ -85,14 +90,26 @@ def _cases(prepared: Prepared, wish_vectors: Floats) -> tuple[Queries, NDArray[n
     chosen = np.sort(rng.permutation(len(split.validation))[:limit])
     cases = Cases(split.validation.users[chosen], split.validation.cuts[chosen])
     targets = split.targets(cases).astype(np.int64)
+    rows = split.sequences.offsets[cases.users] + cases.cuts
+    said = wish_vectors[prepared.wish_of_row[rows]]
     plain = queries_for(split.sequences, cases, wish_vectors.shape[1])
-    wished = rng.permutation(len(cases))[: round(WISH_COPIES * len(cases))]
-    bare = rng.permutation(len(cases))[: round(BARE_COPIES * len(cases))]
-    both = rng.permutation(len(cases))[: round(BARE_COPIES * len(cases))]
-    rows = np.concatenate([np.arange(len(cases)), wished, bare, both])
-    queries, n = plain.take(rows), len(cases)
+    if prepared.requested:
+        return replace(plain, request=said), targets
+    return _with_copies(plain, said, targets, rng)
+
+
+def _with_copies(
+    plain: Queries, said: Floats, targets: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Queries, NDArray[np.int64]]:
+    """The cases, then some again with a made-up request, without history, and with both."""
+    n = len(plain)
+    wished, bare, both = (
+        rng.permutation(n)[: round(share * n)] for share in (WISH_COPIES, BARE_COPIES, BARE_COPIES)
+    )
+    rows = np.concatenate([np.arange(n), wished, bare, both])
+    queries = plain.take(rows)
     request, items = queries.request.copy(), queries.items.copy()
     with_wish = np.r_[n : n + len(wished), len(rows) - len(both) : len(rows)]
-    request[with_wish] = wish_vectors[targets[rows[with_wish]]]
+    request[with_wish] = said[rows[with_wish]]
     items[n + len(wished) :] = -1
     return replace(queries, request=request, items=items), targets[rows]

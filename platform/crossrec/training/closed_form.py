@@ -87,11 +87,13 @@ def fit_closed_form(
     lenders = text_lenders(centred, split.warm)
     matrix = training_matrix(split)
     signals: list[Signal] = []
-    if split.sequences.n_items <= MAX_EASE_ITEMS:
+    together = bool((np.diff(matrix.indptr) > 1).any())  # somebody has had two items
+    if together and split.sequences.n_items <= MAX_EASE_ITEMS:
         report("collaborative")
         signals.append(_collaborative(matrix, lenders, tuning))
-    report("neighbours")
-    signals.append(_neighbours(matrix, lenders, tuning))
+    if together:
+        report("neighbours")
+        signals.append(_neighbours(matrix, lenders, tuning))
     report("text, popularity")
     signals.append(_text(centred, tuning))
     centre = text.mean(axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from crossrec.models.heads import RatingHead
 from crossrec.models.sequence import SequenceTower, item_vectors
 from crossrec.models.signals import SequenceSignal
 from crossrec.training.prepare import Prepared
@@ -51,32 +52,41 @@ def export_sequence(
     items: nn.Module,
     users: nn.Module,
     bias: Floats,
-    place_weight: float,
+    prepared: Prepared,
+    *,
     text: Floats,
     whitening: Whitening,
-    prepared: Prepared,
+    place_weight: float,
+    rating: RatingHead | None,
 ) -> SequenceSignal:
     """The signal in numpy; whitening is folded into the request weights.
 
     Args:
         bias: (N,).
         text: (N, E) text vectors as the encoder gives them (with the adapter, in adapted mode).
+        place_weight: weight of log(1 + km).
+        rating: the head of the task `rate`; scores are then ratings.
     """
     tower = _arrays(users)
     request = tower["request.weight"] @ whitening.matrix.T
     tower["request.bias"] = tower["request.bias"] - request @ whitening.centre
     tower["request.weight"] = request.astype(np.float32)
     config = prepared.config
+    temperature, user_offset = config.training.temperature, None
+    if rating is not None:
+        temperature, user_offset, mean = rating.values()
+        bias = bias + np.float32(mean)
     return SequenceSignal(
         tower=SequenceTower(tower, config.model.n_heads),
         vectors=item_vectors(_arrays(items), whitening(text)),
         bias=bias,
         context=prepared.context,
-        temperature=config.training.temperature,
+        temperature=temperature,
         history_length=config.model.history_length,
         clock=prepared.clock,
         places=prepared.places,
         place_weight=place_weight,
+        user_offset=user_offset,
     )
 
 

@@ -8,7 +8,6 @@ and the fusion (assemble.py), starting it on a cluster (worker.py, launch.py).
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from crossrec.config import Placement, RunConfig
@@ -25,13 +25,14 @@ from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases
 from crossrec.errors import TrainingError
 from crossrec.evaluation.metrics import ndcg, ranks
+from crossrec.evaluation.protocols import within_pool
 from crossrec.models.signals import SequenceSignal
 from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
 from crossrec.training.network import Network
 from crossrec.training.prepare import Prepared
 from crossrec.training.windows import make_batches, make_windows
 
-log = logging.getLogger(__name__)
+Floats = NDArray[np.float32]
 
 MAX_VALIDATION_CASES = 2000
 VALIDATION_BATCH = 128
@@ -44,7 +45,8 @@ class EpochReport:
     """What `on_epoch` is told, on every process."""
 
     metrics: dict[str, float]
-    """epoch (from 1), loss (mean per target), validation_ndcg@10, best, seconds, max_epochs."""
+    """epoch (from 1), loss (mean per target), validation_ndcg@10 (for the task `rate`:
+    validation_rmse), best (higher is better), seconds, max_epochs."""
     save: Callable[[Path], None]
     """Writes a checkpoint that `resume` takes into a folder."""
 
@@ -130,7 +132,7 @@ class Trainer:
             "epoch": float(number),
             "max_epochs": float(self.config.training.max_epochs),
             "loss": total / max(count, 1),
-            "validation_ndcg@10": score,
+            **self._named(score),
             "best": self.best,
             "seconds": time.perf_counter() - started,
         }
@@ -172,26 +174,40 @@ class Trainer:
             group["lr"] = group["full_lr"] * factor
 
     def _validate(self) -> float:
-        """Mean NDCG@10 of the sequence signal over validation cases, shared over processes."""
+        """Validation of the sequence signal, shared over processes, higher is better: mean
+        NDCG@10, or minus the root mean squared error of ratings.
+        """
         self.network.eval()
-        signal, split = self.network.export(), self.prepared.split
-        cases = Cases(
-            self.validation.users[self.rank :: self.world],
-            self.validation.cuts[self.rank :: self.world],
+        signal = self.network.export()
+        requests = self.network.texts.requests()
+        cases = _take(self.validation, slice(self.rank, None, self.world))
+        total = sum(
+            self._judge(signal, _take(cases, slice(start, start + VALIDATION_BATCH)), requests)
+            for start in range(0, len(cases), VALIDATION_BATCH)
         )
-        total = 0.0
-        for start in range(0, len(cases), VALIDATION_BATCH):
-            rows = slice(start, start + VALIDATION_BATCH)
-            part = Cases(cases.users[rows], cases.cuts[rows])
-            queries = queries_for(split.sequences, part, self.prepared.text.shape[1])
-            scores = signal.score(queries)
-            places = ranks(scores, split.targets(part), queries.items)
-            total += float(ndcg(places, 10).sum())
         if self.world > 1:
             shared = torch.tensor(total, dtype=torch.float64)
             distributed.all_reduce(shared)
             total = float(shared)
-        return total / max(len(self.validation), 1)
+        mean = total / max(len(self.validation), 1)
+        return -math.sqrt(mean) if self.prepared.task == "rate" else mean
+
+    def _judge(self, signal: SequenceSignal, cases: Cases, requests: Floats | None) -> float:
+        """Sum over the cases of NDCG@10, or of squared errors."""
+        split = self.prepared.split
+        queries = queries_for(split.sequences, cases, self.prepared.text.shape[1], requests=requests)
+        scores, targets = signal.score(queries), split.targets(cases)
+        if self.prepared.task == "rate":
+            rows = split.sequences.offsets[cases.users] + cases.cuts
+            predicted = scores[np.arange(len(cases)), targets]
+            return float(((predicted - split.sequences.ratings[rows]) ** 2).sum())
+        places = ranks(within_pool(scores, split, targets), targets, queries.items)
+        return float(ndcg(places, 10).sum())
+
+    def _named(self, score: float) -> dict[str, float]:
+        if self.prepared.task == "rate":
+            return {"validation_rmse": -score}
+        return {"validation_ndcg@10": score}
 
     def _keep_best(self, score: float) -> None:
         if score > self.best:
@@ -258,6 +274,10 @@ def _drawn(cases: Cases, seed: int) -> Cases:
     if len(cases) <= MAX_VALIDATION_CASES:
         return cases
     rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_VALIDATION_CASES]
+    return Cases(cases.users[rows], cases.cuts[rows])
+
+
+def _take(cases: Cases, rows: slice) -> Cases:
     return Cases(cases.users[rows], cases.cuts[rows])
 
 

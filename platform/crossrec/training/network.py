@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from crossrec.config import Placement
 from crossrec.models.context import distances_km
-from crossrec.models.losses import softmax_cross_entropy
+from crossrec.models.heads import RatingHead
+from crossrec.models.losses import softmax_cross_entropy, squared_error
 from crossrec.models.signals import SequenceSignal
 from crossrec.models.towers import ItemTower, UserTower
 from crossrec.training.export import Whitening, export_sequence
@@ -60,6 +61,10 @@ class Network(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(sequences.n_items))
         self.place_weight = nn.Parameter(torch.tensor(0.0))
+        self.rating: RatingHead | None = None
+        if prepared.task == "rate":
+            mean = float(sequences.ratings[split.train].mean())
+            self.rating = RatingHead(config.model.dim, mean)
         self.warm = np.flatnonzero(split.warm)
         self.warm_position = np.zeros(sequences.n_items, np.int64)
         self.warm_position[self.warm] = np.arange(len(self.warm))
@@ -90,10 +95,13 @@ class Network(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         text = self.texts.table(batch_items, generator)
         vectors = self.items(text[self._tensor(self.warm)], self._tensor(self.warm), generator)
-        users = self._users(vectors, items, inputs, targets, present, wished < WISH_SHARE)
-        chosen = self._tensor(np.flatnonzero(real))
+        asked = wished < (1.0 if self.prepared.requested else WISH_SHARE)
+        users = self._users(vectors, items, inputs, targets, present, asked)
+        users = users.flatten(0, 1)[self._tensor(np.flatnonzero(real))]  # (P, D)
+        if self.rating is not None:
+            return self._rating_loss(users, vectors, targets[real])
         return softmax_cross_entropy(
-            users.flatten(0, 1)[chosen] / self.prepared.config.training.temperature,
+            users / self.prepared.config.training.temperature,
             vectors,
             self.bias[self._tensor(self.warm)],
             self._tensor(self.warm_position[target_items[real]]),
@@ -101,6 +109,14 @@ class Network(nn.Module):
             offset_weight=-functional.softplus(self.place_weight),
             bf16=self.bf16,
         )
+
+    def _rating_loss(self, users: Tensor, vectors: Tensor, targets: NDArray[np.int64]) -> Tensor:
+        assert self.rating is not None
+        sequences = self.prepared.split.sequences
+        warm = self._tensor(self.warm_position[sequences.items[targets]])
+        bias = self.bias[self._tensor(self.warm)][warm]
+        ratings = self._tensor(sequences.ratings[targets])
+        return squared_error(self.rating(users, vectors[warm], bias), ratings)
 
     def _users(
         self,
@@ -114,7 +130,7 @@ class Network(nn.Module):
         events = self.prepared.split.sequences.events[np.maximum(inputs, 0)] + 1
         gaps = self.rows.gaps[np.maximum(inputs, 0)] * present
         gaps[:, 1:] *= present[:, :-1]  # the first step of a window follows nothing
-        wishes = self.texts.wishes(self.prepared.split.sequences.items[targets], wished)
+        wishes = self.texts.wishes(targets, wished)
         known = self._tensor(present)
         history = vectors[self._tensor(self.warm_position[items])] * known[..., None]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -158,18 +174,19 @@ class Network(nn.Module):
     def export(self) -> SequenceSignal:
         """The sequence signal in numpy, with the weights as they are now."""
         bias = self.bias.detach().cpu().numpy().copy()
-        split = self.prepared.split
-        if split.warm.any() and not split.warm.all():
+        warm = self.prepared.split.warm
+        if self.rating is None and not warm.all():
             # An item nobody has had starts like the rarest ones.
-            bias[~split.warm] = np.quantile(bias[split.warm], 0.1)
+            bias[~warm] = np.quantile(bias[warm], 0.1)
         return export_sequence(
             self.items,
             self.users,
             bias,
-            float(functional.softplus(self.place_weight.detach())),
-            self.texts.vectors(),
-            self.whitening,
             self.prepared,
+            text=self.texts.vectors(),
+            whitening=self.whitening,
+            place_weight=float(functional.softplus(self.place_weight.detach())),
+            rating=self.rating,
         )
 
 

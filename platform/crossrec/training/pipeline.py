@@ -69,7 +69,14 @@ def finish(
     split = made.prepared.split
     model = assemble(made.prepared, fitted, report=lambda signal: report(f"fitting {signal}"))
     report("judging")
-    evaluation = judge(model.score, split, "test", request_dim=made.prepared.text.shape[1])
+    evaluation = judge(
+        model.score,
+        split,
+        "test",
+        request_dim=made.prepared.text.shape[1],
+        requests=fitted.network.texts.requests(),
+        task=made.prepared.task,
+    )
     metrics = evaluation.to_dict() | {"data_hash": made.dataset.content_hash, "run": run}
     if publish:
         report("publishing")

@@ -6,18 +6,21 @@ Leaves to others: the steps themselves (loop.py), encoding text (models/encoder.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from crossrec.config import RunConfig, home
 from crossrec.data.dataset import Dataset
-from crossrec.data.split import Split, make_split
+from crossrec.data.split import Sequences, Split, make_split
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
+from crossrec.errors import DataError
+from crossrec.evaluation.protocols import Task
 from crossrec.models.context import ContextEncoder
 from crossrec.schema import CATEGORY, TEXT
 
@@ -32,7 +35,7 @@ WISH_WORDS = 4
 
 @dataclass(frozen=True)
 class Prepared:
-    """One domain, ready to train. Sizes: N items, E text width, R interaction rows."""
+    """One domain, ready to train. Sizes: N items, E text width, R rows, Q requests."""
 
     domain: Domain
     data_hash: str
@@ -41,12 +44,20 @@ class Prepared:
     vocabulary: Vocabulary
     context: ContextEncoder
     texts: list[str]
+    requested: bool
+    """Every row comes with what somebody really said; else requests are made up for training."""
     wishes: list[str]
-    """A made-up request for each item: what somebody who looks for it may type."""
+    """Q requests: the rows' own, or one made up for each item."""
+    wish_of_row: NDArray[np.int64]  # (R,) index into `wishes`
     text: Floats  # (N, E) unit, of the encoder without adapter
-    wish_vectors: Floats  # (N, E) unit
+    wish_vectors: Floats  # (Q, E) unit, likewise
     places: Floats | None  # (N, 2) degrees, where the domain has a place field
     encoder: TextEncoder
+
+    @property
+    def task(self) -> Task:
+        """What the head learns."""
+        return self.config.task or self.domain.task
 
     @property
     def clock(self) -> bool:
@@ -79,11 +90,12 @@ def prepare(
         split = make_split(
             dataset, config.protocol, seed=training.seed, max_users=training.max_users
         )
+    if config.task == "rate" or (config.task is None and dataset.domain.task == "rate"):
+        split = replace(split, sequences=ratings_as_events(split.sequences))
     encoder = encoder or TextEncoder.load(config.encoder)
-    columns = dataset.scan("items").collect()
-    texts = columns[TEXT].to_list()
-    categories = columns[CATEGORY].to_list() if CATEGORY in columns.columns else [None] * len(texts)
-    wishes = make_wishes(texts, categories, training.seed)
+    catalogue = dataset.catalogue()
+    texts = catalogue[TEXT].to_list()
+    wishes, wish_of_row = _wishes(split, catalogue, training.seed)
     tokens = config.model.max_text_tokens
     return Prepared(
         domain=dataset.domain,
@@ -93,12 +105,44 @@ def prepare(
         vocabulary=_vocabulary(split),
         context=_context(dataset.domain, split, config.model.use_context),
         texts=texts,
+        requested=split.sequences.requests is not None,
         wishes=wishes,
+        wish_of_row=wish_of_row,
         text=encode_cached(encoder, texts, tokens, progress),
         wish_vectors=encode_cached(encoder, wishes, tokens, progress),
-        places=_places(dataset, columns),
+        places=_places(dataset.domain, catalogue),
         encoder=encoder,
     )
+
+
+def ratings_as_events(sequences: Sequences) -> Sequences:
+    """The rating of each step in place of its event, so that a history says what was liked.
+
+    Raises:
+        DataError: a row has no rating.
+    """
+    missing = int(np.isnan(sequences.ratings).sum())
+    if missing:
+        raise DataError(
+            f"{missing} of {len(sequences.ratings)} rows have no rating; expected one in each"
+            " for the task 'rate'"
+        )
+    levels, index = np.unique(sequences.ratings, return_inverse=True)
+    names = [f"rating {level:g}" for level in levels]
+    return replace(sequences, events=index.astype(np.int16), event_names=names)
+
+
+def _wishes(
+    split: Split, catalogue: pl.DataFrame, seed: int
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Requests, and which of them each row comes with."""
+    sequences = split.sequences
+    if sequences.requests is not None:
+        return sequences.requests, np.arange(len(sequences.items))
+    texts = catalogue[TEXT].to_list()
+    none = [None] * len(texts)
+    categories = catalogue[CATEGORY].to_list() if CATEGORY in catalogue.columns else none
+    return make_wishes(texts, categories, seed), sequences.items.astype(np.int64)
 
 
 def make_wishes(texts: list[str], categories: list[list[str] | None], seed: int) -> list[str]:
@@ -154,12 +198,9 @@ def _context(domain: Domain, split: Split, use_context: bool) -> ContextEncoder:
     return ContextEncoder.fit(fields, sequences.context_values, rows, clock)
 
 
-def _places(dataset: Dataset, columns: object) -> Floats | None:
-    import polars as pl
-
-    assert isinstance(columns, pl.DataFrame)
-    for one in dataset.domain.context:
+def _places(domain: Domain, catalogue: pl.DataFrame) -> Floats | None:
+    for one in domain.context:
         if one.kind == "place":
             latitude, longitude = one.item_columns
-            return columns.select(latitude, longitude).cast(pl.Float32).to_numpy()
+            return catalogue.select(latitude, longitude).cast(pl.Float32).to_numpy()
     return None

@@ -1,7 +1,7 @@
 """Item texts as the network reads them: constant in frozen mode, trained along in adapted mode.
 
 Leaves to others: LoRA and the cached lower layers (models/adapters.py).
-Sizes: N items, E text width, B windows, T steps.
+Sizes: N items, Q requests, E text width, B windows, T steps.
 """
 
 from __future__ import annotations
@@ -33,22 +33,28 @@ class FrozenTexts(nn.Module):
         """(N, E) whitened; in adapted mode some of `items` carry gradients."""
         return self._table
 
-    def wishes(self, items: NDArray[np.int32], wanted: NDArray[np.bool_]) -> Tensor:
-        """(B, T, E) vectors of the made-up requests, zero where not wanted."""
-        wanted_here = torch.from_numpy(wanted).to(self._wishes.device)
-        rows = torch.from_numpy(items.astype(np.int64)).to(self._wishes.device)
-        return self._wishes[rows] * wanted_here[..., None]
+    def wishes(self, rows: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Tensor:
+        """(B, T, E) whitened request vectors of rows (B, T), zero where not wanted."""
+        device = self._wishes.device
+        which = torch.from_numpy(self.prepared.wish_of_row[rows]).to(device)
+        return self._wishes[which] * torch.from_numpy(wanted).to(device)[..., None]
 
     def vectors(self) -> Floats:
         """(N, E) as the encoder gives them, not whitened."""
         return self.prepared.text
 
     def wish_vectors(self) -> Floats:
-        """(N, E) of the made-up requests, not whitened."""
+        """(Q, E) of the requests, not whitened."""
         return self.prepared.wish_vectors
 
     def backward(self) -> None:
         """After the loss's backward: nothing to carry on."""
+
+    def requests(self) -> Floats | None:
+        """(R, E) what was said before each row, as the encoder gives it; None: nothing was."""
+        if not self.prepared.requested:
+            return None
+        return self.wish_vectors()[self.prepared.wish_of_row]
 
     def remember(self) -> None:
         """After a step: nothing changes."""
