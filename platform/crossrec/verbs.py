@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crossrec.evaluation.protocols import Part
     from crossrec.evaluation.report import Report
     from crossrec.releases.store import Release
+    from crossrec.serving.launch import Mode, Service
     from crossrec.serving.messages import RecommendResponse
     from crossrec.training.runs import TrainResult
     from crossrec.tuning.search import TuneResult
@@ -262,9 +263,42 @@ def _text_vectors(data: Dataset, config: RunConfig) -> Any:
     from crossrec.models.encoder import TextEncoder
     from crossrec.training.prepare import encode_cached
 
-    texts = data.scan("items").select("text").collect()["text"].to_list()
+    texts = data.catalogue()["text"].to_list()
     encoder = TextEncoder.load(config.encoder)
     return encode_cached(encoder, texts, config.model.max_text_tokens, progress=False)
+
+
+def serve(
+    *domains: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    open_on_loopback: bool = False,
+    mode: Mode = "haproxy",
+    address: str | None = None,
+    replicas: int = 1,
+) -> Service:
+    """Serve the current releases of domains behind one HTTP API; returns once they answer.
+
+    `with crossrec.serve("movies", open_on_loopback=True) as service: …` stops it at the end.
+
+    Args:
+        open_on_loopback: no keys, but callers from this machine only.
+        mode: haproxy: HAProxy in front; plain: Ray Serve's own proxy.
+        address: of a Ray cluster; None: a local one that ends with the service.
+        replicas: of each domain.
+
+    Raises:
+        UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
+        ConfigError: the port is taken, or the access is not safe.
+        AuthError: keys are asked for and none exists.
+        ServiceError: the service did not come up.
+    """
+    from crossrec.serving.launch import serve_domains
+
+    _expect_domains(domains)
+    return serve_domains(
+        domains, host, port, open_on_loopback, mode=mode, address=address, replicas=replicas
+    )
 
 
 def recommend(
