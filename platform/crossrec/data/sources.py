@@ -35,6 +35,7 @@ from rich.progress import (
 )
 
 from crossrec.config import home, mirror
+from crossrec.data.read import first_line
 from crossrec.domains.registry import domain_files
 from crossrec.domains.spec import (
     Domain,
@@ -260,7 +261,8 @@ def _download(url: httpx.URL, file: Path, sha256: str, progress: bool) -> None:
             _stream(url, part, progress)
     except (httpx.HTTPError, OSError) as err:
         raise SourceError(
-            f"{url} cannot be downloaded ({err}); check address and network, {_OR_MIRROR}"
+            f"{url} cannot be downloaded ({first_line(err)}); check address and network,"
+            f" {_OR_MIRROR}"
         ) from err
     _check_sha256(part, sha256, str(url))
     part.replace(file)

@@ -43,8 +43,7 @@ def _items(films: pl.LazyFrame) -> pl.LazyFrame:
     title = pl.col("movie_title").str.replace("^unkonwn$", "unknown")
     title = title.str.replace(_ARTICLE, "$2 $1$3")
     genres = pl.col("class").str.split(" ")
-    has_year = pl.col("year").is_not_null() & ~pl.col("title").str.ends_with(")")
-    shown_year = pl.when(has_year).then(pl.format(" ({})", pl.col("year"))).otherwise(pl.lit(""))
+    shown_year = pl.format(" ({})", pl.col("year")).fill_null("")
     known = pl.col("category").list.get(0) != "unknown"
     shown_genres = pl.when(known).then(
         pl.format(" Genres: {}.", pl.col("category").list.join(", "))
