@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.sequences import sequences_from
+from crossrec.data.sequences import load_sequences, sequences_from
 from crossrec.data.split import (
     Sequences,
     draw_users,
@@ -218,22 +218,29 @@ def _dataset(folder: Path, **domain: str) -> Dataset:
     return Dataset(folder, Domain(name="d", title="D", **domain), "0" * 64, {})  # type: ignore[arg-type]
 
 
-def test_a_domain_without_interactions_cannot_be_split(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'d' has no interactions"):
+def _write_six_users(folder: Path) -> None:
+    ITEMS.write_parquet(folder / "items.parquet")
+    rows = [row for u in range(6) for row in visits(f"u{u}", "abcd")]
+    frame = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    frame.write_parquet(folder / "interactions.parquet")
+
+
+def test_a_domain_without_interactions_and_requests_cannot_be_split(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'d' has neither requests nor examples"):
         make_split(_dataset(tmp_path), "leave_one_out")
+    with pytest.raises(DataError, match="'d' has no interactions"):
+        load_sequences(_dataset(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["none", "order_index_per_user"])
 def test_temporal_needs_clock_time(tmp_path: Path, kind: str) -> None:
+    _write_six_users(tmp_path)
     with pytest.raises(DataError, match=f"no clock time .time_kind {kind}.*use leave_one_out"):
         make_split(_dataset(tmp_path, time_kind=kind), "temporal")
 
 
 def test_make_split_reads_an_imported_data_set(tmp_path: Path) -> None:
-    ITEMS.write_parquet(tmp_path / "items.parquet")
-    rows = [row for u in range(6) for row in visits(f"u{u}", "abcd")]
-    frame = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
-    frame.write_parquet(tmp_path / "interactions.parquet")
+    _write_six_users(tmp_path)
     assert len(make_split(_dataset(tmp_path), "leave_one_out").test) == 6
     assert len(make_split(_dataset(tmp_path), "leave_one_out", max_users=2).test) == 2
 

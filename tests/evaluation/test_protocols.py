@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,19 +11,30 @@ import pytest
 from numpy.typing import NDArray
 
 from crossrec.data.sequences import sequences_from
-from crossrec.data.split import Split, fingerprint, split_sequences
+from crossrec.data.split import Cases, Split, fingerprint, split_sequences
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
 from crossrec.evaluation.protocols import Score, difference, judge
 from crossrec.models.query import Queries
 
 
-def small_split(users: list[str], protocol: str = "leave_one_out") -> Split:
-    """One user a string of item letters, in order; the catalogue is a to h."""
-    rows = [(f"u{u:02d}", item, n) for u, items in enumerate(users) for n, item in enumerate(items)]
-    frame = pl.LazyFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+def small_split(users: list[str], ratings: list[list[float]] | None = None) -> Split:
+    """Leave one out; a user is a string of item letters in order, out of a catalogue a to h."""
+    rows = [
+        (f"u{u:02d}", item, n, float(ratings[u][n]) if ratings else None)
+        for u, items in enumerate(users)
+        for n, item in enumerate(items)
+    ]
+    schema = {
+        "user_id": pl.String,
+        "item_id": pl.String,
+        "timestamp": pl.Int64,
+        "rating": pl.Float32,
+    }
+    frame = pl.LazyFrame(rows, schema, orient="row")
     items = pl.DataFrame({"item_id": list("abcdefgh")})
-    return split_sequences(sequences_from(items, frame, Domain(name="s", title="S")), protocol)
+    sequences = sequences_from(items, frame, Domain(name="s", title="S"))
+    return split_sequences(sequences, "leave_one_out")
 
 
 def fixed(scores: list[float]) -> Score:
@@ -130,3 +142,41 @@ def test_other_cases_cannot_be_compared() -> None:
             judge(DESCENDING, SPLIT, "validation"),
             "ndcg@10",
         )
+
+
+def test_ratings_are_judged_by_their_errors() -> None:
+    split = small_split(["abcd", "bcae"], ratings=[[1, 2, 3, 4], [1, 2, 3, 5]])
+    figures = judge(fixed([3.0] * 8), split, task="rate").task_figures
+    assert figures["rmse"] == pytest.approx(((1 + 4) / 2) ** 0.5)
+    assert figures["mae"] == pytest.approx((1 + 2) / 2)
+
+
+def test_labels_are_judged_by_the_best_item() -> None:
+    # Candidates left: u00 defgh, u01 defgh, u02 befgh; the answers are d, d and b.
+    figures = judge(DESCENDING, SPLIT, task="classify").to_dict()["metrics"]
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+    # d: TP 1 FP 1 → 2/3; e: FN 1 → 0; b: 1
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+def test_requests_reach_the_model_and_pools_bound_the_candidates() -> None:
+    pools = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    asked = np.zeros((len(SPLIT.sequences.items), 8), np.float32)
+    rows = SPLIT.sequences.offsets[SPLIT.test.users] + SPLIT.test.cuts
+    asked[rows, SPLIT.targets(SPLIT.test)] = 1
+
+    def echo(queries: Queries) -> NDArray[np.float32]:
+        return queries.request
+
+    assert judge(echo, SPLIT, requests=asked).ranks.tolist() == [1, 1, 1]
+    pooled = replace(SPLIT, pools=pools)
+    # Of u01's pool efgh only e is the target; d is no longer before it.
+    assert judge(DESCENDING, pooled).ranks.tolist() == [1, 1, 1]
+    assert judge(fixed([0] * 8), pooled).ranks.tolist() == [1, 4, 1]
+
+
+def test_users_without_history_are_judged() -> None:
+    seqs = SPLIT.sequences
+    first = Cases(np.arange(3), np.zeros(3, np.int64))
+    got = judge(DESCENDING, replace(SPLIT, sequences=seqs, test=first))
+    assert got.ranks.tolist() == [1, 2, 3]  # a, b and c of the whole catalogue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,15 @@ class TestFrozenText(BaselineConformance):
     ) -> None:
         scores = fitted.score(queries)[0]  # the first user walks through the first half
         assert scores[:12].min() > scores[12:].max()
+
+    def test_a_request_alone_finds_the_nearest_texts(
+        self, fitted: Baseline, queries: Queries, text_vectors: NDArray[np.float32]
+    ) -> None:
+        request = np.repeat(text_vectors[20][None], 1, axis=0)
+        asked = replace(
+            queries.take(np.array([0])), items=np.array([[-1]], np.int32), request=request
+        )
+        assert fitted.score(asked)[0].argmax() == 20
 
 
 def _x(rows: list[list[int]]) -> sparse.csr_matrix:

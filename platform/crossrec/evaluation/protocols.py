@@ -19,6 +19,7 @@ from crossrec.evaluation import metrics
 from crossrec.models.query import Queries
 
 Part = Literal["validation", "test"]
+Task = Literal["rank", "rate", "classify"]
 Score = Callable[[Queries], NDArray[np.float32]]
 """Queries → (B, N) scores; NaN where the model cannot score an item."""
 
@@ -43,6 +44,8 @@ class Evaluation:
     warm: NDArray[np.bool_] = field(repr=False)  # (n,) the target occurs in training
     coverage: dict[int, float]
     """k → share of the catalogue in all top-k lists."""
+    task_figures: dict[str, float] = field(default_factory=dict)
+    """Of the task `rate`: rmse and mae; of `classify`: accuracy and macro_f1; else empty."""
 
     @property
     def n(self) -> int:
@@ -75,7 +78,7 @@ class Evaluation:
             "fingerprint": self.fingerprint,
             "n": self.n,
             "n_items": self.n_items,
-            "metrics": {name: self.mean(name) for name in self.names},
+            "metrics": {name: self.mean(name) for name in self.names} | self.task_figures,
             "standard_error": {n: metrics.standard_error(self.values(n)) for n in self.names},
             "ci95": {name: list(self.interval(name)) for name in self.names},
             "warm": self._of(self.warm),
@@ -99,6 +102,7 @@ def judge(
     batch_size: int | None = None,
     request_dim: int = 0,
     requests: NDArray[np.float32] | None = None,
+    task: Task = "rank",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Rank the whole catalogue, less the user's history, for every case of `part`.
@@ -114,23 +118,24 @@ def judge(
         batch_size: cases a batch; None: as many as keep a batch to about 32 MB of scores.
         request_dim: width E of the (empty) request vectors that the model is given.
         requests: (R, E) encoded request of each row of the sequences, where there are any.
+        task: `rate` takes scores as ratings, `classify` the best item as the answer; both add
+            their own figures to those of the ranking.
         on_progress: called with (cases done, all cases) after each batch.
     """
     cases: Cases = getattr(split, part)
     targets = split.targets(cases)
-    ranks = np.zeros(len(cases), np.int64)
+    ranks, best = np.zeros((2, len(cases)), np.int64)
+    own = np.zeros(len(cases), np.float32)
     shown = {k: np.zeros(split.sequences.n_items, np.bool_) for k in ks}
     done = 0
     for rows in _batches(cases, split.sequences.n_items, batch_size):
-        queries = queries_for(
-            split.sequences,
-            Cases(cases.users[rows], cases.cuts[rows]),
-            request_dim,
-            requests=requests,
-        )
+        some = Cases(cases.users[rows], cases.cuts[rows])
+        queries = queries_for(split.sequences, some, request_dim, requests=requests)
         scores = within_pool(score(queries), split, targets[rows])
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
+        own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top = metrics.top_items(scores, queries.items, max(ks))
+        best[rows] = top[:, 0]
         for k, seen in shown.items():
             seen[top[:, :k][top[:, :k] >= 0]] = True
         done += len(rows)
@@ -146,7 +151,29 @@ def judge(
         ranks,
         split.warm[targets],
         {k: float(seen.mean()) for k, seen in shown.items()},
+        _task_figures(task, split, cases, own, best),
     )
+
+
+def _task_figures(
+    task: Task,
+    split: Split,
+    cases: Cases,
+    own: NDArray[np.float32],
+    best: NDArray[np.int64],
+) -> dict[str, float]:
+    """Figures of ratings (`own`: score of the target) or of labels (`best`: item scored best)."""
+    if task == "rate":
+        rows = split.sequences.offsets[cases.users] + cases.cuts
+        given = split.sequences.ratings[rows]
+        return {"rmse": metrics.rmse(own, given), "mae": metrics.mae(own, given)}
+    if task == "classify":
+        targets = split.targets(cases)
+        return {
+            "accuracy": _mean(np.asarray(best == targets, np.float64)),
+            "macro_f1": metrics.macro_f1(best, targets),
+        }
+    return {}
 
 
 def within_pool(
@@ -184,7 +211,7 @@ def _batches(cases: Cases, n_items: int, batch_size: int | None) -> Iterator[NDA
         size = batch_size or max(1, min(2048, _BATCH_CELLS // n_items))
         rows = order[start : start + size]
         # The longest history of the batch decides its width: 8 cells of work each step.
-        fits = max(1, _BATCH_CELLS // (8 * int(cases.cuts[rows].max())))
+        fits = max(1, _BATCH_CELLS // (8 * max(1, int(cases.cuts[rows].max()))))
         rows = rows[:fits] if batch_size is None else rows
         yield rows
         start += len(rows)

@@ -19,7 +19,7 @@ from crossrec.data.split import Split
 from crossrec.errors import ConfigError
 from crossrec.evaluation import peers
 from crossrec.evaluation.metrics import Z_95
-from crossrec.evaluation.protocols import Evaluation, Part, Score, difference, judge
+from crossrec.evaluation.protocols import Evaluation, Part, Score, Task, difference, judge
 from crossrec.models.baselines import NAMES, tune_all
 
 Origin = Literal["ours", "baseline", "published"]
@@ -28,6 +28,7 @@ MAIN = "ndcg@10"
 APART = ("ndcg@10", "recall@10")
 """Metrics given for warm and cold targets apart."""
 FIGURES = ("ndcg@10", "recall@10", "mrr@10")
+TASK_FIGURES = ("rmse", "mae", "accuracy", "macro_f1")
 
 HEADINGS = (
     "NDCG@10\n95 %",
@@ -48,7 +49,8 @@ class Row:
     model: str
     origin: Origin
     figures: dict[str, float | None]
-    """`ndcg@10`, `recall@10`, `mrr@10`, `warm_…`, `cold_…` of the first two, `coverage@10`."""
+    """`ndcg@10`, `recall@10`, `mrr@10`, `warm_…`, `cold_…` of the first two, `coverage@10`, and
+    what belongs to the task: `rmse` and `mae`, or `accuracy` and `macro_f1`."""
     ci95: tuple[float, float]
     """Of NDCG@10: bootstrap over users; for published figures 1.96 standard errors."""
     ours_minus: tuple[float, float, float] | None = None
@@ -112,6 +114,8 @@ def report(
     baselines: Sequence[str] = NAMES,
     text_vectors: NDArray[np.float32] | None = None,
     request_dim: int = 0,
+    requests: NDArray[np.float32] | None = None,
+    task: Task | None = None,
     notes: Sequence[str] = (),
     on_step: Callable[[str], None] | None = None,
 ) -> Report:
@@ -128,20 +132,30 @@ def report(
             noted, where there are no text vectors.
         text_vectors: (N, E) of the item texts.
         request_dim: width of the request vectors that our models read.
+        requests: (R, E) encoded request of each row of the split's sequences, if it has any.
+        task: what our models were trained for; None: the domain's task.
         notes: lines for the caption (sampled users, seeds, release).
         on_step: called with the name of each model that is done.
 
     Raises:
         ConfigError: neither a model of ours nor a baseline was asked for.
     """
+    task = task or dataset.domain.task
     judged: dict[str, Evaluation] = {}
     for name, score in ours.items():
-        judged[name] = judge(score, split, part, request_dim=request_dim)
+        judged[name] = judge(
+            score, split, part, request_dim=request_dim, requests=requests, task=task
+        )
         if on_step is not None:
             on_step(name)
     wanted = [n for n in baselines if n != "frozen_text" or text_vectors is not None]
-    fitted = tune_all(split, text_vectors, wanted, on_fitted=on_step)
-    beside = {n: (judge(m.score, split, part), m.params) for n, m in fitted.items()}
+    fitted = tune_all(split, text_vectors, wanted, requests=requests, on_fitted=on_step)
+    # Scores of baselines are no ratings, but their best item may well be an answer.
+    simple: Task = "classify" if task == "classify" else "rank"
+    beside = {
+        name: (judge(model.score, split, part, requests=requests, task=simple), model.params)
+        for name, model in fitted.items()
+    }
     left_out = ["frozen_text left out: no text vectors were given"]
     return compose(dataset, judged, beside, [*notes, *left_out * (len(wanted) < len(baselines))])
 
@@ -204,6 +218,7 @@ def _row(
             values = evaluation.values(metric)[cases]
             figures[f"{kind}_{metric}"] = float(values.mean()) if len(values) else None
     figures["coverage@10"] = evaluation.coverage[10]
+    figures |= evaluation.task_figures
     against = None if rival is None or rival is evaluation else difference(rival, evaluation, MAIN)
     return Row(name, origin, figures, evaluation.interval(MAIN), against, dict(params or {}))
 
@@ -240,8 +255,9 @@ def _notes(domain: str, evaluation: Evaluation, published: Mapping[str, Any]) ->
 
 def _cells(row: Row) -> list[str]:
     figures = row.figures
+    task = [f"{name} {_number(figures[name])}" for name in TASK_FIGURES if name in figures]
     return [
-        row.model,
+        "\n".join([row.model, *task]),
         _spread(row.figures[MAIN], row.ci95),
         _number(figures["recall@10"]),
         f"{_number(figures['warm_ndcg@10'])}\n{_number(figures['warm_recall@10'])}",

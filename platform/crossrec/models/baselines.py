@@ -148,12 +148,16 @@ class Ease(_ItemItem):
 
 @dataclass
 class FrozenText(Baseline):
-    """Cosine of an item's text with the decay-weighted mean of the history's texts."""
+    """Cosine of an item's text with the decay-weighted mean of the history's texts.
+
+    Where there is a request, its vector is added to that mean, both of unit length.
+    """
 
     decay: float = 0.8
     centre: bool = True
     """Take the catalogue's mean vector off first: it holds what all items have in common."""
     vectors: Floats = field(init=False, repr=False)  # (N, E) unit length
+    mean: Floats = field(init=False, repr=False)  # (E,) taken off
     family = "frozen_text"
 
     def _fit(self, split: Split, text_vectors: Floats | None) -> None:
@@ -164,13 +168,17 @@ class FrozenText(Baseline):
                 f"got {len(text_vectors)} text vectors for {split.sequences.n_items} items;"
                 " expected one an item, in catalogue order"
             )
-        mean = text_vectors.mean(axis=0) if self.centre else np.float32(0)
-        self.vectors = _unit(text_vectors - mean)
+        self.mean = np.asarray(text_vectors.mean(axis=0) * self.centre, np.float32)
+        self.vectors = _unit(text_vectors - self.mean)
 
     def score(self, queries: Queries) -> Floats:
-        """Cosines in [-1, 1]; 0 everywhere for an empty history."""
+        """Cosines in [-1, 1]; 0 everywhere without history and request."""
         history = history_matrix(queries.items, len(self.vectors), self.decay)
-        return np.asarray(_unit(history @ self.vectors) @ self.vectors.T, np.float32)
+        user = _unit(history @ self.vectors)
+        asked = queries.request.any(axis=1)
+        if asked.any():
+            user[asked] += _unit(queries.request[asked] - self.mean)
+        return np.asarray(_unit(user) @ self.vectors.T, np.float32)
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -202,6 +210,8 @@ def tune_all(
     split: Split,
     text_vectors: Floats | None = None,
     names: Sequence[str] = NAMES,
+    *,
+    requests: Floats | None = None,
     on_fitted: Callable[[str], None] | None = None,
 ) -> dict[str, Baseline]:
     """Fitted baselines by name, each the best of its grid by NDCG@10 on validation.
@@ -212,6 +222,7 @@ def tune_all(
         split: fitted on its training part, tuned on its validation cases.
         text_vectors: (N, E) for frozen_text.
         names: which baselines.
+        requests: (R, E) encoded request of each row of the sequences, where there are any.
         on_fitted: called with each name when it is done.
 
     Raises:
@@ -223,9 +234,10 @@ def tune_all(
             raise ConfigError(f"no baseline is called '{name}': {suggest(name, NAMES)}")
         family = name.removesuffix("_recency")
         if family not in found:
-            found[family] = _best(_GRIDS[family](split, text_vectors), split)
+            found[family] = _best(_GRIDS[family](split, text_vectors), split, requests)
         if name != family:
-            found[name] = _best((found[family].with_decay(d) for d in DECAYS), split)
+            recent = (found[family].with_decay(d) for d in DECAYS)
+            found[name] = _best(recent, split, requests)
         if on_fitted is not None:
             on_fitted(name)
     return {name: found[name] for name in names}
@@ -261,11 +273,11 @@ _GRIDS: dict[str, Callable[[Split, Floats | None], Iterator[Baseline]]] = {
 }
 
 
-def _best(models: Iterable[Any], split: Split) -> Any:
+def _best(models: Iterable[Any], split: Split, requests: Floats | None) -> Any:
     """The model with the highest NDCG@10 on validation, the first among equals."""
     best, best_value = None, -1.0
     for model in models:  # lazily: one set of weights beside the best at a time
-        value = judge(model.score, split, "validation").mean("ndcg@10")
+        value = judge(model.score, split, "validation", requests=requests).mean("ndcg@10")
         if best is None or value > best_value:
             best, best_value = model, value
     return best
