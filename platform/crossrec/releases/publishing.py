@@ -225,5 +225,7 @@ def _is_full(err: Exception) -> bool:
     """
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
+    if getattr(err, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE":
+        return True
     words = ("No space left", "disk is full", "File too large", "quota exceeded")
     return any(word.lower() in str(err).lower() for word in words)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from crossrec.errors import ReleaseError, RequestError
+from crossrec.releases.catalogue import CATALOGUE, Catalogue
+from crossrec.releases.catalogue_writer import write_catalogue
+from tests.small_release import N_ITEMS, SmallDomain
+
+
+@pytest.fixture(scope="module")
+def catalogue(films: SmallDomain, tmp_path_factory: pytest.TempPathFactory):
+    path = tmp_path_factory.mktemp("catalogue") / CATALOGUE
+    write_catalogue(path, films.dataset, films.model.vocabulary.item_ids, films.sequences)
+    found = Catalogue(path)
+    yield found
+    found.close()
+
+
+def test_a_card_has_every_column_of_its_item(catalogue: Catalogue):
+    item = catalogue.card(21)
+    assert (item.item_id, item.title) == ("film-21", "The comedy number 21")
+    assert item.category == ["comedy", "film"]
+    assert item.columns == {"year": 2001, "price": 10.5, "studio": "south", "tags": ["new"]}
+    assert catalogue.card(5).columns["price"] is None
+
+
+def test_cards_and_titles_come_in_the_order_asked_for(catalogue: Catalogue):
+    assert [item.item_idx for item in catalogue.cards([7, 2, 9])] == [7, 2, 9]
+    assert catalogue.titles([3, 1]) == ["The comedy number 3", "The space number 1"]
+    assert catalogue.cards([]) == []
+
+
+def test_search_prefers_items_with_all_words_and_finds_parts_and_accents(catalogue: Catalogue):
+    assert catalogue.search("horror 23")[0].item_id == "film-23"
+    assert len(catalogue.search("comedies", limit=100)) == 8  # by its stem
+    assert catalogue.search("hor", limit=1)[0].category[0] == "horror"
+    assert len(catalogue.search("CAFE", limit=100)) == N_ITEMS
+    assert len(catalogue.search("horror westerns", limit=100)) == 8  # any word, if none has all
+    assert catalogue.search("afé sc", limit=1)  # inside a word
+    assert catalogue.search("western") == catalogue.search("  ") == []
+
+
+@pytest.mark.parametrize("text", ['"', "a OR b", "NEAR(", "title:x", "*", "' --", "100%", "_" * 9])
+def test_search_takes_any_text_as_words(catalogue: Catalogue, text: str):
+    assert isinstance(catalogue.search(text), list)
+
+
+def _rows(mask: np.ndarray) -> list[int]:
+    return np.flatnonzero(mask).tolist()
+
+
+def test_a_filter_is_a_value_a_list_or_a_range(catalogue: Catalogue):
+    assert _rows(catalogue.mask({"studio": "south"})) == list(range(12, 24))
+    assert _rows(catalogue.mask({"year": [1980, 1982]})) == [0, 2]
+    assert _rows(catalogue.mask({"year": {"min": 2000, "max": 2001}})) == [20, 21]
+    assert _rows(catalogue.mask({"price": {"max": 3}})) == [0, 1, 2, 3, 4, 6]  # 5 has no price
+    assert _rows(catalogue.mask({"tags": "new"})) == [20, 21, 22, 23]
+    assert _rows(catalogue.mask({"category": ["comedy", "horror"], "year": {"max": 1983}})) == [
+        0,
+        2,
+        3,
+    ]
+    assert catalogue.mask({}).all()
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"yaer": 1}, "no item column 'yaer': did you mean 'year'"),
+        ({"year": "new"}, "expected a number"),
+        ({"studio": 3}, "expected text"),
+        ({"year": []}, "got 0 values"),
+        ({"year": {"from": 1}}, r"expected min, max or both"),
+        ({"year": {}}, "an empty range"),
+        ({"tags": {"min": 1}}, "is a list column"),
+        ({"year": 10**400}, "expected a number"),
+        ({'year" OR 1=1 --': 1}, "no item column"),
+    ],
+)
+def test_a_wrong_filter_is_refused_with_what_was_expected(catalogue, filters, message):
+    with pytest.raises(RequestError, match=message):
+        catalogue.mask(filters)
+
+
+def test_histories_are_those_of_the_data(catalogue: Catalogue, films: SmallDomain):
+    rows = films.sequences.rows(films.sequences.user_ids.index("user-3"))
+    history = catalogue.history("user-3")
+    assert history is not None
+    assert history.items.tolist() == films.sequences.items[rows].tolist()
+    assert history.times.tolist() == films.sequences.times[rows].tolist()
+    assert [catalogue.event_names[event] for event in history.events] == ["watch"] * 5
+    assert catalogue.history("nobody") is None
+    assert set(catalogue.example_users(3)) <= set(films.sequences.user_ids)
+
+
+def test_reading_writes_nothing_beside_the_file(films: SmallDomain, tmp_path):
+    path = tmp_path / CATALOGUE
+    write_catalogue(path, films.dataset, films.model.vocabulary.item_ids, None)
+    path.chmod(0o400)
+    catalogue = Catalogue(path)
+    assert catalogue.history("user-1") is None
+    assert [file.name for file in tmp_path.iterdir()] == [CATALOGUE]
+    catalogue.close()
+
+
+def test_a_file_that_is_no_catalogue_is_refused(tmp_path):
+    path = tmp_path / CATALOGUE
+    with pytest.raises(ReleaseError, match="is missing"):
+        Catalogue(path)
+    path.write_text("hello " * 1000)
+    with pytest.raises(ReleaseError, match="is no catalogue"):
+        Catalogue(path)
+
+
+def test_reading_a_release_needs_no_heavy_library():
+    heavy = ["torch", "polars", "pandas", "pyarrow", "transformers", "scipy", "ray"]
+    code = (
+        "import sys, crossrec.releases.store, crossrec.serving.recommender\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
