@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import crossrec
-from crossrec.commands import data, doctor, domain, keys, release, serving, training
+from crossrec.commands import data, demo, doctor, domain, keys, release, serving, training
 from crossrec.commands.output import Commands, out
 
 app = typer.Typer(
@@ -28,9 +28,11 @@ app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.evaluate)
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
+app.command()(serving.serve)
 app.command()(serving.recommend)
 app.add_typer(keys.app, name="keys", help="API keys of the service.")
 app.command()(doctor.doctor)
+app.command()(demo.demo)
 
 
 def _version(asked: bool) -> None:

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from crossrec.diagnosis import Finding
     from crossrec.evaluation.protocols import Part
     from crossrec.evaluation.report import Report
-    from crossrec.releases.store import Release
+    from crossrec.models.encoder import TextEncoder
+    from crossrec.releases.store import LoadedRelease, Release
     from crossrec.serving.launch import Mode, Service
     from crossrec.serving.messages import RecommendResponse
     from crossrec.training.runs import TrainResult
-    from crossrec.tuning.search import TuneResult
+    from crossrec.tuning.selection import TuneResult
 
 Config = RunConfig | Path | str | None
 """Settings themselves, the path of a YAML of settings, or None for the defaults."""
@@ -224,26 +225,32 @@ def evaluate(
         ReleaseError: there is no such release, or it is damaged.
         DataError: the data were never imported, or are others than the release was made from.
     """
-    from crossrec.data.split import make_split
     from crossrec.evaluation.report import report
     from crossrec.models.baselines import NAMES
+    from crossrec.models.encoder import TextEncoder
     from crossrec.releases.store import ReleaseStore
+    from crossrec.training.prepare import encode_cached, split_for
 
     loaded = ReleaseStore().load(domain, release)
     data = dataset(domain)
     _expect_same_data(data, loaded.release)
     config = loaded.model.config
     training = config.training
-    split = make_split(data, config.protocol, seed=training.seed, max_users=training.max_users)
+    split = split_for(data, config)
     sampled = [f"{training.max_users} users, drawn"] if training.max_users else []
+    encoder, tokens = TextEncoder.load(config.encoder), config.model.max_text_tokens
+    texts, said = data.catalogue()["text"].to_list(), split.sequences.requests
     return report(
         data,
         split,
         {"crossrec": loaded.model.score},
         part=part,
         baselines=NAMES if baselines is None else baselines,
-        text_vectors=_text_vectors(data, config),
+        text_vectors=encode_cached(encoder, texts, tokens, progress=False),
         request_dim=loaded.model.request_dim,
+        requests=None if said is None else encode_cached(encoder, said, tokens, progress=False),
+        own_requests=None if said is None else _adapted(loaded, encoder, said),
+        task=config.task,
         notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
         on_step=on_step,
     )
@@ -258,14 +265,17 @@ def _expect_same_data(data: Dataset, release: Release) -> None:
         )
 
 
-def _text_vectors(data: Dataset, config: RunConfig) -> Any:
-    """(N, E) of the item texts by the base encoder, from the cache training filled."""
-    from crossrec.models.encoder import TextEncoder
-    from crossrec.training.prepare import encode_cached
+def _adapted(loaded: LoadedRelease, encoder: TextEncoder, said: list[str]) -> Any:
+    """(R, E) of what was said, by the release's own adapter; None where it has none."""
+    from crossrec.models.mixed import MixedEncoder
 
-    texts = data.catalogue()["text"].to_list()
-    encoder = TextEncoder.load(config.encoder)
-    return encode_cached(encoder, texts, config.model.max_text_tokens, progress=False)
+    adapter = loaded.release.adapter_folder
+    if adapter is None:
+        return None
+    mixed, domain = MixedEncoder(encoder), loaded.release.domain
+    mixed.add(domain, adapter)
+    tokens = loaded.model.config.model.max_text_tokens
+    return mixed.encode(said, [domain] * len(said), max_tokens=tokens)
 
 
 def serve(

@@ -6,6 +6,8 @@ Results go to standard output, progress and errors to standard error, so that pi
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -50,7 +52,7 @@ Address = Annotated[
 class Commands(TyperGroup):
     """A group whose commands end with one sentence and exit code 2 where they cannot go on."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; `--debug` lets the traceback through."""
         try:
             return super().invoke(ctx)
@@ -108,3 +110,26 @@ def progress_bars() -> Iterator[Progress]:
     )
     with Progress(*columns, console=err) as progress:
         yield progress
+
+
+@contextmanager
+def expecting(what: str, about_s: float) -> Iterator[None]:
+    """A bar for a step that says nothing while it runs: it goes by the time usually taken."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
+    ended = threading.Event()
+    with Progress(*columns, TextColumn("left about"), TimeRemainingColumn(), console=err) as bar:
+        task = bar.add_task(what, total=about_s)
+
+        def follow() -> None:
+            started = time.monotonic()
+            while not ended.wait(0.25):
+                bar.update(task, completed=min(time.monotonic() - started, 0.97 * about_s))
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            follower.join()
+        bar.update(task, completed=about_s)

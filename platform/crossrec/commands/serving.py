@@ -5,20 +5,83 @@ Leaves to others: the service (serving/launch.py), what goes over HTTP (serving/
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import signal
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 import yaml
 
 from crossrec import verbs
-from crossrec.commands.output import AsJson, OneDomain, out, print_json, print_table
-from crossrec.errors import RequestError
+from crossrec.commands.output import (
+    Address,
+    AsJson,
+    Domains,
+    OneDomain,
+    err,
+    expecting,
+    out,
+    print_json,
+    print_table,
+)
+from crossrec.errors import RequestError, ServiceError
+from crossrec.serving.launch import Mode
 from crossrec.serving.messages import MAX_K, RecommendResponse
 
-Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CROSSREC_URL")]
+Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CROSSREC_API")]
 ApiKey = Annotated[
     str | None, typer.Option(help="API key of the service.", envvar="CROSSREC_API_KEY")
 ]
+
+START_S = 25
+"""Measured on two cores with three domains; what the bar of a starting service goes by."""
+
+
+def serve(
+    domains: Domains,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 8000,
+    open_on_loopback: Annotated[
+        bool, typer.Option("--open-on-loopback", help="No keys; callers from this machine only.")
+    ] = False,
+    mode: Annotated[
+        Mode, typer.Option(help="HAProxy in front, or Ray Serve's own proxy.")
+    ] = "haproxy",
+    address: Address = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Replicas of each domain.")] = 1,
+) -> None:
+    """Serve the current releases of domains behind one HTTP API, until Ctrl-C.
+
+    \b
+    crossrec serve movies grocery --open-on-loopback
+    crossrec keys create shop && crossrec serve movies --host 0.0.0.0
+    """
+    signal.signal(signal.SIGTERM, interrupt)
+    with expecting("starting the service", START_S):
+        service = verbs.serve(
+            *domains,
+            host=host,
+            port=port,
+            open_on_loopback=open_on_loopback,
+            mode=mode,
+            address=address,
+            replicas=replicas,
+        )
+    out.print(f"API       {service.address}/v1/domains\nits page  {service.address}/docs")
+    err.print("Ctrl-C stops the service")
+    try:
+        code = service.wait()
+    except KeyboardInterrupt:
+        err.print("stopping")
+    else:
+        raise ServiceError(f"the service ended by itself, with exit code {code}")
+    finally:
+        service.stop()
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Treat a signal to end like Ctrl-C, so that what was started is stopped."""
+    raise KeyboardInterrupt
 
 
 def recommend(

@@ -1,0 +1,196 @@
+"""`crossrec demo`: three domains from nothing to answers with reasons, in one command.
+
+Leaves to others: every step (verbs.py); this only says what happens and cleans up after itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+import crossrec
+from crossrec import verbs
+from crossrec.commands.output import err, expecting, out
+from crossrec.commands.serving import START_S, interrupt, show_answer
+from crossrec.config import RunConfig, home
+from crossrec.errors import CrossrecError, ServiceError
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.client import Client
+from crossrec.serving.launch import Service
+
+DOMAINS = ("movies", "grocery", "restaurants_sim")
+WORKERS = 2
+APP = Path(crossrec.__file__).parents[2] / "apps" / "streamlit_app.py"
+APP_PORT = 8501
+API_PORT = 8000
+APP_START_S = 10
+
+SETTINGS = ["training.max_users=1000", "training.max_epochs=12"]
+SMOKE_SETTINGS = ["training.max_users=200", "training.max_epochs=2"]
+"""On two cores these keep the whole way under 15 and under 4 minutes: demo_time."""
+
+QUESTIONS = {
+    "movies": "a funny film about space for children",
+    "grocery": "something for breakfast",
+    "restaurants_sim": "a cosy place with a garden",
+}
+
+
+def demo(
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The same way, small, and end by itself.")
+    ] = False,
+) -> None:
+    """Fetch, train, serve and show three domains: all of crossrec in one command.
+
+    Everything stays in CROSSREC_HOME; Ctrl-C ends all that was started.
+    """
+    signal.signal(signal.SIGTERM, interrupt)
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_nothing_left())
+        _get_data()
+        _train(SMOKE_SETTINGS if smoke else SETTINGS)
+        service = stack.enter_context(_serve())
+        app = stack.enter_context(_app(service.address))
+        _show_first(service.address)
+        out.print(f"\n[bold]app[/]   {app}\n[bold]API[/]   {service.address}/docs")
+        out.print(f"everything is up after {(time.monotonic() - started) / 60:.1f} minutes")
+        if smoke:
+            return
+        if sys.stdin.isatty() and (os.environ.get("DISPLAY") or sys.platform == "darwin"):
+            webbrowser.open(app)
+        err.print("Ctrl-C ends it all")
+        service.wait()
+        raise ServiceError("the service ended by itself; run the demo again")
+
+
+@contextlib.contextmanager
+def _nothing_left() -> Iterator[None]:
+    """End whatever still runs below this process, however the block ends."""
+    from crossrec.serving.process_tree import end_tree, tree_of
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("\nending everything")
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
+        end_tree(tree_of(os.getpid())[1:])
+
+
+def _get_data() -> None:
+    _step("data", f"two real data sets and a simulated one, into {home()}")
+    for domain in DOMAINS:
+        dataset = verbs.import_data(domain, progress=True)
+        sizes = ", ".join(f"{n:,} {table}" for table, n in dataset.card["tables"].items())
+        out.print(f"  {domain}: {sizes}", markup=False)
+
+
+def _train(overrides: list[str]) -> None:
+    config = verbs.settings(overrides=overrides)
+    wanted = [domain for domain in DOMAINS if not _is_published(domain, config)]
+    n_users = config.training.max_users
+    _step("training", f"Ray Train, {WORKERS} workers; at most {n_users} users of each are drawn")
+    for domain in DOMAINS:
+        if domain not in wanted:
+            out.print(f"  {domain}: has a release of these data and settings already")
+    if not wanted:
+        return
+    for result in verbs.train(*wanted, config=config, workers=WORKERS, progress=True):
+        figure = f"NDCG@10 {result.metrics['metrics']['ndcg@10']:.3f}"
+        out.print(f"  {result.domain}: {figure} in {result.seconds:.0f} s", markup=False)
+
+
+def _is_published(domain: str, config: RunConfig) -> bool:
+    try:
+        manifest = ReleaseStore().show(domain).manifest
+    except CrossrecError:
+        return False
+    same_data = manifest.data_hash == verbs.dataset(domain).content_hash
+    return same_data and manifest.config_digest == config.digest()
+
+
+def _serve() -> Service:
+    port = _free_port(API_PORT)
+    _step("serving", f"one encoder for all domains, on port {port}")
+    with expecting("  starting the service", START_S):
+        return verbs.serve(*DOMAINS, port=port, open_on_loopback=True)
+
+
+@contextlib.contextmanager
+def _app(api: str) -> Iterator[str]:
+    """Run the Streamlit app beside the service; its address."""
+    port = _free_port(APP_PORT)
+    options = {
+        "server.port": port,
+        "server.address": "127.0.0.1",
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", str(APP), *flags],
+        env=os.environ | {"CROSSREC_API": api},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches this process, which then ends the app in order
+    )
+    try:
+        with expecting("  starting the app", APP_START_S):
+            _await_app(process, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await_app(process: subprocess.Popen[bytes], address: str) -> None:
+    for _ in range(240):
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{address}/_stcore/health").is_success:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.25)
+    raise ServiceError(f"the app did not come up; try: streamlit run {APP}")
+
+
+def _show_first(api: str) -> None:
+    _step("answers", "for a user of each domain, then for a sentence")
+    with Client(api) as client:
+        for domain in DOMAINS:
+            user = client.card(domain).example_users[0]
+            out.print(f"\n[bold]{domain}[/], user {user}")
+            show_answer(client.recommend(domain, user_id=user, k=3, explain=True))
+            out.print(f"[bold]{domain}[/], “{QUESTIONS[domain]}”")
+            show_answer(client.recommend(domain, text=QUESTIONS[domain], k=3, explain=True))
+
+
+def _step(name: str, text: str) -> None:
+    out.print(f"\n[bold]{name}[/]  {text}")
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted`, or the next port that nobody listens on."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise ServiceError(f"all ports from {wanted} to {wanted + 99} are in use; stop some service")
