@@ -122,14 +122,22 @@ def test_temporal_leaves_out_users_without_training_interactions() -> None:
     assert [split.sequences.user_ids[u] for u in split.test.users] == ["both"]
 
 
-def test_cold_items_are_in_no_training_row_and_cold_in_both_parts() -> None:
+def test_items_withheld_for_test_are_in_no_training_row_and_no_validation_target() -> None:
     split = split_sequences(sequences(shuffled_visits(40)), "cold_items", seed=1)
-    test, validation = set(split.targets(split.test)), set(split.targets(split.validation))
-    assert len(test) == 1  # 10 % of 10 items
-    assert not test & validation
-    assert not split.warm[[*test, *validation]].any()
-    assert not np.isin(split.sequences.items[split.train], [*test, *validation]).any()
+    test, validation = split.targets(split.test), split.targets(split.validation)
+    assert len(set(test)) == 1  # 10 % of 10 items
+    assert not set(test) & set(validation)
+    assert not split.warm[test].any()
+    assert not np.isin(split.sequences.items[split.train], test).any()
     assert (split.test.cuts > 0).all()
+
+
+def test_validation_of_cold_items_holds_warm_and_cold_targets_out_of_training() -> None:
+    split = split_sequences(sequences(shuffled_visits(400)), "cold_items", seed=3)
+    warm = split.warm[split.targets(split.validation)]
+    assert 0 < (~warm).sum() < warm.sum()
+    rows = split.sequences.offsets[split.validation.users] + split.validation.cuts
+    assert not split.train[rows].any()
 
 
 def test_cold_items_differ_by_seed_and_do_not_by_run() -> None:

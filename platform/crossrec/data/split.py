@@ -139,8 +139,11 @@ def split_sequences(sequences: Sequences, protocol: str, *, seed: int = 0) -> Sp
       validation case if a row falls in [t80, t90), and a test case if one falls in [t90, end];
       the target is the first such row.
     - `cold_items`: 10 % of the catalogue is withheld for test and another 5 % for validation,
-      drawn by a hash of seed and item id. All other rows are training, also those after a
-      target. A user's case is the last row with a withheld item.
+      drawn by a hash of seed and item id. A user's test case is the last row with an item
+      withheld for test, the validation case the last row with any other item: so validation
+      holds cold targets at their natural share, and what is tuned on it learns no favour for
+      cold items. All other rows with items that are not withheld are training, also those
+      after a target.
 
     In all three the history of a case is everything the user did before the target.
 
@@ -248,7 +251,9 @@ def _cold_items(sequences: Sequences, seed: int) -> _Parts:
     test[order[:n_test]] = True
     validation[order[n_test : n_test + n_validation]] = True
     train = ~(test | validation)[sequences.items]
-    return train, _last_with(sequences, validation), _last_with(sequences, test)
+    held_out = _last_with(sequences, ~test)
+    train[sequences.offsets[held_out.users] + held_out.cuts] = False
+    return train, held_out, _last_with(sequences, test)
 
 
 def _draw(seed: int, item_id: str) -> int:
@@ -257,9 +262,9 @@ def _draw(seed: int, item_id: str) -> int:
     return int.from_bytes(digest)
 
 
-def _last_with(sequences: Sequences, withheld: NDArray[np.bool_]) -> Cases:
-    """Each user's last interaction with a withheld item that has something before it."""
-    rows = np.flatnonzero(withheld[sequences.items])
+def _last_with(sequences: Sequences, wanted: NDArray[np.bool_]) -> Cases:
+    """Each user's last interaction with a wanted item (n_items,) that has something before it."""
+    rows = np.flatnonzero(wanted[sequences.items])
     users = np.searchsorted(sequences.offsets, rows, side="right") - 1
     last = np.append(users[1:] != users[:-1], [True] * bool(len(users))).astype(np.bool_)
     cuts = rows[last] - sequences.offsets[users[last]]
