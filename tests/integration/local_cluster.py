@@ -69,6 +69,8 @@ def two_nodes(home: Path) -> Iterator[LocalCluster]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "CROSSREC_HOME": str(home),
         "OMP_NUM_THREADS": "1",
+        # Entry points say `python`: this one, as in an activated environment.
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
     environment.pop("RAY_ADDRESS", None)
     head = [

@@ -82,8 +82,8 @@ def test_a_search_under_a_name_with_another_space_is_refused(towns: Path, search
 
 
 def test_when_every_trial_fails_the_reason_is_told(towns: Path, ray_cluster: None):
-    config = small("training.max_epochs=1", "encoder=no_such_encoder")
-    with pytest.raises(TrainingError, match=r"no trial of 'tiny_city' gave a figure.*no_such_enc"):
+    config = small("training.max_epochs=1", "encoder=/no/such/encoder")
+    with pytest.raises(TrainingError, match=r"no trial of 'tiny_city' gave a figure.*no/such/enc"):
         tune_domain("tiny_city", config, Placement(), 1, space=SPACE)
 
 

@@ -301,8 +301,9 @@ class Recorder(tune.Callback):
     n_ended: int = 0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Give the trial its number."""
-        self.numbers.setdefault(trial.trial_id, self.last_number + len(self.numbers) + 1)
+        """Number the trials in the order in which they were drawn."""
+        for position, one in enumerate(trials, start=1):
+            self.numbers[one.trial_id] = self.last_number + position
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

@@ -29,7 +29,7 @@ class TrialRecord:
     """One finished trial."""
 
     trial: int
-    """Number in order of start, from 1."""
+    """Number in the order in which they were drawn, from 1."""
     point: Point
     value: float | None
     """Best validation NDCG@10 over its epochs; None where it gave none."""
@@ -98,7 +98,7 @@ def _short(value: float | str) -> str:
 
 
 def trials_frame(trials: list[TrialRecord]) -> pl.DataFrame:
-    """Trials as a frame, in order of start; see `TuneResult.frame`."""
+    """Trials as a frame, by number; see `TuneResult.frame`."""
     rows = [
         {
             "trial": one.trial,
