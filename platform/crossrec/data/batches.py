@@ -5,11 +5,15 @@ Leaves to others: which rows those are (split.py), torch tensors (training/).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.data.split import Cases, Sequences
 from crossrec.models.query import Queries
+
+T = TypeVar("T", bound=np.generic)
 
 
 def queries_for(
@@ -32,7 +36,7 @@ def queries_for(
     starts = sequences.offsets[cases.users]
     longest = int(cases.cuts.max(initial=1))
     steps = max(1, longest if length is None else min(length, longest))
-    columns = np.arange(-steps, 0)[None, :] + cases.cuts[:, None]  # (B, T) position in the user's rows
+    columns = np.arange(-steps, 0)[None, :] + cases.cuts[:, None]  # (B, T) place in the rows
     present = columns >= 0
     rows = np.where(present, starts[:, None] + columns, 0)
     target = starts + cases.cuts
@@ -49,6 +53,6 @@ def queries_for(
 
 
 def _gather(
-    values: NDArray[np.generic], rows: NDArray[np.int64], present: NDArray[np.bool_], empty: int
-) -> NDArray[np.generic]:
+    values: NDArray[T], rows: NDArray[np.int64], present: NDArray[np.bool_], empty: int
+) -> NDArray[T]:
     return np.where(present, values[rows], np.asarray(empty, values.dtype))

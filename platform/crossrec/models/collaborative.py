@@ -17,7 +17,9 @@ LENDERS = 10
 LENDER_CHUNK = 2048
 
 
-def text_lenders(text: Floats, warm: NDArray[np.bool_], n_lenders: int = LENDERS) -> sparse.csr_array:
+def text_lenders(
+    text: Floats, warm: NDArray[np.bool_], n_lenders: int = LENDERS
+) -> sparse.csr_array:
     """For each cold item its nearest warm items in text: (N, N), rows of cold items sum to 1.
 
     Args:

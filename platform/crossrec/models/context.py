@@ -27,7 +27,7 @@ def gap_buckets(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
     [1, 2, 2, 19]
     """
     hours = np.maximum(seconds, 0) / HOUR_S
-    return np.minimum(1 + np.ceil(np.log2(1 + hours)), N_GAP_BUCKETS - 1).astype(np.int64)
+    return np.asarray(np.minimum(1 + np.ceil(np.log2(1 + hours)), N_GAP_BUCKETS - 1), np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,12 @@ class ContextEncoder:
         return sum(self._width(one) + 1 for one in self.fields) + 2 * self.clock
 
     def _width(self, one: ContextField) -> int:
-        return {"category": len(self.values.get(one.name, [])), "number": 1, "cycle": 4, "place": 2}[
-            one.kind
-        ]
+        return {
+            "category": len(self.values.get(one.name, [])),
+            "number": 1,
+            "cycle": 4,
+            "place": 2,
+        }[one.kind]
 
     def encode(self, context: dict[str, Floats], since_last: NDArray[np.int64]) -> Floats:
         """Context vectors.
@@ -98,7 +101,7 @@ class ContextEncoder:
         width = self._width(one)
         if given is None:
             given = np.full((n_rows, 2) if one.kind == "place" else n_rows, np.nan, np.float32)
-        missing = np.isnan(given.reshape(n_rows, -1)).any(axis=1)
+        missing = np.asarray(np.isnan(given.reshape(n_rows, -1)).any(axis=1))
         clean = np.nan_to_num(given)
         if one.kind == "category":
             columns = clean.astype(np.int64)[:, None] == np.arange(width)[None, :]
@@ -143,4 +146,4 @@ def distances_km(here: Floats, there: Floats) -> Floats:
         + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
     )
     km = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
-    return np.nan_to_num(km).astype(np.float32)
+    return np.asarray(np.nan_to_num(km), np.float32)

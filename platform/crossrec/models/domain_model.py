@@ -27,7 +27,7 @@ from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError
 from crossrec.models.fusion import Fusion
 from crossrec.models.query import Queries
-from crossrec.models.signals import SIGNALS, Signal
+from crossrec.models.signals import SIGNALS, SequenceSignal, Signal
 
 Scores = NDArray[np.float32]
 
@@ -54,6 +54,13 @@ class DomainModel:
         raw = {name: signal.score(queries) for name, signal in self.signals_by_name.items()}
         return raw if self.fusion is None else self.fusion.parts(queries, raw)
 
+    @property
+    def request_dim(self) -> int:
+        """Width E of request vectors."""
+        sequence = self.signals_by_name["sequence"]
+        assert isinstance(sequence, SequenceSignal)
+        return int(sequence.tower.weights["request.weight"].shape[1])
+
     def save(self, folder: Path) -> None:
         """Write the files into an existing folder."""
         tensors: dict[str, NDArray[Any]] = {}
@@ -65,7 +72,9 @@ class DomainModel:
             settings["fusion"] = {"names": self.fusion.names, "clock": self.fusion.clock}
             tensors |= {f"fusion.{key}": value for key, value in self.fusion.arrays().items()}
         # np.array, not ascontiguousarray: the latter turns a scalar into a vector.
-        save_file({k: np.array(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors")
+        save_file(
+            {k: np.array(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors"
+        )
         _write_json(folder / "model.json", settings)
         _write_json(folder / "config.json", self.config.model_dump(mode="json"))
         domain = yaml.safe_dump(self.domain.model_dump(mode="json"), allow_unicode=True)

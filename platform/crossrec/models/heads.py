@@ -30,7 +30,8 @@ class RatingHead(nn.Module):
     def forward(self, users: Tensor, items: Tensor, bias: Tensor) -> Tensor:
         """Ratings of pairs: (P, D), (P, D), (P,) → (P,)."""
         scale = functional.softplus(self.scale)
-        return self.mean + bias + self.user(users)[:, 0] + scale * (users * items).sum(-1)
+        own: Tensor = self.user(users)[:, 0]
+        return self.mean + bias + own + scale * (users * items).sum(-1)
 
     def values(self) -> tuple[float, NDArray[np.float32], float]:
         """Temperature (1 / scale), w (D,) and the mean, for scoring outside training."""

@@ -21,7 +21,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         users: Tensor,
         items: Tensor,
@@ -63,7 +63,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         users, items, bias, offset = ctx.saved_tensors
         return grad * users, grad * items, grad * bias, grad * offset, None, None, None, None
 
@@ -96,7 +96,7 @@ def softmax_cross_entropy(
         weights = torch.ones(len(users), device=users.device)
     if offset_weight is None:
         offset_weight = torch.zeros((), device=users.device)
-    loss: Tensor = _SoftmaxCrossEntropy.apply(
+    loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
         users, items, bias, offset_weight, offset, targets, weights, bf16
     )
     return loss

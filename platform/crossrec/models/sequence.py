@@ -34,7 +34,7 @@ class SequenceTower:
         request: Floats,
         context: Floats,
     ) -> Floats:
-        """u at the last step.
+        """User vectors at the last step.
 
         Args:
             vectors: (B, T, D) unit item vectors, padded on the left.
@@ -114,37 +114,39 @@ class SequenceTower:
         mixed = np.zeros((len(has), self.dim), np.float32)
         for i, (name, part) in enumerate(zip(PARTS, known, strict=True)):
             mixed += gates[:, i : i + 1] * self._linear(f"project.{name}.", part)
-        return mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
+        norm = np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
+        return np.asarray(mixed / norm, np.float32)
 
 
 def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:
-    """v for the whole catalogue, as towers.ItemTower gives them outside training: (N, D)."""
+    """Vectors (N, D) of the catalogue, as towers.ItemTower gives them outside training."""
     gate = _sigmoid(weights["gate"][0] + weights["gate"][1] * np.log1p(weights["counts"]))
     gate = gate * (weights["counts"] > 0)
     mixed = text @ weights["text.weight"].T + gate[:, None] * weights["ids.weight"]
     norm = np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
-    return (mixed / norm).astype(np.float32)
+    return np.asarray(mixed / norm, np.float32)
 
 
 def _hidden(present: NDArray[np.bool_]) -> Floats:
     steps = present.shape[1]
     causal = np.tri(steps, dtype=bool)
     visible = causal & (present[:, None, :] | np.eye(steps, dtype=bool))
-    return np.where(visible, 0, -np.inf).astype(np.float32)[:, None]  # (B, 1, T, T)
+    hidden = np.where(visible, np.float32(0), np.float32(-np.inf))
+    return np.asarray(hidden[:, None], np.float32)  # (B, 1, T, T)
 
 
 def _distances(steps: int) -> NDArray[np.int64]:
     position = np.arange(steps)
-    return np.maximum(position[:, None] - position[None, :], 0)
+    return np.asarray(np.maximum(position[:, None] - position[None, :], 0), np.int64)
 
 
 def _softmax(x: Floats) -> Floats:
     e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    return np.asarray(e / e.sum(axis=-1, keepdims=True), np.float32)
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
 
 
 def _gelu(x: Floats) -> Floats:
@@ -155,10 +157,10 @@ def _gelu(x: Floats) -> Floats:
         0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
     )
     erf = np.sign(x) * (1 - series * np.exp(-z * z))
-    return (0.5 * x * (1 + erf)).astype(np.float32)
+    return np.asarray(0.5 * x * (1 + erf), np.float32)
 
 
 def _layer_norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + 1e-5) * weight + bias
+    return np.asarray(centred / np.sqrt(variance + 1e-5) * weight + bias, np.float32)

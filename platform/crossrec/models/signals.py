@@ -19,6 +19,7 @@ from crossrec.models.sequence import SequenceTower
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
+Stored = Mapping[str, NDArray[Any]]
 
 
 class Signal(Protocol):
@@ -36,7 +37,7 @@ class Signal(Protocol):
         """Plain values to store."""
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> Signal:
+    def restore(cls, arrays: Stored, settings: dict[str, Any]) -> Signal:
         """Inverse of the two above."""
 
 
@@ -112,7 +113,7 @@ class SequenceSignal:
         }
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> SequenceSignal:
+    def restore(cls, arrays: Stored, settings: dict[str, Any]) -> SequenceSignal:
         """From stored tensors and values."""
         weights = {k.removeprefix("tower."): v for k, v in arrays.items() if k.startswith("tower.")}
         return cls(
@@ -179,7 +180,7 @@ class NeighbourSignal:
         return {"decay": self.decay}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> NeighbourSignal:
+    def restore(cls, arrays: Stored, settings: dict[str, Any]) -> NeighbourSignal:
         """From stored tensors and values."""
         return cls(arrays["starts"], arrays["columns"], arrays["values"], settings["decay"])
 
@@ -215,7 +216,7 @@ class TextSignal:
         return {"decay": self.decay}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> TextSignal:
+    def restore(cls, arrays: Stored, settings: dict[str, Any]) -> TextSignal:
         """From stored tensors and values."""
         return cls(unit(arrays["vectors"].astype(np.float32)), settings["decay"])
 
@@ -245,7 +246,7 @@ class RequestSignal:
         return {}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> RequestSignal:
+    def restore(cls, arrays: Stored, settings: dict[str, Any]) -> RequestSignal:
         """From stored tensors."""
         return cls(unit(arrays["vectors"].astype(np.float32)), arrays["centre"])
 
@@ -270,9 +271,7 @@ class PopularitySignal:
         return {}
 
     @classmethod
-    def restore(
-        cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]
-    ) -> PopularitySignal:
+    def restore(cls, arrays: Stored, settings: dict[str, Any]) -> PopularitySignal:
         """From stored tensors."""
         return cls(arrays["values"])
 

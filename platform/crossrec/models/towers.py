@@ -34,6 +34,7 @@ class ItemTower(nn.Module):
         self.ids = nn.Embedding(len(counts), dim)
         nn.init.normal_(self.ids.weight, std=1.0 / math.sqrt(dim))
         self.gate = nn.Parameter(torch.tensor([0.0, 0.3]))
+        self.counts: Tensor
         self.register_buffer("counts", counts.float())
 
     def forward(self, text: Tensor, item_idx: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -85,7 +86,8 @@ class Block(nn.Module):
         bias = self.distance[:, distances(steps, x.device)] + hidden  # (B, H, T, T)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, steps, dim)))
-        return x + self.dropout(self.down(functional.gelu(self.up(self.norm_mlp(x)))))
+        mlp: Tensor = self.dropout(self.down(functional.gelu(self.up(self.norm_mlp(x)))))
+        return x + mlp
 
 
 def distances(steps: int, device: torch.device) -> Tensor:
@@ -144,7 +146,7 @@ class UserTower(nn.Module):
         has_request: Tensor,
         context: Tensor,
     ) -> Tensor:
-        """u after each step.
+        """User vectors after each step.
 
         Args:
             vectors: (B, T, D) unit item vectors of the history.
@@ -191,12 +193,15 @@ class UserTower(nn.Module):
 
 
 def _hidden(present: Tensor) -> Tensor:
-    """(B, 1, T, T) additive mask: the future and padding are -inf; a step always sees itself,
-    so that rows of pure padding stay finite."""
+    """Additive mask (B, 1, T, T): the future and padding are -inf.
+
+    A step always sees itself, so that rows of pure padding stay finite.
+    """
     steps = present.shape[1]
     position = torch.arange(steps, device=present.device)
     causal = position[:, None] >= position[None, :]
-    visible = causal & (present[:, None, :] | torch.eye(steps, dtype=torch.bool, device=present.device))
-    return torch.zeros(visible.shape, device=present.device).masked_fill(
-        ~visible, float("-inf")
-    )[:, None]
+    itself = position[:, None] == position[None, :]
+    visible = causal & (present[:, None, :] | itself)
+    return torch.zeros(visible.shape, device=present.device).masked_fill(~visible, float("-inf"))[
+        :, None
+    ]

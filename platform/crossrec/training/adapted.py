@@ -69,7 +69,7 @@ class AdaptedTexts(FrozenTexts):
         gradient = self._fresh.grad
         if distributed.is_initialized():
             distributed.all_reduce(gradient)
-        self._own.backward(gradient[self._mine()])
+        torch.autograd.backward(self._own, gradient[self._mine()])
         self._own = None
 
     def remember(self) -> None:
@@ -86,7 +86,9 @@ class AdaptedTexts(FrozenTexts):
         everything = np.arange(self.n_texts + len(self.prepared.wishes))
         parts = [
             self._gather(self.upper(self._cache.batch(chunk[self._mine()])))
-            for chunk in np.split(everything, np.arange(REFRESH_TEXTS, len(everything), REFRESH_TEXTS))
+            for chunk in np.split(
+                everything, np.arange(REFRESH_TEXTS, len(everything), REFRESH_TEXTS)
+            )
         ]
         vectors = torch.cat(parts)
         self._raw = vectors[: self.n_texts].cpu().numpy()

@@ -57,8 +57,11 @@ def _model(prepared: Prepared, signals: list[Signal], fusion: Fusion | None) -> 
 
 
 def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fusion:
-    """Learn the fusion on validation cases: as they are, with a made-up request, without
-    history (so that somebody unknown gets a sensible answer as well)."""
+    """Learn the fusion on validation cases.
+
+    As they are, with a made-up request, and without history, so that somebody unknown gets a
+    sensible answer as well.
+    """
     split = prepared.split
     queries, targets = _cases(prepared, wish_vectors)
     # Broadcast rows (popularity) become real ones: torch shares memory with numpy.

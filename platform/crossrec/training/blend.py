@@ -6,6 +6,8 @@ Sizes: n cases, N items, S signals, F query features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -54,7 +56,7 @@ def learn_fusion(
     data = _Data(scores, features, targets, allowed, evidence, cold)
     optimiser = torch.optim.LBFGS(parameters, max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> Any:
         optimiser.zero_grad()
         loss = data.loss(*parameters)
         pull = sum(((p - s) ** 2).sum() for p, s in zip(parameters, start, strict=True))
@@ -62,9 +64,9 @@ def learn_fusion(
         loss.backward()
         return loss
 
-    optimiser.step(closure)
-    learned = [parameter.detach().numpy().copy() for parameter in parameters]
-    return Fusion(names, *learned, evidence=evidence, cold=cold, clock=clock)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    gains, lifts, offsets = (parameter.detach().numpy().copy() for parameter in parameters)
+    return Fusion(names, gains, lifts, offsets, evidence, cold, clock)
 
 
 class _Data:

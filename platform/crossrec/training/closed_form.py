@@ -156,8 +156,10 @@ def _popularity(prepared: Prepared, tuning: Tuning) -> PopularitySignal:
 
 
 def popularity(split: Split, half_life: float | None) -> Floats:
-    """log(1 + count) of each item in training; with a half-life (share of the time span) old
-    interactions count less."""
+    """log(1 + count) of each item in training, (N,).
+
+    With a half-life (share of the time span) old interactions count less.
+    """
     sequences = split.sequences
     items, times = sequences.items[split.train], sequences.times[split.train]
     weights = np.ones(len(items))

@@ -68,9 +68,9 @@ def export_sequence(
         rating: the head of the task `rate`; scores are then ratings.
     """
     tower = _arrays(users)
-    request = tower["request.weight"] @ whitening.matrix.T
+    request = np.asarray(tower["request.weight"] @ whitening.matrix.T, np.float32)
     tower["request.bias"] = tower["request.bias"] - request @ whitening.centre
-    tower["request.weight"] = request.astype(np.float32)
+    tower["request.weight"] = request
     config = prepared.config
     temperature, user_offset = config.training.temperature, None
     if rating is not None:

@@ -142,8 +142,10 @@ class Trainer:
     def _step(
         self, targets: np.ndarray, real: np.ndarray, rng: np.random.Generator
     ) -> tuple[float, int]:
-        """One optimiser step over this process's share of a batch; returns loss and targets of
-        the whole batch, the same on every process."""
+        """One optimiser step over this process's share of a batch.
+
+        Returns loss and number of targets of the whole batch, the same on every process.
+        """
         self.steps += 1
         self._warm_up()
         wished = rng.random(targets.shape)  # drawn for the whole batch: equal on all processes
@@ -153,7 +155,7 @@ class Trainer:
         count = int(real.sum())
         self.optimiser.zero_grad(set_to_none=True)
         loss = self.network.loss(targets[mine], real[mine], wished[mine], items, seed)
-        (loss / count).backward()
+        torch.autograd.backward(loss / count)
         self.network.texts.backward()
         total = loss.detach()
         if self.world > 1:
@@ -174,8 +176,9 @@ class Trainer:
             group["lr"] = group["full_lr"] * factor
 
     def _validate(self) -> float:
-        """Validation of the sequence signal, shared over processes, higher is better: mean
-        NDCG@10, or minus the root mean squared error of ratings.
+        """Judge the sequence signal, cases shared over the processes; higher is better.
+
+        Mean NDCG@10, or minus the root mean squared error of ratings.
         """
         self.network.eval()
         signal = self.network.export()
@@ -195,7 +198,9 @@ class Trainer:
     def _judge(self, signal: SequenceSignal, cases: Cases, requests: Floats | None) -> float:
         """Sum over the cases of NDCG@10, or of squared errors."""
         split = self.prepared.split
-        queries = queries_for(split.sequences, cases, self.prepared.text.shape[1], requests=requests)
+        queries = queries_for(
+            split.sequences, cases, self.prepared.text.shape[1], requests=requests
+        )
         scores, targets = signal.score(queries), split.targets(cases)
         if self.prepared.task == "rate":
             rows = split.sequences.offsets[cases.users] + cases.cuts

@@ -84,7 +84,7 @@ class Network(nn.Module):
             targets: (B, T) row numbers of the split, padded where not `real`.
             wished: (B, T) uniform draws; below WISH_SHARE the target comes with a request.
             batch_items: distinct items of the whole batch, over all processes.
-            seed: of id dropout and fresh texts, equal on all processes so that they share item vectors.
+            seed: of id dropout and fresh texts, equal on all processes: they share items.
         """
         sequences = self.prepared.split.sequences
         inputs = self.rows.previous[targets]

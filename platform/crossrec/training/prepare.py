@@ -85,17 +85,11 @@ def prepare(
     """
     from crossrec.models.encoder import TextEncoder
 
-    training = config.training
-    if split is None:
-        split = make_split(
-            dataset, config.protocol, seed=training.seed, max_users=training.max_users
-        )
-    if config.task == "rate" or (config.task is None and dataset.domain.task == "rate"):
-        split = replace(split, sequences=ratings_as_events(split.sequences))
+    split = split_for(dataset, config, split)
     encoder = encoder or TextEncoder.load(config.encoder)
     catalogue = dataset.catalogue()
     texts = catalogue[TEXT].to_list()
-    wishes, wish_of_row = _wishes(split, catalogue, training.seed)
+    wishes, wish_of_row = _wishes(split, catalogue, config.training.seed)
     tokens = config.model.max_text_tokens
     return Prepared(
         domain=dataset.domain,
@@ -113,6 +107,29 @@ def prepare(
         places=_places(dataset.domain, catalogue),
         encoder=encoder,
     )
+
+
+def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -> Split:
+    """The cases a model of `config` is trained and judged on.
+
+    For the task `rate`, ratings stand in place of events.
+
+    Args:
+        dataset: an imported data set.
+        config: protocol, seed, sample of users, task.
+        split: cases already cut; None: by the config's protocol.
+
+    Raises:
+        DataError: the protocol or the task does not fit the data.
+    """
+    training = config.training
+    if split is None:
+        split = make_split(
+            dataset, config.protocol, seed=training.seed, max_users=training.max_users
+        )
+    if (config.task or dataset.domain.task) == "rate":
+        split = replace(split, sequences=ratings_as_events(split.sequences))
+    return split
 
 
 def ratings_as_events(sequences: Sequences) -> Sequences:
@@ -140,8 +157,9 @@ def _wishes(
     if sequences.requests is not None:
         return sequences.requests, np.arange(len(sequences.items))
     texts = catalogue[TEXT].to_list()
-    none = [None] * len(texts)
-    categories = catalogue[CATEGORY].to_list() if CATEGORY in catalogue.columns else none
+    categories: list[list[str] | None] = [None] * len(texts)
+    if CATEGORY in catalogue.columns:
+        categories = catalogue[CATEGORY].to_list()
     return make_wishes(texts, categories, seed), sequences.items.astype(np.int64)
 
 
