@@ -7,6 +7,7 @@ cosine neighbours, texts, requests and popularity. Words are encoded by counting
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +61,13 @@ class SmallDomain:
     sequences: Sequences
     model: DomainModel
 
-    def publish(self, store: ReleaseStore) -> Release:
+    def publish(
+        self, store: ReleaseStore, encoder: str = ENCODER, fingerprint: str = FINGERPRINT
+    ) -> Release:
         """A release of it."""
         metrics = {"protocol": "leave_one_out", "metrics": {"ndcg@10": 0.5}}
         return store.publish(
-            self.model, self.dataset, self.sequences, metrics, ENCODER, FINGERPRINT, seed=0
+            self.model, self.dataset, self.sequences, metrics, encoder, fingerprint, seed=0
         )
 
 
@@ -80,8 +83,13 @@ def encode_words(texts: list[str]) -> NDArray[np.float32]:
     return unit(padded)
 
 
-def make_small_domain(folder: Path, name: str = "films") -> SmallDomain:
-    """Write the data set into `folder` and fit the model."""
+Encode = Callable[[list[str]], NDArray[np.float32]]
+
+
+def make_small_domain(
+    folder: Path, name: str = "films", encode: Encode = encode_words
+) -> SmallDomain:
+    """Write the data set into `folder` and fit the model on texts as `encode` reads them."""
     domain = DOMAIN.model_copy(update={"name": name})
     folder.mkdir(parents=True, exist_ok=True)
     _items().write_parquet(folder / "items.parquet")
@@ -90,7 +98,7 @@ def make_small_domain(folder: Path, name: str = "films") -> SmallDomain:
     (folder / CARD).write_text(json.dumps(card), encoding="utf-8")
     dataset = Dataset.open(folder.name, folder.parent)
     sequences = load_sequences(dataset)
-    return SmallDomain(dataset, sequences, _model(domain, sequences))
+    return SmallDomain(dataset, sequences, _model(domain, sequences, encode))
 
 
 def _items() -> pl.DataFrame:
@@ -124,9 +132,8 @@ def _interactions() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 
-def _model(domain: Domain, sequences: Sequences) -> DomainModel:
-    texts = [f"{genre_of(n)}" for n in range(N_ITEMS)]
-    vectors = encode_words(texts)
+def _model(domain: Domain, sequences: Sequences, encode: Encode) -> DomainModel:
+    vectors = encode([genre_of(n) for n in range(N_ITEMS)])
     centre = vectors.mean(axis=0)
     centred = unit(vectors - centre)
     counts = np.bincount(sequences.items, minlength=N_ITEMS)

@@ -6,6 +6,7 @@ Leaves to others: starting them (launch.py). Names and defaults checked on Ray 2
 from __future__ import annotations
 
 import importlib
+import secrets
 import shlex
 import shutil
 import socket
@@ -29,6 +30,9 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     common = {
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's own ports listen on all interfaces; without the token they do nothing.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
     if mode == "plain":

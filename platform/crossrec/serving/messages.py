@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_K = 1000
 MAX_REQUEST_CHARS = 8_000
@@ -15,6 +15,18 @@ MAX_HISTORY = 1_000
 MAX_FEEDBACK_EVENTS = 1_000
 MAX_TIMESTAMP = 253_402_300_799
 """Seconds since 1970 UTC at the end of the year 9999; milliseconds are beyond it."""
+
+
+def _whole(text: str) -> str:
+    """JSON may hold half of a surrogate pair, which no file and no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a character (a lone surrogate)") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
 
 Timestamp = Annotated[int, Field(ge=-MAX_TIMESTAMP, le=MAX_TIMESTAMP)]
 """Seconds since 1970 UTC."""
@@ -27,19 +39,19 @@ class _Message(BaseModel):
 class HistoryItem(_Message):
     """One thing the user did, told by the caller."""
 
-    item_id: str
+    item_id: Text
     timestamp: Timestamp | None = None
     """Seconds since 1970 UTC; None: just now, in the order given."""
-    event: str | None = None
+    event: Text | None = None
 
 
 class RecommendRequest(_Message):
     """Any mix of user id, history, words and context; all empty: what is popular."""
 
-    user_id: str | None = None
+    user_id: Text | None = None
     history: list[HistoryItem] = Field(default=[], max_length=MAX_HISTORY)
     """Added after what is stored of the user."""
-    text: str | None = Field(None, max_length=MAX_REQUEST_CHARS)
+    text: Text | None = Field(None, max_length=MAX_REQUEST_CHARS)
     """A wish in words."""
     context: dict[str, str | float | list[float]] = {}
     """Fields declared by the domain; see the domain card."""
@@ -103,16 +115,16 @@ class RecommendResponse(_Message):
 class FeedbackEvent(_Message):
     """What a user did with an answer."""
 
-    event_id: str = Field(min_length=1, max_length=200)
+    event_id: Text = Field(min_length=1, max_length=200)
     """Sending the same id again changes nothing."""
-    user_id: str = Field(min_length=1, max_length=500)
-    item_id: str
-    event: str = Field(min_length=1, max_length=100)
+    user_id: Text = Field(min_length=1, max_length=500)
+    item_id: Text
+    event: Text = Field(min_length=1, max_length=100)
     """Like the domain's own events, or `like`, `dislike`, `click`, `impression`."""
     timestamp: Timestamp | None = None
     """Seconds since 1970 UTC; None: now."""
     value: float | None = None
-    request_id: str | None = None
+    request_id: Text | None = None
 
 
 class FeedbackRequest(_Message):

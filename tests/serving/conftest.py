@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from crossrec.errors import ServiceError
+from crossrec.releases.store import LoadedRelease, ReleaseStore
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.recommender import Recommender
+from tests.small_release import SmallDomain, encode_words, make_small_domain
+
+NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC, a Tuesday
+
+
+class WordCounter:
+    """Stands where the encoder's application would; counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.down = False
+
+    async def __call__(self, texts: list[str]) -> NDArray[np.float32]:
+        if self.down:
+            raise ServiceError("the encoder does not answer", 503)
+        self.asked += texts
+        return encode_words(texts)
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> SmallDomain:
+    return make_small_domain(tmp_path_factory.mktemp("data") / "films")
+
+
+@pytest.fixture(scope="session")
+def loaded(films: SmallDomain, tmp_path_factory: pytest.TempPathFactory) -> LoadedRelease:
+    store = ReleaseStore(tmp_path_factory.mktemp("releases"))
+    films.publish(store)
+    return store.load("films")
+
+
+@pytest.fixture
+def log(tmp_path: Path):
+    found = FeedbackLog(tmp_path / "feedback.db")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def encoder() -> WordCounter:
+    return WordCounter()
+
+
+@pytest.fixture
+def recommender(
+    loaded: LoadedRelease, log: FeedbackLog, encoder: Callable[..., object]
+) -> Recommender:
+    return Recommender(loaded, encoder, log, clock=lambda: NOW)

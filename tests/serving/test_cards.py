@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from crossrec.errors import RequestError, UnknownItemError
+from crossrec.releases.store import LoadedRelease
+from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
+from crossrec.serving.feedback import FeedbackRules
+from crossrec.serving.feedback_log import StoredEvent
+
+
+def test_an_item_card_has_all_columns(loaded: LoadedRelease):
+    card = item_card(loaded, "film-21")
+    assert card.columns == {"year": 2001, "price": 10.5, "studio": "south", "tags": ["new"]}
+    with pytest.raises(UnknownItemError, match="'films' has no item 'film-99'"):
+        item_card(loaded, "film-99")
+
+
+def test_search_has_a_limit(loaded: LoadedRelease):
+    assert len(search_cards(loaded, "horror", 3)) == 3
+    with pytest.raises(RequestError, match="limit=0; expected 1 to 100"):
+        search_cards(loaded, "horror", 0)
+
+
+def test_a_user_card_is_newest_first_with_feedback_before_training(loaded: LoadedRelease):
+    feedback = [StoredEvent("film-1", "like", 1), StoredEvent("gone", "dislike", 2)]
+    card = user_card(loaded, "user-2", feedback, limit=4)
+    assert card.known
+    assert [(step.item_id, step.source) for step in card.history[:2]] == [
+        ("gone", "feedback"),
+        ("film-1", "feedback"),
+    ]
+    assert [step.title for step in card.history[:2]] == ["gone", "The space number 1"]
+    assert [step.source for step in card.history[2:]] == ["training", "training"]
+    assert card.history[2].timestamp > card.history[3].timestamp
+    assert not user_card(loaded, "nobody", [], limit=4).known
+
+
+def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
+    rules = FeedbackRules(loaded.model.domain, loaded.model.vocabulary)
+    card = domain_card(loaded, rules)
+    assert (card.n_items, card.n_users, card.simulated) == (24, 20, False)
+    assert card.release == loaded.release.version
+    assert [(field.name, field.kind, field.values) for field in card.context] == [
+        ("weather", "category", ["rain", "sun"]),
+        ("hour", "cycle", []),
+    ]
+    assert card.filter_columns == {
+        "category": "list",
+        "year": "number",
+        "price": "number",
+        "studio": "text",
+        "tags": "list",
+    }
+    assert {"watch", "like", "dislike", "impression", "shown"} <= set(card.events)
+    assert card.metrics["metrics"] == {"ndcg@10": 0.5}
+    assert len(card.example_users) == 10

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import math
+
+import numpy as np
+import pytest
+
+from crossrec.errors import RequestError, ServiceError
+from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
+from crossrec.serving.recommender import Recommender, top_k
+from tests.small_release import N_ITEMS, SmallDomain, genre_of
+
+
+def ask(recommender: Recommender, **fields) -> RecommendResponse:
+    return asyncio.run(recommender.recommend(RecommendRequest(**fields)))
+
+
+def tell(recommender: Recommender, *events: tuple[str, str, str]) -> None:
+    """Events as (user, event, item)."""
+    messages = [
+        FeedbackEvent(event_id=f"{event}-{item}", user_id=user, item_id=item, event=event)
+        for user, event, item in events
+    ]
+    assert not asyncio.run(recommender.feedback(messages)).rejected
+
+
+def ids(answer: RecommendResponse) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
+def test_a_known_user_gets_unseen_items_of_the_watched_genre(recommender, films: SmallDomain):
+    answer = ask(recommender, user_id="user-1", k=3)
+    rows = films.sequences.rows(films.sequences.user_ids.index("user-1"))
+    seen = {films.sequences.item_ids[item] for item in films.sequences.items[rows]}
+    assert answer.user_known
+    assert answer.based_on == ["history"]
+    assert {item.category[0] for item in answer.items} == {"space"}
+    assert not seen & set(ids(answer))
+    assert [item.rank for item in answer.items] == [1, 2, 3]
+
+
+def test_the_signals_of_an_item_sum_to_its_score(recommender):
+    for item in ask(recommender, user_id="user-1", text="horror", k=24).items:
+        assert math.isclose(sum(item.signals.values()), item.score, abs_tol=1e-4)
+
+
+def test_a_request_with_only_a_user_asks_no_encoder(recommender, encoder):
+    ask(recommender, user_id="user-1")
+    assert encoder.asked == []
+
+
+def test_words_are_encoded_once_however_they_are_spaced(recommender, encoder):
+    first = ask(recommender, text="some horror", k=4)
+    second = ask(recommender, text="  some \n horror ", k=4)
+    assert {item.category[0] for item in first.items} == {"horror"}
+    assert ids(first) == ids(second)
+    assert first.based_on == ["request"]
+    assert encoder.asked == ["some horror"]
+
+
+def test_an_unknown_user_gets_what_is_popular_and_is_told_so(recommender):
+    answer = ask(recommender, user_id="nobody", k=5)
+    assert not answer.user_known
+    assert answer.based_on == ["popularity"]
+    assert ids(answer) == ids(ask(recommender, k=5))
+
+
+def test_an_unknown_user_with_words_is_answered_from_the_words(recommender):
+    answer = ask(recommender, user_id="nobody", text="horror", k=2)
+    assert (answer.user_known, answer.based_on) == (False, ["request"])
+
+
+def test_a_told_history_is_used_and_unknown_items_in_it_are_named(recommender):
+    history = [{"item_id": "film-2"}, {"item_id": "nope"}, {"item_id": "film-5"}]
+    answer = ask(recommender, history=history, k=3)
+    assert {item.category[0] for item in answer.items} == {"horror"}
+    assert answer.based_on == ["history"]
+    assert answer.ignored == ["history item 'nope': no item has this id"]
+    assert not {"film-2", "film-5"} & set(ids(answer))
+
+
+def test_seen_items_come_back_when_they_are_not_excluded(recommender):
+    history = [{"item_id": "film-2"}]
+    assert len(ask(recommender, history=history, k=100).items) == N_ITEMS - 1
+    assert len(ask(recommender, history=history, k=100, exclude_seen=False).items) == N_ITEMS
+
+
+def test_more_items_than_there_are_gives_what_there_is(recommender):
+    assert len(ask(recommender, k=1000).items) == N_ITEMS
+    assert len(ask(recommender, k=1000, filters={"tags": "new"}).items) == 4
+    assert ask(recommender, filters={"year": {"min": 3000}}).items == []
+
+
+def test_filters_hold_for_every_item(recommender):
+    answer = ask(recommender, user_id="user-1", k=24, filters={"studio": "south"})
+    assert {item.item["studio"] for item in answer.items} == {"south"}
+
+
+def test_only_the_columns_of_the_card_are_shown(recommender):
+    assert set(ask(recommender, k=1).items[0].item) == {"year", "studio"}
+
+
+def test_a_context_field_is_checked_by_name_and_value(recommender):
+    assert ask(recommender, context={"weather": "rain"}).based_on == ["context"]
+    with pytest.raises(RequestError, match="did you mean 'weather'"):
+        ask(recommender, context={"wether": "rain"})
+    with pytest.raises(RequestError, match="did you mean 'rain'"):
+        ask(recommender, context={"weather": "rainy"})
+
+
+def test_blank_words_are_no_words(recommender, encoder):
+    answer = ask(recommender, text="  ")
+    assert answer.based_on == ["popularity"]
+    assert answer.ignored == ["text: it has no words"]
+    assert encoder.asked == []
+
+
+def test_without_the_encoder_only_requests_in_words_fail(recommender, encoder):
+    encoder.down = True
+    with pytest.raises(ServiceError, match="encoder does not answer"):
+        ask(recommender, text="horror")
+    assert ask(recommender, user_id="user-1").items
+
+
+def test_the_very_next_answer_knows_what_was_liked(recommender):
+    before = ask(recommender, user_id="newcomer", k=3)
+    tell(recommender, ("newcomer", "like", "film-2"), ("newcomer", "click", "film-5"))
+    after = ask(recommender, user_id="newcomer", k=3)
+    assert (before.user_known, after.user_known) == (False, True)
+    assert {item.category[0] for item in after.items} == {"horror"}
+    assert not {"film-2", "film-5"} & set(ids(after))
+
+
+def test_a_disliked_item_goes_and_takes_its_kind_down(recommender):
+    before = ask(recommender, user_id="user-1", k=24, exclude_seen=False)
+    disliked = before.items[0].item_id
+    tell(recommender, ("user-1", "dislike", disliked))
+    after = ask(recommender, user_id="user-1", k=24, exclude_seen=False)
+    assert disliked not in ids(after)
+    genre = before.items[0].category[0]
+    scores = [{item.item_id: item.score for item in answer.items} for answer in (before, after)]
+    kin = [i for i in ids(after) if genre_of(int(i.removeprefix("film-"))) == genre]
+    assert np.mean([scores[1][i] - scores[0][i] for i in kin]) < -0.1
+    for item in after.items:
+        assert math.isclose(sum(item.signals.values()), item.score, abs_tol=1e-4)
+
+
+def test_the_last_word_on_an_item_counts(recommender):
+    tell(recommender, ("u", "dislike", "film-2"), ("u", "like", "film-2"))
+    assert ask(recommender, user_id="u").based_on == ["history"]
+    tell(recommender, ("v", "like", "film-3"), ("v", "dislike", "film-3"))
+    answer = ask(recommender, user_id="v", k=24, exclude_seen=False)
+    assert answer.based_on == ["popularity"]
+    assert "film-3" not in ids(answer)
+
+
+def test_an_impression_changes_nothing(recommender):
+    before = ask(recommender, user_id="user-1", k=24)
+    tell(recommender, ("user-1", "impression", before.items[0].item_id))
+    tell(recommender, ("user-1", "shown", before.items[1].item_id))
+    assert ids(ask(recommender, user_id="user-1", k=24)) == ids(before)
+
+
+def test_feedback_keeps_the_good_part_of_a_batch_and_each_event_once(recommender):
+    events = [
+        FeedbackEvent(event_id="1", user_id="u", item_id="film-1", event="like"),
+        FeedbackEvent(event_id="2", user_id="u", item_id="film-100", event="like"),
+        FeedbackEvent(event_id="3", user_id="u", item_id="film-2", event="clik"),
+    ]
+    answer = asyncio.run(recommender.feedback(events))
+    assert (answer.accepted, answer.duplicates) == (1, 0)
+    assert [(r.event_id, r.reason) for r in answer.rejected] == [
+        ("2", "no item has the id 'film-100'"),
+        ("3", "unknown event 'clik': did you mean 'click' or 'like'?"),
+    ]
+    again = asyncio.run(recommender.feedback(events[:1]))
+    assert (again.accepted, again.duplicates) == (0, 1)
+
+
+def test_equal_requests_get_equal_answers(recommender):
+    first, second = (ask(recommender, user_id="user-2", k=24) for _ in range(2))
+    assert first.items == second.items
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 9])
+def test_top_k_is_the_head_of_a_stable_sort(k: int):
+    scores = np.random.default_rng(0).integers(0, 4, 9).astype(np.float32)
+    assert top_k(scores, k).tolist() == np.argsort(-scores, kind="stable")[:k].tolist()
