@@ -240,14 +240,15 @@ def evaluate(
     sampled = [f"{training.max_users} users, drawn"] if training.max_users else []
     encoder, tokens = TextEncoder.load(config.encoder), config.model.max_text_tokens
     texts, said = data.catalogue()["text"].to_list(), split.sequences.requests
+    vectors = encode_cached(encoder, texts, tokens, progress=False)
     return report(
         data,
         split,
         {"crossrec": loaded.model.score},
         part=part,
         baselines=NAMES if baselines is None else baselines,
-        text_vectors=encode_cached(encoder, texts, tokens, progress=False),
-        request_dim=loaded.model.request_dim,
+        text_vectors=vectors,
+        request_dim=vectors.shape[1],
         requests=None if said is None else encode_cached(encoder, said, tokens, progress=False),
         own_requests=None if said is None else _adapted(loaded, encoder, said),
         task=config.task,

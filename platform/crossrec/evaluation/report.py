@@ -115,6 +115,7 @@ def report(
     text_vectors: NDArray[np.float32] | None = None,
     request_dim: int = 0,
     requests: NDArray[np.float32] | None = None,
+    own_requests: NDArray[np.float32] | None = None,
     task: Task | None = None,
     notes: Sequence[str] = (),
     on_step: Callable[[str], None] | None = None,
@@ -133,6 +134,7 @@ def report(
         text_vectors: (N, E) of the item texts.
         request_dim: width of the request vectors that our models read.
         requests: (R, E) encoded request of each row of the split's sequences, if it has any.
+        own_requests: the same as our models' own adapter encodes them; None: `requests`.
         task: what our models were trained for; None: the domain's task.
         notes: lines for the caption (sampled users, seeds, release).
         on_step: called with the name of each model that is done.
@@ -141,11 +143,10 @@ def report(
         ConfigError: neither a model of ours nor a baseline was asked for.
     """
     task = task or dataset.domain.task
+    own = requests if own_requests is None else own_requests
     judged: dict[str, Evaluation] = {}
     for name, score in ours.items():
-        judged[name] = judge(
-            score, split, part, request_dim=request_dim, requests=requests, task=task
-        )
+        judged[name] = judge(score, split, part, request_dim=request_dim, requests=own, task=task)
         if on_step is not None:
             on_step(name)
     wanted = [n for n in baselines if n != "frozen_text" or text_vectors is not None]
