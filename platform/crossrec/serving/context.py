@@ -75,7 +75,7 @@ def _category(field: ContextField, known: list[str], value: Given) -> float:
 
 def _number(field: ContextField, value: Given) -> float:
     try:
-        number = float(value) if isinstance(value, str | float) else math.nan
+        number = float(value) if isinstance(value, str | int | float) else math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

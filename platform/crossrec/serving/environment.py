@@ -30,9 +30,6 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     common = {
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray's own ports listen on all interfaces; without the token they do nothing.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
     if mode == "plain":
@@ -60,6 +57,14 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
         | {f"RAY_SERVE_HAPROXY_{name}": value for name, value in own.items()}
     )
+
+
+def local_ray_environment() -> dict[str, str]:
+    """Variables for a Ray that is started along with the service: a token of its own.
+
+    Ray's ports listen on all interfaces; without the token they do nothing for anybody.
+    """
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _loopback_haproxy(folder: Path, ports: list[int]) -> Path:

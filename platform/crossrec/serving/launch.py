@@ -28,7 +28,7 @@ from crossrec.config import home
 from crossrec.errors import AuthError, ConfigError, CrossrecError, ServiceError
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
-from crossrec.serving.environment import serve_environment
+from crossrec.serving.environment import local_ray_environment, serve_environment
 from crossrec.serving.process_tree import end_tree, tree_of
 from crossrec.serving.shared_encoder import encoder_of
 
@@ -175,6 +175,7 @@ def _start(settings: ServiceSettings) -> Service:
     environment = os.environ | serve_environment(settings.mode, folder)
     environment["CROSSREC_HOME"] = str(home())
     if settings.address is None:
+        environment |= local_ray_environment()
         environment.pop("RAY_ADDRESS", None)
     with _log(folder).open("w", encoding="utf-8") as log:
         process = subprocess.Popen(

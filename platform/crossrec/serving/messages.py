@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_K = 1000
 MAX_REQUEST_CHARS = 8_000
@@ -27,6 +27,11 @@ def _whole(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_whole)]
+RequestText = Annotated[
+    str, StringConstraints(max_length=MAX_REQUEST_CHARS), AfterValidator(_whole)
+]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_whole)]
+"""An identifier that is kept: of a user, an event, a kind of event."""
 
 Timestamp = Annotated[int, Field(ge=-MAX_TIMESTAMP, le=MAX_TIMESTAMP)]
 """Seconds since 1970 UTC."""
@@ -51,7 +56,7 @@ class RecommendRequest(_Message):
     user_id: Text | None = None
     history: list[HistoryItem] = Field(default=[], max_length=MAX_HISTORY)
     """Added after what is stored of the user."""
-    text: Text | None = Field(None, max_length=MAX_REQUEST_CHARS)
+    text: RequestText | None = None
     """A wish in words."""
     context: dict[str, str | float | list[float]] = {}
     """Fields declared by the domain; see the domain card."""
@@ -115,11 +120,11 @@ class RecommendResponse(_Message):
 class FeedbackEvent(_Message):
     """What a user did with an answer."""
 
-    event_id: Text = Field(min_length=1, max_length=200)
+    event_id: Name
     """Sending the same id again changes nothing."""
-    user_id: Text = Field(min_length=1, max_length=500)
+    user_id: Name
     item_id: Text
-    event: Text = Field(min_length=1, max_length=100)
+    event: Name
     """Like the domain's own events, or `like`, `dislike`, `click`, `impression`."""
     timestamp: Timestamp | None = None
     """Seconds since 1970 UTC; None: now."""
