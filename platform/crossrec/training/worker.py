@@ -159,11 +159,12 @@ def _report(epoch: EpochReport, save: bool) -> None:
     """Hand an epoch to Ray Train: figures from all ranks, the checkpoint from one."""
     import ray.train
 
+    if not save:
+        ray.train.report(dict(epoch.metrics))
+        return
     with tempfile.TemporaryDirectory(prefix="crossrec-") as folder:
-        checkpoint = None
-        if save:
-            epoch.save(Path(folder))
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        epoch.save(Path(folder))
+        checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report(dict(epoch.metrics), checkpoint=checkpoint)
 
 
