@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from crossrec.errors import AuthError, ConfigError, UnknownDomainError
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.environment import serve_environment
+from crossrec.serving.launch import serve_domains
+from crossrec.serving.process_tree import end_tree, tree_of
+from tests.small_release import SmallDomain
+
+
+@pytest.fixture
+def home(fresh_home: Path, films: SmallDomain) -> Path:
+    films.publish(ReleaseStore())
+    return fresh_home
+
+
+def test_a_domain_without_release_is_refused_before_anything_starts(home: Path):
+    with pytest.raises(UnknownDomainError, match="did you mean 'films'"):
+        serve_domains(["filmz"], open_on_loopback=True)
+
+
+def test_a_busy_port_is_refused_before_anything_starts(home: Path):
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=rf"127.0.0.1:{port} \(Address already in use\).*--port"
+        ):
+            serve_domains(["films"], port=port, open_on_loopback=True)
+
+
+def test_keys_are_asked_for_unless_it_is_loopback(home: Path):
+    with pytest.raises(AuthError, match="no API key yet"):
+        serve_domains(["films"])
+    with pytest.raises(ConfigError, match=r"loopback only; got host 0\.0\.0\.0"):
+        serve_domains(["films"], host="0.0.0.0", open_on_loopback=True)
+    with pytest.raises(ConfigError, match="on a cluster"):
+        serve_domains(["films"], open_on_loopback=True, address="auto")
+    KeyRing().create("app", ["read"])
+    with pytest.raises(ConfigError, match="cannot listen on 192"):
+        serve_domains(["films"], host="192.0.2.1")
+
+
+def test_haproxy_listens_on_loopback_with_all_it_has(tmp_path: Path):
+    """The script is run for real: HAProxy checks the amended file and says that it is valid."""
+    environment = serve_environment("haproxy", tmp_path)
+    stats = environment["RAY_SERVE_HAPROXY_STATS_PORT"]
+    metrics = environment["RAY_SERVE_HAPROXY_METRICS_PORT"]
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(
+        f"""defaults
+    mode http
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+frontend prometheus
+    bind :{metrics}
+    http-request use-service prometheus-exporter
+frontend http_frontend
+    bind *:8000
+    default_backend none
+backend none
+listen stats
+  bind *:{stats}
+  stats enable
+"""
+    )
+    script = environment["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    subprocess.run([script, "-c", "-f", str(config)], check=True, capture_output=True)
+    binds = [line.split()[1] for line in config.read_text().splitlines() if "bind" in line]
+    assert binds == [f"127.0.0.1:{metrics}", "*:8000", f"127.0.0.1:{stats}"]
+
+
+def test_a_tree_is_ended_with_its_grandchildren_and_nothing_else():
+    code = (
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print('up', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    tree = tree_of(process.pid)
+    assert len(tree) == 2
+    end_tree(tree)
+    process.wait()
+    process.stdout.close()
+    assert not [one for one in tree if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert psutil.pid_exists(os.getpid())
+    assert tree_of(process.pid) == []
