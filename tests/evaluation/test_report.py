@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.split import Cases
 from crossrec.domains.spec import Domain
 from crossrec.errors import ConfigError
 from crossrec.evaluation import peers
@@ -90,6 +92,14 @@ def test_frozen_text_without_vectors_is_left_out_and_that_is_said() -> None:
     assert made.notes == []
 
 
+def test_item_item_models_are_left_out_where_nobody_has_a_history() -> None:
+    first = Cases(np.arange(5), np.zeros(5, np.int64))
+    split = replace(SPLIT, validation=first, test=first)
+    made = report(dataset(), split, {"ours": constant}, baselines=["popularity", "ease", "itemknn"])
+    assert [row.model for row in made.rows] == ["ours", "popularity"]
+    assert made.notes == ["ease, itemknn left out: nobody has a history"]
+
+
 def test_simulated_figures_are_labelled() -> None:
     made = report(dataset(simulated=True), SPLIT, {"crossrec": perfect}, baselines=[])
     assert "simulated" in text_of(made)
@@ -112,14 +122,12 @@ def test_peers_stand_beside_ours_on_equal_cases_only() -> None:
 
 
 def test_peers_of_the_test_part_do_not_stand_beside_validation() -> None:
-    made = compose(
-        dataset("movies"), {"crossrec": judge(perfect_anywhere, SPLIT, "validation")}, {}
-    )
+    made = compose(dataset("movies"), {"crossrec": judge(constant, SPLIT, "validation")}, {})
     assert [row.origin for row in made.rows] == ["ours"]
     assert made.notes == []
 
 
-def perfect_anywhere(queries: Queries) -> NDArray[np.float32]:
+def constant(queries: Queries) -> NDArray[np.float32]:
     return np.ones((len(queries), 8), np.float32)
 
 

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.split import Split
+from crossrec.data.split import Cases, Split
 from crossrec.errors import ConfigError
 from crossrec.evaluation import peers
 from crossrec.evaluation.metrics import Z_95
@@ -79,6 +80,22 @@ class Report:
         """Plain values, ready for JSON."""
         return asdict(self)
 
+    def frame(self, metric: str = MAIN) -> pl.DataFrame:
+        """One row a model, as `plots.metrics` takes it; `low` and `high` only for NDCG@10."""
+        rows = [
+            {
+                "domain": self.domain,
+                "model": row.model,
+                "kind": row.origin,
+                "value": row.figures.get(metric),
+                "low": row.ci95[0] if metric == MAIN else None,
+                "high": row.ci95[1] if metric == MAIN else None,
+                "n_users": self.n,
+            }
+            for row in self.rows
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
     def table(self) -> Table:
         """For a terminal of 80 columns; protocol and hashes stand in title and caption."""
         kind = "simulated, " if self.simulated else ""
@@ -129,8 +146,9 @@ def report(
         split: the cases.
         ours: name → scoring function; the first is compared with every other row.
         part: which cases.
-        baselines: names out of `models.baselines.NAMES`; frozen_text is left out, and that is
-            noted, where there are no text vectors.
+        baselines: names out of `models.baselines.NAMES`. Those that cannot say anything are
+            left out, and that is noted: frozen_text without text vectors, item-item models
+            where no case has a history.
         text_vectors: (N, E) of the item texts.
         request_dim: width of the request vectors that our models read.
         requests: (R, E) encoded request of each row of the split's sequences, if it has any.
@@ -149,7 +167,7 @@ def report(
         judged[name] = judge(score, split, part, request_dim=request_dim, requests=own, task=task)
         if on_step is not None:
             on_step(name)
-    wanted = [n for n in baselines if n != "frozen_text" or text_vectors is not None]
+    wanted, left_out = _applicable(baselines, getattr(split, part), text_vectors is not None)
     fitted = tune_all(split, text_vectors, wanted, requests=requests, on_fitted=on_step)
     # Scores of baselines are no ratings, but their best item may well be an answer.
     simple: Task = "classify" if task == "classify" else "rank"
@@ -157,8 +175,23 @@ def report(
         name: (judge(model.score, split, part, requests=requests, task=simple), model.params)
         for name, model in fitted.items()
     }
-    left_out = ["frozen_text left out: no text vectors were given"]
-    return compose(dataset, judged, beside, [*notes, *left_out * (len(wanted) < len(baselines))])
+    return compose(dataset, judged, beside, [*notes, *left_out])
+
+
+def _applicable(
+    baselines: Sequence[str], cases: Cases, has_text: bool
+) -> tuple[list[str], list[str]]:
+    """The baselines that can say something about these cases, and a note on those left out."""
+    reasons = {} if has_text else {"frozen_text": "no text vectors were given"}
+    if not cases.cuts.any():
+        nothing = "nobody has a history"
+        reasons |= {name: nothing for name in NAMES if name.startswith(("itemknn", "ease"))}
+    gone = [name for name in baselines if name in reasons]
+    notes = [
+        f"{', '.join(n for n in gone if reasons[n] == reason)} left out: {reason}"
+        for reason in dict.fromkeys(reasons[name] for name in gone)
+    ]
+    return [name for name in baselines if name not in reasons], notes
 
 
 def compose(
