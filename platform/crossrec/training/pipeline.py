@@ -19,6 +19,7 @@ from crossrec.data.dataset import Dataset
 from crossrec.errors import DataError
 from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import DomainModel
+from crossrec.models.encoder import Progressing
 from crossrec.releases.store import Release, ReleaseStore
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import EpochReport, Fitted, fit
@@ -34,7 +35,7 @@ class Ready:
     prepared: Prepared
 
 
-def ready(domain: str, config: RunConfig, *, progress: bool = False) -> Ready:
+def ready(domain: str, config: RunConfig, *, progress: Progressing = False) -> Ready:
     """Open the imported data set of `domain` and prepare it for the loop.
 
     Raises:

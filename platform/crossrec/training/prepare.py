@@ -25,7 +25,7 @@ from crossrec.models.context import ContextEncoder
 from crossrec.schema import CATEGORY, TEXT
 
 if TYPE_CHECKING:
-    from crossrec.models.encoder import TextEncoder
+    from crossrec.models.encoder import Progressing, TextEncoder
 
 Floats = NDArray[np.float32]
 
@@ -71,13 +71,14 @@ def prepare(
     *,
     encoder: TextEncoder | None = None,
     split: Split | None = None,
-    progress: bool = False,
+    progress: Progressing = False,
 ) -> Prepared:
     """Split the data set and encode its texts (cached below `<home>/cache`).
 
     Args:
         encoder: an encoder already loaded; None: the one that `config` names.
         split: cases already cut; None: by `config.protocol`.
+        progress: of encoding, see `models.encoder.Progressing`.
 
     Raises:
         DataError: the protocol does not fit the data.
@@ -180,7 +181,9 @@ def make_wishes(texts: list[str], categories: list[list[str] | None], seed: int)
     return wishes
 
 
-def encode_cached(encoder: TextEncoder, texts: list[str], tokens: int, progress: bool) -> Floats:
+def encode_cached(
+    encoder: TextEncoder, texts: list[str], tokens: int, progress: Progressing
+) -> Floats:
     """Vectors of the texts, kept under a hash of encoder, length and texts."""
     key = hashlib.sha256(f"{encoder.fingerprint}\n{tokens}\n".encode())
     for text in texts:

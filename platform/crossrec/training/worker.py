@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # torch is imported on the workers only
     from crossrec.training.loop import EpochReport
     from crossrec.training.pipeline import Ready
 
+TELL_EVERY_S = 1.0
+
 T = TypeVar("T")
 
 
@@ -111,7 +113,20 @@ def _prepare(job: WorkerJob) -> Ready:
             f"machine {platform.node()} does not see the run's folder {job.folder}; expected"
             " storage that all machines share: set CROSSREC_HOME to a folder on it"
         )
-    return pipeline.ready(job.domain, job.config)
+    return pipeline.ready(job.domain, job.config, progress=_tell_encoding(job))
+
+
+def _tell_encoding(job: WorkerJob) -> Callable[[int, int], None]:
+    """Tells the board how far encoding is, now and then."""
+    told_at = [time.monotonic()]
+
+    def tell_now_and_then(done: int, total: int) -> None:
+        if time.monotonic() - told_at[0] > TELL_EVERY_S:
+            told_at[0] = time.monotonic()
+            text = f"encoding texts {done}/{total}"
+            tell(job.board, job.domain, stage=text, completed=done, total=total)
+
+    return tell_now_and_then
 
 
 def in_turn(step: Callable[[], T], threads: int = 1) -> T:
