@@ -180,3 +180,15 @@ def test_users_without_history_are_judged() -> None:
     first = Cases(np.arange(3), np.zeros(3, np.int64))
     got = judge(DESCENDING, replace(SPLIT, sequences=seqs, test=first))
     assert got.ranks.tolist() == [1, 2, 3]  # a, b and c of the whole catalogue
+
+
+def test_what_has_no_figure_is_none_and_not_nan() -> None:
+    nobody = Cases(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    figures = judge(DESCENDING, replace(SPLIT, test=nobody), task="rate").to_dict()
+    assert figures["metrics"]["rmse"] is figures["metrics"]["ndcg@10"] is None
+    assert figures["ci95"]["ndcg@10"] == [None, None]
+    json.dumps(figures, allow_nan=False)
+    one = Cases(np.array([0]), np.array([3]))
+    assert (
+        judge(DESCENDING, replace(SPLIT, test=one)).to_dict()["standard_error"]["ndcg@10"] is None
+    )

@@ -71,16 +71,21 @@ class Evaluation:
         return [f"{name}@{k}" for k in self.ks for name in _METRICS]
 
     def to_dict(self) -> dict[str, Any]:
-        """Figures as plain numbers: all, warm and cold targets apart, spread, coverage."""
+        """Figures as plain numbers: all, warm and cold targets apart, spread, coverage.
+
+        None where there is no figure (no case, or one only for a spread): NaN is no JSON.
+        """
+        spread = {name: metrics.standard_error(self.values(name)) for name in self.names}
+        means = {name: self.mean(name) for name in self.names} | self.task_figures
         return {
             "protocol": self.protocol,
             "part": self.part,
             "fingerprint": self.fingerprint,
             "n": self.n,
             "n_items": self.n_items,
-            "metrics": {name: self.mean(name) for name in self.names} | self.task_figures,
-            "standard_error": {n: metrics.standard_error(self.values(n)) for n in self.names},
-            "ci95": {name: list(self.interval(name)) for name in self.names},
+            "metrics": {name: known(value) for name, value in means.items()},
+            "standard_error": {name: known(value) for name, value in spread.items()},
+            "ci95": {name: [known(v) for v in self.interval(name)] for name in self.names},
             "warm": self._of(self.warm),
             "cold": self._of(~self.warm),
             "coverage": {f"coverage@{k}": value for k, value in self.coverage.items()},
@@ -215,6 +220,11 @@ def _batches(cases: Cases, n_items: int, batch_size: int | None) -> Iterator[NDA
         rows = rows[:fits] if batch_size is None else rows
         yield rows
         start += len(rows)
+
+
+def known(value: float) -> float | None:
+    """The value, or None in place of NaN."""
+    return None if np.isnan(value) else value
 
 
 def _mean(values: NDArray[np.float64]) -> float:

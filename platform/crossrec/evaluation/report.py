@@ -20,7 +20,7 @@ from crossrec.data.split import Cases, Split
 from crossrec.errors import ConfigError
 from crossrec.evaluation import peers
 from crossrec.evaluation.metrics import Z_95
-from crossrec.evaluation.protocols import Evaluation, Part, Score, Task, difference, judge
+from crossrec.evaluation.protocols import Evaluation, Part, Score, Task, difference, judge, known
 from crossrec.models.baselines import NAMES, tune_all
 
 Origin = Literal["ours", "baseline", "published"]
@@ -246,13 +246,13 @@ def _row(
     rival: Evaluation | None,
     params: Mapping[str, Any] | None = None,
 ) -> Row:
-    figures: dict[str, float | None] = {n: evaluation.mean(n) for n in FIGURES}
+    figures: dict[str, float | None] = {n: known(evaluation.mean(n)) for n in FIGURES}
     for kind, cases in (("warm", evaluation.warm), ("cold", ~evaluation.warm)):
         for metric in APART:
             values = evaluation.values(metric)[cases]
             figures[f"{kind}_{metric}"] = float(values.mean()) if len(values) else None
     figures["coverage@10"] = evaluation.coverage[10]
-    figures |= evaluation.task_figures
+    figures |= {name: known(value) for name, value in evaluation.task_figures.items()}
     against = None if rival is None or rival is evaluation else difference(rival, evaluation, MAIN)
     return Row(name, origin, figures, evaluation.interval(MAIN), against, dict(params or {}))
 
