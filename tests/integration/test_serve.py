@@ -1,0 +1,249 @@
+"""The whole service over HTTP, as users run it: HAProxy, keys, two domains, one encoder.
+
+One service for all tests of this file, in a process of its own with a Ray of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from crossrec.errors import (
+    AuthError,
+    RequestError,
+    ServiceError,
+    UnknownDomainError,
+    UnknownItemError,
+)
+from crossrec.models.encoder import TextEncoder
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.client import Client
+from crossrec.serving.launch import Service, serve_domains
+from crossrec.serving.messages import FeedbackEvent
+from crossrec.serving.process_tree import tree_of
+from tests.models.tiny import make_tiny_encoder
+from tests.small_release import SmallDomain, make_small_domain
+
+pytestmark = pytest.mark.ray
+
+
+class World(NamedTuple):
+    service: Service
+    films: SmallDomain
+    encoder: TextEncoder
+    reader: str
+    writer: str
+
+    def client(self, key: str | None) -> Client:
+        return Client(self.service.address, key)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSREC_HOME", str(home))
+        encoder = TextEncoder.load(make_tiny_encoder(home / "tiny"), precision="fp32")
+        for name in ("books", "films"):
+            films = make_small_domain(home / "data" / name, name, encoder.encode)
+            films.publish(ReleaseStore(), encoder.name, encoder.fingerprint)
+        keys = KeyRing()
+        reader, writer = keys.create("reader", ["read"]), keys.create("writer", ["admin"])
+        service = serve_domains(["films", "books"], port=_free_port())
+        tree = tree_of(service.pid)
+        yield World(service, films, encoder, reader, writer)
+        service.stop()
+        left = [process for process in tree if process.is_running()]
+        assert not left
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[Client]:
+    with world.client(world.writer) as found:
+        yield found
+
+
+def test_every_domain_answers(client: Client):
+    assert client.health().domains == ["books", "films"]
+    ready = client.ready()
+    assert ready.ready
+    assert set(ready.applications) == {"encoder", "system", "domain-films", "domain-books"}
+    assert [domain.name for domain in client.domains()] == ["books", "films"]
+    for domain in ("books", "films"):
+        assert client.card(domain).name == domain
+        answer = client.recommend(domain, user_id="user-1", k=3)
+        assert {item.category[0] for item in answer.items} == {"space"}
+
+
+def test_words_reach_the_encoder_and_come_back_as_items(client: Client):
+    answer = client.recommend("films", text="horror", k=8)
+    assert answer.based_on == ["request"]
+    assert {item.category[0] for item in answer.items} == {"horror"}
+
+
+def test_feedback_changes_the_very_next_answer_and_survives(client: Client):
+    before = client.recommend("films", user_id="visitor", k=3)
+    events = [
+        FeedbackEvent(event_id="1", user_id="visitor", item_id="film-2", event="like"),
+        FeedbackEvent(event_id="2", user_id="visitor", item_id="film-99", event="like"),
+    ]
+    answer = client.feedback("films", events)
+    assert (answer.accepted, len(answer.rejected)) == (1, 1)
+    after = client.recommend("films", user_id="visitor", k=3)
+    assert (before.user_known, after.user_known) == (False, True)
+    assert {item.category[0] for item in after.items} == {"horror"}
+    assert client.feedback("films", events[:1]).duplicates == 1
+    assert [step.item_id for step in client.user("films", "visitor").history] == ["film-2"]
+    assert not client.user("books", "visitor").known
+
+
+def test_bad_input_is_answered_in_the_class_that_says_why(world: World, client: Client):
+    with pytest.raises(UnknownDomainError, match="did you mean 'films'"):
+        client.recommend("filmz")
+    with pytest.raises(UnknownItemError):
+        client.item("films", "no/such item")
+    with pytest.raises(RequestError, match="did you mean 'weather'"):
+        client.recommend("films", context={"wether": "rain"})
+    with world.client(None) as nobody, pytest.raises(AuthError) as refused:
+        nobody.recommend("films")
+    assert refused.value.status == 401
+    event = FeedbackEvent(event_id="9", user_id="u", item_id="film-2", event="like")
+    with world.client(world.reader) as reader, pytest.raises(AuthError) as refused:
+        reader.feedback("films", [event])
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("films/recommendations", b'{"k": 0}', 422),
+        ("films/recommendations", b'{"k": 1000000}', 422),
+        ("films/recommendations", b"{", 422),
+        ("films/recommendations", b'{"text": "' + b"x" * 1_000_000 + b'"}', 422),
+        ("films/recommendations", b'{"text": "' + b"x" * 3_000_000 + b'"}', 413),
+        ("films/feedback", b'{"events": []}', 422),
+        ("filmz/recommendations", b"{}", 404),
+        ("films/nothing", b"{}", 404),
+    ],
+)
+def test_a_bad_body_is_refused_with_one_sentence(world: World, path, content, status):
+    headers = {"Authorization": f"Bearer {world.writer}", "Content-Type": "application/json"}
+    url = f"{world.service.address}/v1/domains/{path}"
+    answer = httpx.post(url, content=content, headers=headers)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "kind", "request_id"}
+    assert "Traceback" not in answer.text
+
+
+def test_the_pages_of_the_api_are_there(world: World):
+    for path in ("/v1/docs", "/v1/domains/films/docs"):
+        page = httpx.get(world.service.address + path)
+        assert page.status_code == 200
+        assert "openapi.json" in page.text
+    paths = httpx.get(f"{world.service.address}/v1/domains/films/openapi.json").json()["paths"]
+    assert "/recommendations" in paths
+
+
+def test_a_new_release_is_swapped_in_without_a_failed_request(world: World, client: Client):
+    old = client.card("films").release
+    replicas = _replicas(world.service)
+    new = world.films.publish(ReleaseStore(), world.encoder.name, world.encoder.fingerprint)
+    failures: list[Exception] = []
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def ask() -> None:
+        with world.client(world.reader) as reader:
+            while not done.is_set():
+                try:
+                    seen.add(reader.recommend("films", user_id="user-1").release)
+                except ServiceError as err:
+                    failures.append(err)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert world.service.update("films") == new.version
+    deadline = time.monotonic() + 20
+    while new.version not in seen and time.monotonic() < deadline:
+        time.sleep(0.05)
+    done.set()
+    thread.join()
+    assert failures == []
+    assert seen == {old, new.version}
+    assert _replicas(world.service) == replicas  # reconfigured, not restarted
+    assert client.recommend("films", text="horror", k=2).release == new.version
+    with pytest.raises(ServiceError, match="'movies' is not served here"):
+        world.service.update("movies")
+
+
+def _replicas(service: Service) -> set[int]:
+    return {process.pid for process in tree_of(service.pid) if "ServeReplica" in _name(process)}
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def _maps(process: psutil.Process) -> str:
+    return Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+
+
+def test_only_the_encoder_has_torch_and_no_replica_has_polars(world: World, client: Client):
+    client.recommend("books", text="a comedy")
+    replicas = [p for p in tree_of(world.service.pid) if "ServeReplica" in _name(p)]
+    with_torch = [_name(process) for process in replicas if "libtorch" in _maps(process)]
+    assert len(replicas) == 4
+    assert len(with_torch) == 1
+    assert "Encoder" in with_torch[0]
+    domains = [process for process in replicas if "domain-" in _name(process)]
+    assert not [
+        name for process in domains for name in ("polars", "scipy") if name in _maps(process)
+    ]
+
+
+def test_nothing_of_the_api_listens_beyond_this_machine(world: World):
+    """HAProxy with its statistics and metrics, and the replicas' own HTTP ports."""
+    tree = tree_of(world.service.pid)
+    haproxy = [process for process in tree if "haproxy.cfg" in _name(process)]
+    assert haproxy
+    assert {host for process in haproxy for host, _ in _listening(process)} == {"127.0.0.1"}
+    ports = [place for process in tree for place in _listening(process)]
+    assert {host for host, port in ports if 30_000 <= port <= 31_000} == {"127.0.0.1"}
+
+
+def _listening(process: psutil.Process) -> list[tuple[str, int]]:
+    with contextlib.suppress(psutil.Error):
+        return [
+            (place.laddr.ip, place.laddr.port)
+            for place in process.net_connections("tcp")
+            if place.status == psutil.CONN_LISTEN
+        ]
+    return []
+
+
+def test_a_revoked_key_is_refused_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
+    key = KeyRing().create("guest", ["read"])
+    with world.client(key) as guest:
+        assert guest.card("films").name == "films"
+        (key_id,) = [stored.key_id for stored in KeyRing().list() if stored.name == "guest"]
+        KeyRing().revoke(key_id)
+        with pytest.raises(AuthError):
+            guest.card("films")
