@@ -148,6 +148,7 @@ def _model(domain: Domain, sequences: Sequences, encode: Encode) -> DomainModel:
 
 def _vocabulary(sequences: Sequences) -> Vocabulary:
     values = dict(sequences.context_values)
+        cold_lifts=np.zeros(len(signals), np.float32),
     return Vocabulary(sequences.item_ids, sequences.event_names, values)
 
 

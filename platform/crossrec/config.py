@@ -85,6 +85,9 @@ class TrainingConfig(_Settings):
     weight_decay: float = Field(0.01, ge=0)
     temperature: float = Field(0.07, gt=0)
     """tau in the softmax over u·v / tau."""
+    cold_case_weight: float = Field(10.0, gt=0)
+    """How often a validation case whose target is a cold item counts when the fusion is learned.
+    1: items nobody has had rank where the log says, which is low, for nobody was shown them."""
     seed: int = 0
     max_users: int | None = Field(None, ge=1)
     """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""

@@ -48,7 +48,7 @@ def standardise(scores: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Fusion:
-    """score(q, i) = sum_s softplus(a_s · f(q)) exp(b_s e_i) z_s(q, i) + c · f(q) cold_i.
+    """score(q, i) = sum_s softplus(a_s · f(q)) exp(b_s e_i + d_s cold_i) z_s(q, i) + c · f(q) cold_i.
 
     f(q) are the query's features, z_s the signal's z-scores over the catalogue, e_i in [-1, 1]
     the evidence on item i (its count in training on a log scale), cold_i marks items without
@@ -59,6 +59,7 @@ class Fusion:
     names: list[str]
     weights: Floats  # (S, F) a
     evidence_weights: Floats  # (S,) b
+    cold_lifts: Floats  # (S,) d
     cold_weights: Floats  # (F,) c
     evidence: Floats  # (N,) e
     cold: Floats  # (N,) 0 or 1
@@ -68,7 +69,9 @@ class Fusion:
         """Each signal's share of the score, (B, N); `newness` is the cold items' offset."""
         features = query_features(queries, self.clock)
         gains = np.logaddexp(0, features @ self.weights.T).astype(np.float32)  # (B, S)
-        lifts = np.exp(self.evidence_weights[:, None] * self.evidence[None, :])  # (S, N)
+        lifts = np.exp(
+            self.evidence_weights[:, None] * self.evidence + self.cold_lifts[:, None] * self.cold
+        )  # (S, N)
         parts = {
             name: gains[:, s : s + 1] * (lifts[s] * standardise(signals[name]))
             for s, name in enumerate(self.names)
@@ -82,6 +85,7 @@ class Fusion:
         return {
             "weights": self.weights,
             "evidence_weights": self.evidence_weights,
+            "cold_lifts": self.cold_lifts,
             "cold_weights": self.cold_weights,
             "evidence": self.evidence,
             "cold": self.cold,

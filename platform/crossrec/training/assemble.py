@@ -80,6 +80,9 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
         query_features(queries, prepared.clock),
         targets,
         allowed,
+        np.where(split.warm[targets], 1, prepared.config.training.cold_case_weight).astype(
+            np.float32
+        ),
         evidence.astype(np.float32),
         (~split.warm).astype(np.float32),
         prepared.clock,

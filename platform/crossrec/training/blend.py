@@ -30,11 +30,12 @@ def learn_fusion(
     features: Floats,
     targets: NDArray[np.int64],
     allowed: NDArray[np.bool_],
+    case_weights: Floats,
     evidence: Floats,
     cold: Floats,
     clock: bool,
 ) -> Fusion:
-    """Minimise -mean log softmax(score)[target] with L-BFGS and a Gaussian prior.
+    """Minimise the weighted mean of -log softmax(score)[target] with L-BFGS and a Gaussian prior.
 
     Args:
         names: S signals.
@@ -42,6 +43,7 @@ def learn_fusion(
         features: (n, F).
         targets: (n,) item_idx.
         allowed: (n, N) False for items of the history, which are no candidates.
+        case_weights: (n,) how often each case counts.
         evidence, cold: (N,) as in Fusion.
     """
     n_signals, n_cases, _ = scores.shape
@@ -50,10 +52,11 @@ def learn_fusion(
     parameters = [
         weights.requires_grad_(),
         torch.zeros(n_signals, requires_grad=True),
+        torch.zeros(n_signals, requires_grad=True),
         torch.zeros(features.shape[1], requires_grad=True),
     ]
     start = [parameter.detach().clone() for parameter in parameters]
-    data = _Data(scores, features, targets, allowed, evidence, cold)
+    data = _Data(scores, features, targets, allowed, case_weights, evidence, cold)
     optimiser = torch.optim.LBFGS(parameters, max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Any:
@@ -65,8 +68,9 @@ def learn_fusion(
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    gains, lifts, offsets = (parameter.detach().numpy().copy() for parameter in parameters)
-    return Fusion(names, gains, lifts, offsets, evidence, cold, clock)
+    learned = (parameter.detach().numpy().copy() for parameter in parameters)
+    gains, lifts, cold_lifts, offsets = learned
+    return Fusion(names, gains, lifts, cold_lifts, offsets, evidence, cold, clock)
 
 
 class _Data:
@@ -80,19 +84,25 @@ class _Data:
         features: Floats,
         targets: NDArray[np.int64],
         allowed: NDArray[np.bool_],
+        case_weights: Floats,
         evidence: Floats,
         cold: Floats,
     ) -> None:
         self.scores = torch.from_numpy(scores)
         self.features = torch.from_numpy(features)
         self.targets = torch.from_numpy(targets)
+        self.case_weights = torch.from_numpy(case_weights)
         self.hidden = torch.from_numpy(~allowed)
         self.evidence = torch.from_numpy(evidence)
         self.cold = torch.from_numpy(cold)
 
-    def loss(self, weights: Tensor, evidence_weights: Tensor, cold_weights: Tensor) -> Tensor:
+    def loss(
+        self, weights: Tensor, evidence_weights: Tensor, cold_lifts: Tensor, cold_weights: Tensor
+    ) -> Tensor:
         gains = functional.softplus(self.features @ weights.T)  # (n, S)
-        lifts = torch.exp(evidence_weights[:, None] * self.evidence)  # (S, N)
+        lifts = torch.exp(
+            evidence_weights[:, None] * self.evidence + cold_lifts[:, None] * self.cold
+        )  # (S, N)
         offsets = self.features @ cold_weights  # (n,)
         n_signals, n_cases, n_items = self.scores.shape
         size = max(1, self.CHUNK_CELLS // (n_signals * n_items))
@@ -102,5 +112,6 @@ class _Data:
             mixed = torch.einsum("ns,sni,si->ni", gains[rows], self.scores[:, rows], lifts)
             mixed = mixed + offsets[rows, None] * self.cold
             mixed = mixed.masked_fill(self.hidden[rows], float("-inf"))
-            total = total + functional.cross_entropy(mixed, self.targets[rows], reduction="sum")
-        return total / n_cases
+            losses = functional.cross_entropy(mixed, self.targets[rows], reduction="none")
+            total = total + (losses * self.case_weights[rows]).sum()
+        return total / self.case_weights.sum()
