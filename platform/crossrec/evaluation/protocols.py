@@ -129,20 +129,17 @@ def judge(
     """
     cases: Cases = getattr(split, part)
     targets = split.targets(cases)
-    ranks, best = np.zeros((2, len(cases)), np.int64)
-    own = np.zeros(len(cases), np.float32)
-    shown = {k: np.zeros(split.sequences.n_items, np.bool_) for k in ks}
+    n_items = split.sequences.n_items
+    ranks, own = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.float32)
+    top = np.full((len(cases), min(max(ks), n_items)), -1, np.int64)
     done = 0
-    for rows in _batches(cases, split.sequences.n_items, batch_size):
+    for rows in _batches(cases, n_items, batch_size):
         some = Cases(cases.users[rows], cases.cuts[rows])
         queries = queries_for(split.sequences, some, request_dim, requests=requests)
         scores = within_pool(score(queries), split, targets[rows])
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
-        top = metrics.top_items(scores, queries.items, max(ks))
-        best[rows] = top[:, 0]
-        for k, seen in shown.items():
-            seen[top[:, :k][top[:, :k] >= 0]] = True
+        top[rows] = metrics.top_items(scores, queries.items, max(ks))
         done += len(rows)
         if on_progress is not None:
             on_progress(done, len(cases))
@@ -150,13 +147,13 @@ def judge(
         split.protocol,
         part,
         fingerprint(split, cases),
-        split.sequences.n_items,
+        n_items,
         ks,
         cases.users,
         ranks,
         split.warm[targets],
-        {k: float(seen.mean()) for k, seen in shown.items()},
-        _task_figures(task, split, cases, own, best),
+        {k: metrics.coverage(top[:, :k], n_items) for k in ks},
+        _task_figures(task, split, cases, own, top[:, 0]),
     )
 
 
