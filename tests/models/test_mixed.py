@@ -26,7 +26,7 @@ CONFIGS = {
     "movies": AdapterConfig(),
     "grocery": AdapterConfig(rank=4, alpha=4, targets=["query", "key", "value", "dense"]),
     "travel": AdapterConfig(rank=8, n_layers=3, targets=["dense"]),
-    "news": AdapterConfig(rank=16, n_layers=1),
+    "news": AdapterConfig(rank=33, n_layers=1),
     "music": AdapterConfig(),
     "books": None,
 }

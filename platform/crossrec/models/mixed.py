@@ -2,7 +2,9 @@
 
 The base weights are multiplied once for the whole batch; each row then adds its own adapter's
 low-rank part, gathered from adapters stacked per rank (as in S-LoRA, Sheng et al. 2024,
-arXiv:2311.03285, here with plain batched matrix products). Neither peft nor merging is needed.
+arXiv:2311.03285, here with plain batched matrix products). Ranks are filled up with zeros to 16,
+32 or 64, which changes no figure: up to 16 a product takes the same time whatever its rank, while
+each further stack in a batch costs a product of its own. Neither peft nor merging is needed.
 Leaves to others: training adapters (upper.py, adapters.py), queues and HTTP (serving/).
 Sizes: n texts, T tokens, E dimensions of the encoder, r rank, K adapters of one stack.
 """
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from crossrec.errors import EncoderError, UnknownDomainError, suggest
 from crossrec.models.adapter_files import LowRank, read_adapter
@@ -37,7 +40,7 @@ from crossrec.models.layers import shared_copy
 
 @dataclass(frozen=True)
 class _Stack:
-    """The adapters of one rank at one linear layer."""
+    """The adapters of one class of ranks at one linear layer."""
 
     a: Tensor  # (K, in, r)
     b: Tensor  # (K, r, out)
@@ -47,7 +50,7 @@ class _Stack:
 
 @dataclass(frozen=True)
 class _Gathered:
-    """What the rows of one batch add at one linear layer, for one rank."""
+    """What the rows of one batch add at one linear layer, from one stack."""
 
     rows: Tensor | None  # (m,) rows of the batch; None: all, in order
     a: Tensor  # (m, in, r)
@@ -55,7 +58,7 @@ class _Gathered:
 
 
 Key = tuple[str, int]
-"""Module name and rank."""
+"""Module name and class of ranks (16, 32, 64)."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +212,13 @@ def _with(state: _State, domain: str, adapter: dict[str, LowRank]) -> _State:
     """`state` and one domain more; stacks that it does not touch are the same objects."""
     stacks = dict(state.stacks)
     for module, low in adapter.items():
-        key = (module, len(low.a))
-        a, b = low.a.T[None], low.b.T[None]  # (1, in, r), (1, r, out)
+        rank = max(16, 1 << (len(low.a) - 1).bit_length())
+        a = functional.pad(low.a.T, (0, rank - len(low.a)))[None]  # (1, in, r)
+        b = functional.pad(low.b.T, (0, 0, 0, rank - len(low.a)))[None]  # (1, r, out)
+        key = (module, rank)
         old = stacks.get(key)
         if old is None:
-            stacks[key] = _Stack(a.contiguous(), b.contiguous(), {domain: 0})
+            stacks[key] = _Stack(a, b, {domain: 0})
         else:
             slots = old.slots | {domain: len(old.slots)}
             stacks[key] = _Stack(torch.cat([old.a, a]), torch.cat([old.b, b]), slots)
