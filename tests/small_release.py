@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -148,26 +148,22 @@ def _model(domain: Domain, sequences: Sequences, encode: Encode) -> DomainModel:
 
 def _vocabulary(sequences: Sequences) -> Vocabulary:
     values = dict(sequences.context_values)
-        cold_lifts=np.zeros(len(signals), np.float32),
     return Vocabulary(sequences.item_ids, sequences.event_names, values)
 
 
 def _equal(names: list[str]) -> Fusion:
     """The signals with equal weights: everything learned is zero."""
-    per_signal = ("evidence_weights", "cold_lifts")
-    shapes = {
-        "weights": (len(names), len(FEATURES)),
-        "cold_weights": (len(FEATURES),),
-        "evidence": (N_ITEMS,),
-        "cold": (N_ITEMS,),
-        **dict.fromkeys(per_signal, (len(names),)),
-    }
-    learned = {
-        field.name: np.zeros(shapes[field.name], np.float32)
-        for field in fields(Fusion)
-        if field.name in shapes
-    }
-    return Fusion(names=names, clock=True, **learned)
+    n_signals, n_features = len(names), len(FEATURES)
+    return Fusion(
+        names=names,
+        weights=np.zeros((n_signals, n_features), np.float32),
+        evidence_weights=np.zeros(n_signals, np.float32),
+        cold_lifts=np.zeros(n_signals, np.float32),
+        cold_weights=np.zeros(n_features, np.float32),
+        evidence=np.zeros(N_ITEMS, np.float32),
+        cold=np.zeros(N_ITEMS, np.float32),
+        clock=True,
+    )
 
 
 def _neighbours(sequences: Sequences) -> NeighbourSignal:
