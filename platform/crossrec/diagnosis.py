@@ -183,7 +183,7 @@ def _releases() -> Iterator[Finding]:
     names = store.domains()
     for name in names:
         try:
-            release = store.resolve(name)
+            release = store.show(name)
         except CrossrecError as error:
             remedy = f"crossrec release list {name}"
             yield Finding("releases", name, "missing", str(error), remedy)

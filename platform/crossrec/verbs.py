@@ -142,17 +142,34 @@ def train(
     _expect_domains(domains)
     run_config = settings(config, overrides)
     if workers == 0 and address is None:
-        from crossrec.training.pipeline import train_here
-
-        return [
-            train_here(domain, run_config, publish=publish, progress=progress) for domain in domains
-        ]
+        return [_train_here(domain, run_config, publish, progress) for domain in domains]
     from crossrec.training.launch import train_on_ray
 
     placement = Placement(workers=max(1, workers), address=address)
     return train_on_ray(
         list(domains), run_config, placement, run_name=run_name, publish=publish, show=progress
     )
+
+
+def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> TrainResult:
+    from crossrec.training.board import Bars
+    from crossrec.training.pipeline import train_here
+
+    with Bars([domain], config.training.max_epochs, show) as bars:
+
+        def stage(text: str, **steps: int) -> None:
+            bars.update({"domain": domain, "stage": text, **steps})
+
+        result = train_here(
+            domain,
+            config,
+            publish=publish,
+            on_epoch=lambda epoch: bars.update({"domain": domain, "metrics": dict(epoch.metrics)}),
+            report=stage,
+            progress=lambda done, total: stage("encoding texts", completed=done, total=total),
+        )
+        bars.done(domain, f"done, {len(result.history)} epochs")
+    return result
 
 
 def _expect_domains(names: Sequence[str]) -> None:

@@ -116,9 +116,14 @@ def train_here(
     *,
     publish: bool = True,
     on_epoch: Callable[[EpochReport], None] | None = None,
-    progress: bool = False,
+    report: Callable[[str], None] = lambda stage: None,
+    progress: Progressing = False,
 ) -> TrainResult:
     """Train one domain in this process, without Ray.
+
+    Args:
+        report: told each stage after the epochs, in words.
+        progress: of encoding, see `models.encoder.Progressing`.
 
     Raises:
         CrossrecError: no data, an encoder that cannot be loaded, training that diverged.
@@ -126,4 +131,4 @@ def train_here(
     started = time.monotonic()
     made = ready(domain, config, progress=progress)
     fitted = fit(made.prepared, placement=placement, on_epoch=on_epoch)
-    return finish(made, fitted, new_run_name(), started, publish=publish)
+    return finish(made, fitted, new_run_name(), started, publish=publish, report=report)
