@@ -48,7 +48,7 @@ def standardise(scores: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Fusion:
-    """score(q, i) = sum_s softplus(a_s · f(q)) exp(b_s e_i + d_s cold_i) z_s(q, i) + c · f(q) cold_i.
+    """Sum over s of softplus(a_s · f(q)) exp(b_s e_i + d_s cold_i) z_s(q, i), plus c·f(q) cold_i.
 
     f(q) are the query's features, z_s the signal's z-scores over the catalogue, e_i in [-1, 1]
     the evidence on item i (its count in training on a log scale), cold_i marks items without

@@ -73,6 +73,7 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
         allowed &= split.pools == split.pools[targets][:, None]
     allowed[np.arange(len(targets)), targets] = True
     counts = np.bincount(split.sequences.items[split.train], minlength=split.sequences.n_items)
+    cold_case_weight = prepared.config.training.cold_case_weight
     evidence = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9) * 2 - 1
     return learn_fusion(
         [signal.name for signal in signals],
@@ -80,9 +81,7 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
         query_features(queries, prepared.clock),
         targets,
         allowed,
-        np.where(split.warm[targets], 1, prepared.config.training.cold_case_weight).astype(
-            np.float32
-        ),
+        np.where(split.warm[targets], 1, cold_case_weight).astype(np.float32),
         evidence.astype(np.float32),
         (~split.warm).astype(np.float32),
         prepared.clock,

@@ -144,8 +144,9 @@ def fit_group(job: WorkerJob, callbacks: list[ray.train.UserCallback]) -> Outcom
     """
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    # A run of a small domain takes seconds: look more often than Ray Train's every two.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    # Ray Train 2.60 takes one report of each worker every two seconds: epochs that are faster
+    # would wait in a queue, and a run of seconds would end a minute later.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
     folder = Path(job.folder)
     trainer = TorchTrainer(
         train_worker,
