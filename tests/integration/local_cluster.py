@@ -141,7 +141,8 @@ def _end(processes: list[subprocess.Popen[bytes]], folder: Path) -> None:
     family = [child for one in started for child in one.children(recursive=True)]
     for one in reversed(processes):
         one.terminate()
-    _, left = psutil.wait_procs(started + family, timeout=20)
+    # A node with replicas or jobs on it takes long to leave in good order; nothing here needs it.
+    _, left = psutil.wait_procs(started + family, timeout=3)
     ours = [one for one in psutil.process_iter(["cmdline"]) if _names(one, folder)]
     for one in left + ours:
         with contextlib.suppress(psutil.NoSuchProcess):
