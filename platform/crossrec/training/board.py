@@ -99,8 +99,11 @@ class Bars:
     def _epoch_text(self, metrics: dict[str, float]) -> str:
         parts = [f"epoch {int(metrics['epoch'])}/{self._n_steps}"]
         parts.append(f"loss {metrics['loss']:.3f}")
-        if "validation_ndcg@10" in metrics:
-            parts.append(f"NDCG@10 {metrics['validation_ndcg@10']:.4f}")
+        parts += [
+            f"{name.removeprefix('validation_').upper()} {value:.4f}"
+            for name, value in metrics.items()
+            if name.startswith("validation_")
+        ]
         return "  ".join(parts)
 
 

@@ -41,7 +41,8 @@ from crossrec.tuning.spaces import (
 )
 
 METRIC = "best"
-"""Best validation NDCG@10 so far, as each epoch reports it."""
+"""Best validation figure so far, as each epoch reports it; higher is better: NDCG@10, or minus
+RMSE for the task `rate`."""
 GRACE_EPOCHS = 3
 """Epochs that every trial gets before it may be stopped."""
 REDUCTION = 3
@@ -77,7 +78,7 @@ def tune_domain(
     show: bool = False,
     on_event: Callable[[Event], None] | None = None,
 ) -> TuneResult:
-    """Search for the config with the best validation NDCG@10 (the test part is never looked at).
+    """Search for the config with the best validation figure (the test part is never looked at).
 
     A trial trains over `placement.workers` workers; as many trials run at once as have room for
     all their workers, so that none waits for ever with half of them.
@@ -132,7 +133,7 @@ def _follow(job: SearchJob, bars: Bars, on_event: Callable[[Event], None]) -> Tu
     finally:
         ray.cancel(task)  # left only by an interrupt; nothing to a task that has ended
     if isinstance(outcome, TuneResult):
-        bars.done(job.domain, f"best NDCG@10 {outcome.value:.4f}")
+        bars.done(job.domain, f"best {outcome.value:.4f}")
         return outcome
     raise getattr(errors, outcome["kind"], TrainingError)(outcome["error"])
 
@@ -296,7 +297,7 @@ class Recorder(tune.Callback):
     last_number: int
     numbers: dict[str, int] = field(default_factory=dict)
     bests: dict[str, list[float]] = field(default_factory=dict)
-    """Trial → best validation NDCG@10 up to each epoch."""
+    """Trial → best validation figure up to each epoch."""
     top: float = float("-inf")
     n_ended: int = 0
 
@@ -344,7 +345,7 @@ class Recorder(tune.Callback):
         self._tell(f"trial {record.trial} {state}")
 
     def _tell(self, what: str) -> None:
-        top = f"  best NDCG@10 {self.top:.4f}" if self.bests else ""
+        top = f"  best {self.top:.4f}" if self.bests else ""
         done = self.n_before + self.n_ended
         text = f"{done}/{self.job.n_trials} trials  {what}{top}"
         tell(self.job.board, self.job.domain, stage=text, completed=done)

@@ -32,7 +32,8 @@ class TrialRecord:
     """Number in the order in which they were drawn, from 1."""
     point: Point
     value: float | None
-    """Best validation NDCG@10 over its epochs; None where it gave none."""
+    """Best validation figure over its epochs, higher is better: NDCG@10, or minus RMSE for the
+    task `rate`. None where it gave none."""
     state: str
     """complete, stopped early (by the scheduler, for others were better), or failed."""
     epochs: int = 0
@@ -49,7 +50,7 @@ class TuneResult:
     config: RunConfig
     """The best config, whole."""
     value: float
-    """Its validation NDCG@10."""
+    """Its validation figure, see `TrialRecord.value`."""
     trials: list[TrialRecord] = field(repr=False)
     folder: Path = Path()
     """Holds `best.yaml`, `trials.parquet` and the record `trials.jsonl`."""
@@ -80,13 +81,15 @@ class TuneResult:
         table = Table(title=f"{self.domain}: trials of {self.run}, best first")
         for column in (
             "trial",
-            "NDCG@10",
+            "validation",
             "epochs",
             *(s.split(".")[-1] for s in settings),
             "state",
         ):
             table.add_column(column.replace("_", " "))
-        for one in sorted(self.trials, key=lambda t: -(t.value if t.value is not None else -1.0)):
+        for one in sorted(
+            self.trials, key=lambda t: -(t.value if t.value is not None else -math.inf)
+        ):
             value = "-" if one.value is None else f"{one.value:.4f}"
             drawn = [_short(one.point[setting]) for setting in settings]
             table.add_row(str(one.trial), value, str(one.epochs), *drawn, one.state)
@@ -148,12 +151,12 @@ def select(domain: str, run: str, config: RunConfig, space: Space, folder: Path)
     if not judged:
         reason = next((one.error for one in trials if one.error), "none ran")
         raise TrainingError(f"no trial of '{domain}' gave a figure ({len(trials)} ran): {reason}")
-    best = max(judged, key=lambda one: (one.value or 0.0, -one.trial))
+    best = max(judged, key=lambda one: (one.value, -one.trial))
     assert best.value is not None
     chosen = apply_point(config, space, best.point)
     trials_frame(trials).write_parquet(folder / TABLE_FILE)
     header = (
-        f"# Best of {len(trials)} trials on '{domain}' (run {run}): validation NDCG@10"
+        f"# Best of {len(trials)} trials on '{domain}' (run {run}): validation figure"
         f" {best.value:.4f}.\n# crossrec train {domain} --config {BEST_FILE}\n"
     )
     text = yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False)
