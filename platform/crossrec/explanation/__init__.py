@@ -1,0 +1,1 @@
+"""Why an item is where it is, in figures that add up."""

@@ -1,0 +1,338 @@
+"""Takes a score apart into figures that add up to it, by removing and scoring again.
+
+Everything is scored in one batch, whatever the number of explained items. Leaves to others:
+the sentence (text.py), encoding words (a callable of the caller), transport (serving/).
+Sizes: k explained items, B rows scored, T steps of history, E text width, N items, G groups.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.data.vocabulary import Vocabulary
+from crossrec.domains.spec import ContextField, Domain
+from crossrec.explanation.text import sentence
+from crossrec.models.query import Queries
+from crossrec.serving.messages import Explanation, Part
+
+Floats = NDArray[np.float32]
+Titles = Callable[[list[int]], list[str]]
+Group = Literal["history", "request", "context"]
+
+GROUPS: tuple[Group, ...] = ("history", "request", "context")
+MAX_STEPS = 12
+"""Newest history items taken out one by one; older ones go as one part."""
+MAX_WORDS = 16
+"""Parts a request is cut into: its words, or runs of words where it has more."""
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
+
+
+class Scorer(Protocol):
+    """What is needed of a `DomainModel`."""
+
+    @property
+    def domain(self) -> Domain:
+        """The domain's context fields."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Item ids and context values."""
+
+    def signals(self, queries: Queries) -> Mapping[str, Floats]:
+        """Signal → (B, N); they sum to the score."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Request words and the vectors of the request without each of them."""
+
+    words: list[str]
+    vectors: Floats  # (n words, E)
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What a disliked item takes from the explained items; it is part of the score already."""
+
+    item_idx: int
+    values: Floats  # (k,), at most 0
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What one row of the batch knows of the query."""
+
+    steps: NDArray[np.bool_]  # (T,) history kept
+    request: Floats  # (E,)
+    fields: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Removal:
+    """One thing to take out of the full query."""
+
+    group: Group
+    name: str
+    label: str
+    left: _Known
+
+
+def without_each(text: str) -> tuple[list[str], list[str]]:
+    """The words of a request, and the request without each of them, to be encoded.
+
+    More than MAX_WORDS words are taken out in that many runs of neighbours, so that none is left
+    out. Chinese and Japanese letters count as words.
+
+    >>> without_each("quiet river walk")
+    (['quiet', 'river', 'walk'], ['river walk', 'quiet walk', 'quiet river'])
+    """
+    spans = [match.span() for match in _WORD.finditer(text)]
+    if not spans:
+        return [], []
+    runs = np.array_split(np.arange(len(spans)), min(len(spans), MAX_WORDS))
+    cuts = [(spans[run[0]][0], spans[run[-1]][1]) for run in runs]
+    words = [text[start:end] for start, end in cuts]
+    return words, [" ".join((text[:start] + text[end:]).split()) for start, end in cuts]
+
+
+def explain(
+    model: Scorer,
+    query: Queries,
+    items: Sequence[int],
+    titles: Titles,
+    wish: Wish | None = None,
+    lowerings: Sequence[Lowering] = (),
+) -> list[Explanation]:
+    """Why each of `items` has its score: parts that sum to it, and a sentence made from them.
+
+    With r = score less the popularity signal, for each item:
+
+    - `popularity`: that signal, as the full query has it; `base`: r of the empty query.
+    - history, request and context as three wholes share r(full) - r(empty) by Shapley values
+      (Shapley 1953; exact, at most 2^3 rows).
+    - Within such a whole, each thing gets what r loses when it alone is taken out, plus a share of
+      what the things give only together (or twice over). Shares go by influence: how far taking
+      the thing out moves the scores of all items.
+
+    Plain removal would leave nearly all of a history's effect to that remainder (median .83 to .94
+    of it on movies, grocery and restaurants_sim), because signals are means over the history:
+    without one of twenty films the other nineteen say the same. The mean of removal and addition
+    (adding each thing alone to nothing) misses by more (1.2 to 2.6 times the effect). Taking out
+    the three history items with the largest parts lowers a score 6 to 20 times as much as taking
+    out three at random.
+
+    Things are history items (the newest MAX_STEPS one by one, the older as one), words, and
+    context fields. Taking a history item out closes the gap, as if it had never been.
+
+    Args:
+        model: signals over the catalogue.
+        query: one row.
+        items: item_idx to explain, k of them.
+        titles: item_idx → titles to show.
+        wish: words and variants of the request (`without_each`); None: no request, or its words
+            are not told apart.
+        lowerings: what disliked items take from the score, added as history parts.
+
+    Returns:
+        k explanations; the parts sum to score within 1e-4 of the largest part.
+    """
+    columns = np.asarray(items, np.int64)
+    full = _full(query)
+    removals = _removals(model, query, full, titles, wish)
+    groups = [group for group in GROUPS if any(r.group == group for r in removals)]
+    coalitions = [set(c) for n in range(len(groups) + 1) for c in itertools.combinations(groups, n)]
+    rows = [_only(full, coalition) for coalition in coalitions] + [r.left for r in removals]
+    rest, popularity = _score(model, _batch(query, rows))
+    whole, single = rest[: len(coalitions)], rest[len(coalitions) :]  # whole[0] empty, [-1] full
+    shares = _shapley(groups, coalitions, whole[:, columns])
+    values = np.zeros((len(removals), len(columns)))
+    for group in groups:
+        members = [i for i, removal in enumerate(removals) if removal.group == group]
+        losses = whole[-1] - single[members]  # (n, N)
+        values[members] = _spread(losses, columns, shares[group])
+    given = popularity[len(coalitions) - 1, columns]
+    parts = _parts(removals, values, given, whole[0, columns], _lowered(model, lowerings, titles))
+    return [_explanation(one) for one in parts]
+
+
+def _full(query: Queries) -> _Known:
+    fields = {name for name, values in query.context.items() if not np.isnan(values).any()}
+    return _Known(query.items[0] >= 0, query.request[0], frozenset(fields))
+
+
+def _only(full: _Known, groups: set[Group]) -> _Known:
+    """The query with those groups alone."""
+    return _Known(
+        full.steps & ("history" in groups),
+        full.request * np.float32("request" in groups),
+        full.fields if "context" in groups else frozenset(),
+    )
+
+
+def _removals(
+    model: Scorer, query: Queries, full: _Known, titles: Titles, wish: Wish | None
+) -> list[_Removal]:
+    return [
+        *_history_removals(model, query, full, titles),
+        *_request_removals(full, wish),
+        *(
+            _Removal(
+                "context",
+                name,
+                context_label(model, name, query.context[name][0]),
+                _Known(full.steps, full.request, full.fields - {name}),
+            )
+            for name in sorted(full.fields)
+        ),
+    ]
+
+
+def _history_removals(
+    model: Scorer, query: Queries, full: _Known, titles: Titles
+) -> list[_Removal]:
+    """The newest steps, newest first, then all older ones together."""
+
+    def without(steps: NDArray[np.int64]) -> _Known:
+        kept = full.steps.copy()
+        kept[steps] = False
+        return _Known(kept, full.request, full.fields)
+
+    places = np.flatnonzero(full.steps)[::-1]
+    # a single older one is no group: it is called by its name
+    n_alone = MAX_STEPS if len(places) > MAX_STEPS + 1 else len(places)
+    alone, older = places[:n_alone], places[n_alone:]
+    items = [int(query.items[0, place]) for place in alone]
+    removals = [
+        _Removal("history", model.vocabulary.item_ids[item], title, without(place[None]))
+        for item, title, place in zip(items, titles(items), alone, strict=True)
+    ]
+    if len(older):
+        label = f"{len(older)} earlier items"
+        removals.append(_Removal("history", "earlier", label, without(older)))
+    return removals
+
+
+def _request_removals(full: _Known, wish: Wish | None) -> list[_Removal]:
+    if not full.request.any():
+        return []
+    if wish is None or len(wish.words) < 2:
+        word = wish.words[0] if wish and wish.words else "request"
+        nothing = _Known(full.steps, np.zeros_like(full.request), full.fields)
+        return [_Removal("request", word, word, nothing)]
+    return [
+        _Removal("request", word, word, _Known(full.steps, vector, full.fields))
+        for word, vector in zip(wish.words, wish.vectors, strict=True)
+    ]
+
+
+def context_label(model: Scorer, name: str, value: Floats) -> str:
+    """`weather = rain`: a context field and its value as people read it."""
+    field = next((f for f in model.domain.context if f.name == name), None)
+    return f"{name} = {_shown(field, model.vocabulary.context_values.get(name, []), value)}"
+
+
+def _shown(field: ContextField | None, known: list[str], value: Floats) -> str:
+    if np.ndim(value):
+        return ", ".join(f"{degree:.4g}" for degree in value)
+    if field is not None and field.kind == "category" and 0 <= int(value) < len(known):
+        return known[int(value)]
+    return f"{float(value):g}"
+
+
+def _batch(query: Queries, rows: Sequence[_Known]) -> Queries:
+    """One query a row; what is left of a history moves up to the newest steps."""
+    kept = np.stack([row.steps for row in rows])  # (B, T)
+    order = np.argsort(kept, axis=1, kind="stable")  # gone first, kept in their order
+    there = np.take_along_axis(kept, order, axis=1)
+    context = {
+        name: np.stack([v[0] if name in row.fields else v[0] * np.nan for row in rows])
+        for name, v in query.context.items()
+    }
+    return Queries(
+        items=np.where(there, query.items[0][order], np.int32(-1)),
+        times=np.where(there, query.times[0][order], np.int64(0)),
+        events=np.where(there, query.events[0][order], np.int16(-1)),
+        now=np.repeat(query.now, len(rows)),
+        request=np.stack([row.request for row in rows]),
+        context=context,
+    )
+
+
+def _score(model: Scorer, queries: Queries) -> tuple[Floats, Floats]:
+    """Score less popularity, and popularity: both (B, N)."""
+    signals = dict(model.signals(queries))
+    n_items = len(model.vocabulary.item_ids)
+    nothing = np.zeros((len(queries), n_items), np.float32)
+    popularity = signals.pop("popularity", nothing)
+    return np.asarray(sum(signals.values(), start=nothing)), popularity
+
+
+def _shapley(
+    groups: Sequence[Group], coalitions: Sequence[set[Group]], values: Floats
+) -> dict[Group, NDArray[np.float64]]:
+    """Group → (k,): mean of what it adds, over all orders in which groups could come."""
+    place = {frozenset(coalition): i for i, coalition in enumerate(coalitions)}
+    n = len(groups)
+    shares = {group: np.zeros(values.shape[1]) for group in groups}
+    for coalition, row in place.items():
+        for group in set(groups) - coalition:
+            before = len(coalition)
+            orders = math.factorial(before) * math.factorial(n - before - 1)
+            gain = values[place[coalition | {group}]] - values[row]
+            shares[group] += orders / math.factorial(n) * gain
+    return shares
+
+
+def _spread(losses: Floats, columns: NDArray[np.int64], total: NDArray[np.float64]) -> Floats:
+    """(n, k) that sums to `total`: own losses, and shares of the remainder by influence."""
+    influence = np.abs(losses).mean(axis=1, dtype=np.float64)
+    sum_ = influence.sum()
+    weights = influence / sum_ if sum_ > 0 else np.full(len(losses), 1 / len(losses))
+    own = losses[:, columns].astype(np.float64)
+    return np.asarray(own + weights[:, None] * (total - own.sum(axis=0)))
+
+
+def _lowered(
+    model: Scorer, lowerings: Sequence[Lowering], titles: Titles
+) -> list[tuple[Part, Floats]]:
+    labels = titles([one.item_idx for one in lowerings])
+    ids = model.vocabulary.item_ids
+    return [
+        (Part(kind="history", name=ids[one.item_idx], label=f"not {label}", value=0), one.values)
+        for one, label in zip(lowerings, labels, strict=True)
+    ]
+
+
+def _parts(
+    removals: Sequence[_Removal],
+    values: NDArray[np.float64],
+    popularity: Floats,
+    base: Floats,
+    lowered: Sequence[tuple[Part, Floats]],
+) -> list[list[Part]]:
+    """One list of parts for each explained item."""
+    result = []
+    for column in range(len(base)):
+        parts = [
+            Part(kind=r.group, name=r.name, label=r.label, value=float(values[i, column]))
+            for i, r in enumerate(removals)
+        ]
+        parts += [part.model_copy(update={"value": float(v[column])}) for part, v in lowered]
+        for kind, value in (("popularity", popularity[column]), ("base", base[column])):
+            parts.append(Part(kind=kind, name=kind, label=kind, value=float(value)))
+        result.append(parts)
+    return result
+
+
+def _explanation(parts: list[Part]) -> Explanation:
+    score = math.fsum(part.value for part in parts)
+    return Explanation(score=score, parts=parts, sentence=sentence(parts))

@@ -1,0 +1,89 @@
+"""The sentence: names and kinds from the parts, in order of weight, nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossrec.explanation.text import sentence
+from crossrec.serving.messages import Part
+
+
+def part(kind: str, label: str, value: float, name: str | None = None) -> Part:
+    return Part.model_validate(
+        {"kind": kind, "name": name or label, "label": label, "value": value}
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (
+            [("history", "Alien", 3), ("history", "Heat", 2), ("context", "weather = rain", 1.5)],
+            "Because you chose “Alien” and “Heat” and weather is rain.",
+        ),
+        (
+            [("request", "quiet", 3), ("request", "river", 2), ("history", "Heat", 1.3)],
+            "Because you asked for “quiet” and “river” and you chose “Heat”.",
+        ),
+        (
+            [("popularity", "popularity", 2), ("history", "Heat", 0.1)],
+            "Because it is popular.",
+        ),
+        (  # many small ones count together, and the largest of them are named
+            [("popularity", "popularity", 2), *[("history", f"H{i}", 0.5) for i in range(8)]],
+            "Because you chose “H0” and “H1” and it is popular.",
+        ),
+        (
+            [("history", "Heat", 2), ("history", "not Alien", -1.5)],
+            "Because you chose “Heat”, although you turned down “Alien”.",
+        ),
+        (
+            [("request", "cheap", 2), ("context", "hour = 23", -2)],
+            "Because you asked for “cheap”, although hour is 23 speaks against it.",
+        ),
+        (
+            [("request", "cheap", 2), ("popularity", "popularity", -3)],
+            "Because you asked for “cheap”, although it is not popular.",
+        ),
+        (
+            [("history", "Heat", -1), ("popularity", "popularity", -1)],
+            "Nothing that is known of you speaks for it; it is here for lack of better ones.",
+        ),
+        (
+            [("popularity", "popularity", -1), ("base", "base", 3)],
+            "Nothing is known of you; this is the order for everybody.",
+        ),
+    ],
+)
+def test_sentences(parts: list[tuple[str, str, float]], expected: str) -> None:
+    assert sentence([part(*one) for one in parts]) == expected
+
+
+def test_older_items_are_named_only_when_no_other_speaks_for_it() -> None:
+    older = part("history", "9 earlier items", 3, name="earlier")
+    assert sentence([older]) == "Because you chose 9 earlier items."
+    assert sentence([older, part("history", "Heat", 0.1)]) == "Because you chose “Heat”."
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["history", "request", "context", "popularity", "base"]),
+            st.sampled_from(["aa", "bb", "cc", "dd"]),
+            st.floats(-9, 9),
+        ),
+        max_size=8,
+    )
+)
+def test_what_does_not_speak_for_the_item_is_no_reason(
+    parts: list[tuple[str, str, float]],
+) -> None:
+    unique = {f"{label}{i}": (kind, value) for i, (kind, label, value) in enumerate(parts)}
+    text = sentence([part(kind, label, value) for label, (kind, value) in unique.items()])
+    assert text.endswith(".")
+    reasons = text.partition(", although")[0]
+    for label, (kind, value) in unique.items():
+        if value <= 0 or kind in ("base", "popularity"):
+            assert label not in reasons
