@@ -34,6 +34,10 @@ def test_z_scores_have_mean_zero_and_deviation_one_and_a_constant_row_is_silent(
     assert z[1].tolist() == [0, 0, 0]
 
 
+def test_rounding_of_a_constant_row_is_no_evidence() -> None:
+    assert not standardise(np.array([[1.6e-9, -8e-10, -8e-10]], np.float32)).any()
+
+
 def test_parts_are_gains_times_z_scores() -> None:
     signals = {"a": np.array([[0, 2]], np.float32), "b": np.array([[2, 0]], np.float32)}
     parts = fusion([0, 0]).parts(ask([[0]]), signals)

@@ -40,10 +40,14 @@ def query_features(queries: Queries, clock: bool) -> Floats:
 
 
 def standardise(scores: Floats) -> Floats:
-    """z-scores over the catalogue, row by row; a constant row becomes zeros."""
+    """z-scores over the catalogue, row by row; a constant row becomes zeros.
+
+    Below 1e-7 a deviation is rounding: cosines of float32 vectors that should all be 0 differ by
+    about 1e-9, and differ with the size of the batch.
+    """
     centred = scores - scores.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
-    return np.asarray(centred / np.where(deviation < 1e-9, np.inf, deviation), np.float32)
+    return np.asarray(centred / np.where(deviation < 1e-7, np.inf, deviation), np.float32)
 
 
 @dataclass(frozen=True)
