@@ -33,6 +33,9 @@ MAX_STEPS = 12
 MAX_WORDS = 16
 """Parts a request is cut into: its words, or runs of words where it has more."""
 
+MAX_ROWS = 2 ** len(GROUPS) + MAX_STEPS + MAX_WORDS + 16
+"""About as many rows as an explanation scores: coalitions, steps, words, and context fields."""
+
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 
 

@@ -11,11 +11,13 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.explanation.contributions import MAX_ROWS, Lowering, Wish, explain, without_each
 from crossrec.models.query import Queries
 from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.probes import blank_queries
@@ -23,6 +25,7 @@ from crossrec.releases.store import LoadedRelease
 from crossrec.serving.feedback import FeedbackRules
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import (
+    Explanation,
     FeedbackEvent,
     FeedbackResponse,
     Recommendation,
@@ -45,6 +48,16 @@ MAX_DISLIKED = 10
 CACHED_TEXTS = 512
 LONG_WORK = 200_000
 """Scores (rows × items) from which on scoring leaves the event loop: about 5 ms of it."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Scores of one question."""
+
+    signals: Signals
+    """Signal → (N,); they sum to the score."""
+    taken: dict[int, NDArray[np.float32]]
+    """Disliked item → what it takes from each score, (N,); the signals are less it already."""
 
 
 class Recommender:
@@ -86,16 +99,17 @@ class Recommender:
         if request.user_id is not None:
             feedback = self._log.recent(self.domain.name, request.user_id)
         question = self._reader.read(request, feedback, wish, self._clock())
-        signals = await self._on_loop(self._score, question, rows=1 + len(question.disliked))
-        scores = sum_signals(signals)
+        scored = await self._on_loop(self._score, question, rows=1 + len(question.disliked))
+        scores = sum_signals(scored.signals)
         best = self._best(scores, question, request, allowed)
+        reasons = await self._reasons(request, question, best, scored) if request.explain else []
         return RecommendResponse(
             domain=self.domain.name,
             release=self.loaded.release.version,
             user_known=question.user_known,
             based_on=_basis(question, request, wish),
             ignored=question.ignored + _ignored_text(request),
-            items=self._recommendations(best, scores, signals),
+            items=self._recommendations(best, scores, scored.signals, reasons),
             request_id=request_id or uuid.uuid4().hex,
         )
 
@@ -133,18 +147,37 @@ class Recommender:
             return work(question)
         return await asyncio.to_thread(work, question)
 
-    def _score(self, question: Question) -> Signals:
-        """Signal → (N,); they sum to the score. Disliked items lower those that are like them."""
+    def _score(self, question: Question) -> _Scored:
+        """Disliked items lower those that are like them."""
         disliked = question.disliked[-MAX_DISLIKED:]
         if not disliked:
-            return {name: part[0] for name, part in self.model.signals(question.queries).items()}
+            parts = self.model.signals(question.queries)
+            return _Scored({name: part[0] for name, part in parts.items()}, {})
         parts = self.model.signals(self._with_disliked(question.queries, disliked))
         gains = {name: part[2:] - part[1] for name, part in parts.items()}  # (n, N)
-        lowered = sum_signals(gains) > 0
-        return {
-            name: part[0] - DISLIKE_WEIGHT * (gains[name] * lowered).sum(axis=0)
+        gain = sum_signals(gains)
+        signals = {
+            name: part[0] - DISLIKE_WEIGHT * (gains[name] * (gain > 0)).sum(axis=0)
             for name, part in parts.items()
         }
+        taken = -DISLIKE_WEIGHT * np.maximum(gain, 0)
+        return _Scored(signals, dict(zip(disliked, taken, strict=True)))
+
+    async def _reasons(
+        self, request: RecommendRequest, question: Question, best: list[int], scored: _Scored
+    ) -> list[Explanation]:
+        """One explanation for each of the best, all from one batch."""
+        words, left = without_each(request.text or "")
+        # a single word is the whole request, whose absence needs no encoding
+        vectors = await self._encode(left) if len(words) > 1 else np.zeros((0, 0), np.float32)
+        wish = Wish(words, vectors)
+        lowerings = [Lowering(item_idx, taken[best]) for item_idx, taken in scored.taken.items()]
+
+        def work(asked: Question) -> list[Explanation]:
+            titles = self.catalogue.titles
+            return explain(self.model, asked.queries, best, titles, wish, lowerings)
+
+        return await self._on_loop(work, question, rows=MAX_ROWS)
 
     def _with_disliked(self, queries: Queries, disliked: list[int]) -> Queries:
         """The question; the same with nothing known; and with each disliked item as all that is
@@ -185,7 +218,11 @@ class Recommender:
         return [int(item_idx) for item_idx in best if scores[item_idx] > -np.inf]
 
     def _recommendations(
-        self, best: list[int], scores: NDArray[np.float32], signals: Signals
+        self,
+        best: list[int],
+        scores: NDArray[np.float32],
+        signals: Signals,
+        reasons: list[Explanation],
     ) -> list[Recommendation]:
         return [
             Recommendation(
@@ -196,6 +233,7 @@ class Recommender:
                 score=float(scores[item.item_idx]),
                 signals={name: float(part[item.item_idx]) for name, part in signals.items()},
                 item=self.shown_columns(item),
+                explanation=reasons[rank - 1] if reasons else None,
             )
             for rank, item in enumerate(self.catalogue.cards(best), start=1)
         ]
