@@ -178,6 +178,47 @@ def test_feedback_keeps_the_good_part_of_a_batch_and_each_event_once(recommender
     assert (again.accepted, again.duplicates) == (0, 1)
 
 
+def test_every_part_of_an_explanation_adds_up_to_the_score(recommender, encoder):
+    tell(recommender, ("user-1", "dislike", "film-4"))
+    answer = ask(
+        recommender,
+        user_id="user-1",
+        text="space and horror",
+        context={"weather": "rain"},
+        k=5,
+        explain=True,
+    )
+    for item in answer.items:
+        assert item.explanation is not None
+        assert item.explanation.sentence
+        parts = item.explanation.parts
+        assert math.isclose(sum(part.value for part in parts), item.score, abs_tol=1e-3)
+        assert math.isclose(item.explanation.score, item.score, abs_tol=1e-3)
+    kinds = {part.kind for part in answer.items[0].explanation.parts}
+    assert kinds == {"history", "request", "context", "popularity", "base"}
+    assert encoder.asked == ["space and horror", "and horror", "space horror", "space and"]
+
+
+def test_a_disliked_item_is_a_reason_of_its_own(recommender):
+    tell(recommender, ("user-1", "dislike", "film-4"))
+    answer = ask(recommender, user_id="user-1", k=3, explain=True)
+    parts = [part for item in answer.items for part in item.explanation.parts]
+    lowered = [part for part in parts if part.name == "film-4"]
+    assert [part.label for part in lowered] == ["not The space number 4"] * 3
+    assert all(part.value <= 0 for part in lowered)
+    assert min(part.value for part in lowered) < -0.1
+
+
+def test_answers_without_items_or_words_can_be_explained_too(recommender, encoder):
+    assert ask(recommender, filters={"year": 1}, explain=True).items == []
+    one = ask(recommender, text="horror", k=1, explain=True).items[0].explanation
+    assert one is not None
+    assert [part.name for part in one.parts if part.kind == "request"] == ["horror"]
+    assert encoder.asked == ["horror"]
+    assert ask(recommender, k=1, explain=True).items[0].explanation is not None
+    assert ask(recommender, k=1).items[0].explanation is None
+
+
 def test_equal_requests_get_equal_answers(recommender):
     first, second = (ask(recommender, user_id="user-2", k=24) for _ in range(2))
     assert first.items == second.items
