@@ -58,7 +58,7 @@ def import_shop(
     folder: Path,
     items: Sequence[str] = ITEMS,
     sales: Sequence[str] = SALES,
-    max_rejected_share: float = 0.9,
+    max_rejected_share: float = 1.0,
     **changes: Any,
 ) -> Dataset:
     """Write the files, import them; rejected rows do not stop it unless a share is given."""

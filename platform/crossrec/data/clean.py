@@ -45,7 +45,8 @@ TITLE_CHARS = 80
 """An item without a title is called by the first characters of its text."""
 KEY = "key"
 _ROW = "__row"
-_REASON = "__reason"
+_CODE = "__code"  # number of the rule that a row breaks
+_GOOD = -1
 _MISSING_WORDS = ["", "na", "n/a", "nan", "null", "none"]
 
 
@@ -106,23 +107,28 @@ def plan_table(
 
 
 def _plan(name: str, draft: Draft, unique: tuple[str, ...]) -> Plan:
-    reasons = [pl.when(bad).then(pl.lit(reason)) for reason, bad in draft.rules]
-    reasons.append(pl.when(pl.lit(False)).then(pl.lit("")))  # coalesce takes at least one
     frame = draft.table.frame.with_row_index(_ROW, offset=1)
-    frame = frame.with_columns(pl.coalesce(reasons).alias(_REASON))
+    for step in draft.steps:
+        frame = frame.with_columns(step)
+    reasons = [reason for reason, _ in draft.rules]
+    code = pl.lit(_GOOD)  # numbers: texts for every row would take most of the time
+    for number, (_, bad) in reversed(list(enumerate(draft.rules))):
+        code = pl.when(bad).then(number).otherwise(code)
+    frame = frame.with_columns(code.cast(pl.Int8).alias(_CODE))
     key = draft.outputs[unique[0]] if unique else pl.lit(None, pl.String)
     if unique:
-        again = pl.lit(f"duplicate {unique[0]}")
-        candidate = pl.when(pl.col(_REASON).is_null()).then(key)
-        is_again = pl.col(_REASON).is_null() & ~candidate.is_first_distinct()
-        frame = frame.with_columns(
-            pl.when(is_again).then(again).otherwise(pl.col(_REASON)).alias(_REASON)
-        )
-    good = pl.col(_REASON).is_null()
+        candidate = pl.when(pl.col(_CODE) == _GOOD).then(key)
+        is_again = (pl.col(_CODE) == _GOOD) & ~candidate.is_first_distinct()
+        code = pl.when(is_again).then(len(reasons)).otherwise(pl.col(_CODE))
+        frame = frame.with_columns(code.cast(pl.Int8).alias(_CODE))
+        reasons.append(f"duplicate {unique[0]}")
+    good = pl.col(_CODE) == _GOOD
     rejected = frame.filter(~good).select(
         pl.lit(name).alias("table"),
         pl.col(_ROW).cast(pl.Int64).alias("row"),
-        pl.col(_REASON).alias(REASON),
+        pl.col(_CODE)
+        .replace_strict(list(range(len(reasons))), reasons, return_dtype=pl.String)
+        .alias(REASON),
         pl.struct(draft.table.columns).struct.json_encode().alias("source_row"),
         key.alias(KEY),
     )
@@ -185,7 +191,7 @@ def _draft_timestamp(draft: Draft, domain: Domain) -> pl.Expr:
         require(draft, TIMESTAMP)
         if domain.time_kind == "unix_seconds":
             moment, repairs = epoch_seconds(
-                draft.source[TIMESTAMP], draft.sample(TIMESTAMP), draft.table.label
+                draft.source[TIMESTAMP], draft.sample(TIMESTAMP), draft.table.label, draft.keep
             )
             draft.repairs.update(repairs)
         else:
@@ -202,19 +208,18 @@ def _rating(draft: Draft) -> pl.Expr:
     if RATING not in draft.source:
         return pl.lit(None, pl.Float32)
     raw = draft.raw(RATING)
-    number = raw.cast(pl.Float32, strict=False)
-    given = raw.is_not_null()
-    if draft.type_of(RATING) == pl.String:
-        given = given & ~raw.str.strip_chars().str.to_lowercase().is_in(_MISSING_WORDS)
-        number = raw.str.strip_chars().cast(pl.Float32, strict=False)
-    not_a_number = number.is_nan().fill_null(False)
-    rating = pl.when(given & ~not_a_number).then(number)
-    draft.repairs["rating not given (NaN, NA), set to null"] = raw.is_not_null() & (
-        not_a_number | ~given
-    )
-    bad = given & ~not_a_number & (number.is_null() | number.is_infinite())
-    draft.rules.append(("rating is no number", bad))
-    return rating
+    is_text = draft.type_of(RATING) == pl.String
+    text = raw.str.strip_chars() if is_text else raw
+    number = draft.keep("rating", text.cast(pl.Float32, strict=False))
+    missing = number.is_nan().fill_null(False)
+    if is_text:
+        word = pl.when(number.is_null()).then(raw).str.strip_chars().str.to_lowercase()
+        missing = missing | word.is_in(_MISSING_WORDS).fill_null(False)
+    missing = draft.keep("rating_missing", missing)
+    draft.repairs["rating not given (NaN, NA), set to null"] = missing
+    finite = number.is_finite().fill_null(False)
+    draft.rules.append(("rating is no number", raw.is_not_null() & ~missing & ~finite))
+    return pl.when(finite).then(number)
 
 
 def _draft_features(draft: Draft) -> None:

@@ -29,6 +29,14 @@ class Draft:
     rules: list[tuple[str, pl.Expr]] = field(default_factory=list)
     """Reason → whether the row is bad for it; the first that holds is reported."""
     repairs: Repairs = field(default_factory=dict)
+    steps: list[pl.Expr] = field(default_factory=list)
+    """Intermediate columns, in the order in which they build on each other."""
+
+    def keep(self, name: str, expression: pl.Expr) -> pl.Expr:
+        """Compute `expression` once, as an intermediate column, and refer to it from now on."""
+        column = f"__{name}"
+        self.steps.append(expression.alias(column))
+        return pl.col(column)
 
     def type_of(self, name: str) -> pl.DataType:
         """Type that the source's column for `name` has."""

@@ -5,6 +5,8 @@ Leaves to others: which column holds it and what happens to rows that are no tim
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
 from crossrec.errors import DataError
@@ -27,7 +29,13 @@ _FORMATS = [
 EXPECTED = "seconds since 1970 or ISO 8601, such as 2024-05-17T18:30:00Z"
 
 
-def epoch_seconds(column: str, sample: pl.Series, label: str) -> tuple[pl.Expr, Repairs]:
+Keep = Callable[[str, pl.Expr], pl.Expr]
+"""Turns an expression that is used several times into a column that is computed once."""
+
+
+def epoch_seconds(
+    column: str, sample: pl.Series, label: str, keep: Keep = lambda _, expression: expression
+) -> tuple[pl.Expr, Repairs]:
     """Expression of int64 seconds (null where the value is no time), and what it repairs.
 
     Numbers are taken as seconds, or by their size as milli-, micro- or nanoseconds. Text may be
@@ -37,6 +45,7 @@ def epoch_seconds(column: str, sample: pl.Series, label: str) -> tuple[pl.Expr, 
         column: name of the column in the source.
         sample: its first values; they decide which ways of writing a time are tried.
         label: what to call the table in messages.
+        keep: what makes an intermediate column.
 
     Raises:
         DataError: no value of the sample is a time.
@@ -44,8 +53,8 @@ def epoch_seconds(column: str, sample: pl.Series, label: str) -> tuple[pl.Expr, 
     if sample.dtype.is_temporal():
         return pl.col(column).cast(pl.Datetime("us")).dt.epoch("s"), {}
     if sample.dtype.is_numeric():
-        return _from_number(pl.col(column))
-    return _from_text(column, sample.cast(pl.String), label)
+        return _from_number(pl.col(column), keep)
+    return _from_text(column, sample.cast(pl.String), label, keep)
 
 
 def order_index(column: str) -> pl.Expr:
@@ -64,21 +73,21 @@ def derived(what: str, seconds: pl.Expr) -> pl.Expr:
     return value.cast(pl.Int8)
 
 
-def _from_number(value: pl.Expr) -> tuple[pl.Expr, Repairs]:
-    number = value.cast(pl.Int64, strict=False)
+def _from_number(value: pl.Expr, keep: Keep) -> tuple[pl.Expr, Repairs]:
+    number = keep("number", value.cast(pl.Int64, strict=False))
     size = number.abs()
-    seconds = number
-    repairs: Repairs = {}
-    upper: int | None = None
-    for unit, least, per_second in _UNITS:
-        is_unit = size >= least if upper is None else (size >= least) & (size < upper)
-        repairs[f"timestamp in {unit}, taken to seconds"] = is_unit
-        seconds = pl.when(is_unit).then(number // per_second).otherwise(seconds)
-        upper = least
-    return seconds, repairs
+    divisor = pl.lit(1)
+    for _, least, per_second in reversed(_UNITS):  # the largest is tested first
+        divisor = pl.when(size >= least).then(per_second).otherwise(divisor)
+    divisor = keep("divisor", divisor.cast(pl.Int32))
+    repairs = {
+        f"timestamp in {unit}, taken to seconds": divisor == per_second
+        for unit, _, per_second in _UNITS
+    }
+    return keep("seconds", number // divisor), repairs
 
 
-def _from_text(column: str, sample: pl.Series, label: str) -> tuple[pl.Expr, Repairs]:
+def _from_text(column: str, sample: pl.Series, label: str, keep: Keep) -> tuple[pl.Expr, Repairs]:
     frame = sample.drop_nulls().to_frame(column)
     text = pl.col(column).str.strip_chars()
     number = text.cast(pl.Int64, strict=False)
@@ -100,11 +109,11 @@ def _from_text(column: str, sample: pl.Series, label: str) -> tuple[pl.Expr, Rep
             f"{label}: '{frame[column][0]}' in column '{column}' is no time; expected {EXPECTED}"
         )
     if not moments:
-        return _from_number(pl.coalesce(numbers or [number]))
-    moment = pl.coalesce(moments)
+        return _from_number(pl.coalesce(numbers or [number]), keep)
+    moment = keep("moment", pl.coalesce(moments))
     if not numbers:
         return moment, {"timestamp as text, taken to seconds (UTC)": moment.is_not_null()}
-    seconds, repairs = _from_number(pl.coalesce(numbers))
+    seconds, repairs = _from_number(pl.coalesce(numbers), keep)
     repairs["timestamp as text, taken to seconds (UTC)"] = seconds.is_null() & moment.is_not_null()
     return pl.coalesce(seconds, moment), repairs
 
