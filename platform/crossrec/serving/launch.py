@@ -34,6 +34,7 @@ from crossrec.serving.shared_encoder import encoder_of
 
 Mode = Literal["haproxy", "plain"]
 
+SERVICE_MODULE = "crossrec.serving.service_process"
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0
 
@@ -154,7 +155,6 @@ def serve_domains(
     access: Literal["keys", "loopback"] = "loopback" if open_on_loopback else "keys"
     encoder_of(domains, ReleaseStore())
     _check_access(access, host, address)
-    _check_port(host, port)
     settings = ServiceSettings(
         domains=list(domains),
         host=host,
@@ -164,29 +164,27 @@ def serve_domains(
         address=address,
         replicas=replicas,
         encoder_threads=encoder_threads,
-        # Short, for Ray's sockets below it: a path of a Unix socket has at most 107 bytes.
-        temp_folder=tempfile.mkdtemp(prefix="crossrec-"),
     )
-    return _start(settings)
+    return start(settings)
 
 
-def _start(settings: ServiceSettings) -> Service:
-    folder = Path(settings.temp_folder)
-    environment = os.environ | serve_environment(settings.mode, folder)
-    environment["CROSSREC_HOME"] = str(home())
-    if settings.address is None:
-        environment |= local_ray_environment()
-        environment.pop("RAY_ADDRESS", None)
-    with _log(folder).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "crossrec.serving.service_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the caller, which then stops it in order
-        )
+def start(settings: ServiceSettings, module: str = SERVICE_MODULE) -> Service:
+    """Run a service's process and wait until it reports that it is up.
+
+    Raises:
+        ConfigError: the port is taken.
+        CrossrecError: what the process reports.
+        ServiceError: it ended, or said nothing in time.
+    """
+    _check_port(settings.host, settings.port)
+    # Short, for Ray's sockets below it: the path of a Unix socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="crossrec-"))
+    settings = settings.model_copy(update={"temp_folder": str(folder)})
+    try:
+        process = _spawn(settings, folder, module)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     try:
         _tell(process, settings)
         _hear(process, folder)
@@ -194,6 +192,24 @@ def _start(settings: ServiceSettings) -> Service:
         _stop(process, folder)
         raise
     return Service(process, settings)
+
+
+def _spawn(settings: ServiceSettings, folder: Path, module: str) -> subprocess.Popen[str]:
+    environment = os.environ | serve_environment(settings.mode, folder)
+    environment["CROSSREC_HOME"] = str(home())
+    if settings.address is None:
+        environment |= local_ray_environment()
+        environment.pop("RAY_ADDRESS", None)
+    with _log(folder).open("w", encoding="utf-8") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the caller, which then stops it in order
+        )
 
 
 def _check_access(access: str, host: str, address: str | None) -> None:

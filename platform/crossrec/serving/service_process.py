@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import TextIO
 
 import ray
 from ray import serve
 
 from crossrec.errors import CrossrecError
+from crossrec.releases.store import CURRENT
 from crossrec.serving.deployments import (
     DOMAIN_ROUTE,
     ENCODER_APPLICATION,
@@ -28,19 +30,20 @@ from crossrec.serving.deployments import (
 )
 from crossrec.serving.http_api import domain_application
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
+from crossrec.serving.process_tree import end_tree, tree_of
 
 OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go through the store
 
 
-def main() -> None:
-    """Start, follow orders, stop."""
+def main(more: Callable[[], list[serve.RunTarget]] = list) -> None:
+    """Start, follow orders, stop; `more` gives further applications to run beside."""
     reports = _own_output()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = ServiceSettings.model_validate_json(sys.stdin.readline())
     try:
         try:
             _connect(settings)
-            _deploy(settings)
+            serve.run_many([*_targets(settings), *more()], wait_for_applications_running=True)
         except Exception as err:
             _report(reports, err)
             return
@@ -85,15 +88,16 @@ def _connect(settings: ServiceSettings) -> None:
     serve.start(http_options={"host": settings.host, "port": settings.port})
 
 
-def _deploy(settings: ServiceSettings) -> None:
-    """All applications at once; returns when every one runs."""
+def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
+    """All applications of the service; without domains there are none."""
+    if not settings.domains:
+        return []
     encoder = {"domains": settings.domains, "threads": settings.encoder_threads}
-    targets = [
+    return [
         serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
         serve.RunTarget(build_system({"access": settings.access}), SYSTEM_APPLICATION, "/"),
-        *[_domain_target(settings, domain, "current") for domain in settings.domains],
+        *[_domain_target(settings, domain, CURRENT) for domain in settings.domains],
     ]
-    serve.run_many(targets, wait_for_applications_running=True)
 
 
 def _domain_target(settings: ServiceSettings, domain: str, version: str) -> serve.RunTarget:
@@ -125,7 +129,9 @@ def _disconnect(settings: ServiceSettings) -> None:
         names = [*map(domain_application, settings.domains), SYSTEM_APPLICATION]
         for name in [*names, ENCODER_APPLICATION]:
             serve.delete(name, _blocking=False)
+    below = tree_of(os.getpid())[1:]
     ray.shutdown()
+    end_tree(below)  # HAProxy is no process of Ray's own
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Memory of serving 8 domains over serving 1: RSS of the whole Serve tree less Ray's own.
+
+Ray's own is the tree of as many applications whose one route does nothing, measured in the same
+run. RSS counts pages that processes share once for each of them, on both sides.
+"""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.client import Client
+from crossrec.serving.launch import Service
+from crossrec.serving.process_tree import resident_bytes
+from tests.benchmarks.rows import write_rows
+from tests.benchmarks.served import DOMAIN, copies, running
+
+N_DOMAINS = 8
+OVERHEAD_APPLICATIONS = 2  # the encoder's and the system's, beside the domains'
+N_REQUESTS = 50
+SETTLE_S = 10
+MIB = 2**20
+
+
+def warm_up(service: Service, domains: list[str]) -> None:
+    """Answers of every kind from every domain, so that what is loaded late is loaded."""
+    with Client(service.address, timeout_s=60) as client:
+        for domain in domains:
+            users = client.card(domain).example_users
+            for number in range(N_REQUESTS):
+                client.recommend(domain, user_id=users[number % len(users)])
+            client.recommend(domain, text="a quiet film about music", explain=True)
+            client.search(domain, "music")
+
+
+def resident_mib(domains: list[str]) -> float:
+    """The tree of a service of these domains, after use."""
+    with running(domains, n_noops=0) as service:
+        warm_up(service, domains)
+        time.sleep(SETTLE_S)
+        return resident_bytes(service.pid) / MIB
+
+
+def resident_noop_mib(n_applications: int) -> float:
+    """The tree of applications that do nothing, after use."""
+    with running([], n_applications) as service:
+        for number in range(n_applications):
+            for _ in range(N_REQUESTS):
+                httpx.get(f"{service.address}/noop/{number}/").raise_for_status()
+        time.sleep(SETTLE_S)
+        return resident_bytes(service.pid) / MIB
+
+
+def main() -> None:
+    """Measure all four trees and write the row."""
+    domains = copies(ReleaseStore(), N_DOMAINS)
+    eight, one = resident_mib(domains), resident_mib(domains[:1])
+    ray_eight = resident_noop_mib(N_DOMAINS + OVERHEAD_APPLICATIONS)
+    ray_one = resident_noop_mib(1 + OVERHEAD_APPLICATIONS)
+    print(f"raw: {eight:.0f} and {one:.0f} MiB; Ray's own: {ray_eight:.0f} and {ray_one:.0f} MiB")
+    row = {
+        "name": "serve_memory_8",
+        "domain": DOMAIN,
+        "value": round(eight - ray_eight, 1),
+        "unit": "MiB",
+        "peer": "the same service with 1 domain",
+        "peer_value": round(one - ray_one, 1),
+        "ratio": round((eight - ray_eight) / (one - ray_one), 3),
+        "n": N_DOMAINS,
+        "protocol": "RSS of the Serve tree less that of as many no-op FastAPI applications;"
+        f" raw {eight:.0f} over {one:.0f} MiB, Ray's own {ray_eight:.0f} and {ray_one:.0f} MiB;"
+        f" {N_DOMAINS} copies of {DOMAIN}, 1 replica each, HAProxy mode,"
+        f" {N_REQUESTS} requests a domain",
+        "data_hash": ReleaseStore().show(domains[0]).manifest.data_hash,
+    }
+    write_rows("serve_memory_8", [row])
+
+
+if __name__ == "__main__":
+    main()
