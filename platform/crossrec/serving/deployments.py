@@ -19,6 +19,7 @@ from ray import serve
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
+import crossrec
 from crossrec.errors import ConfigError, ServiceError
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
@@ -108,7 +109,7 @@ class EncoderDeployment:
 
 
 class DomainDeployment:
-    """One domain. `user_config`: {"version": "current" or a version}; a new one is swapped in
+    """One domain. `user_config`: {"version": of a release}; a new one is swapped in
     without a restart: requests under way end on the release they began on.
     """
 
@@ -221,15 +222,19 @@ def build_domain(arguments: dict[str, Any]) -> serve.Application:
         ReleaseError, UnknownDomainError: there is no such release.
     """
     wanted = _parse(DomainArguments, arguments)
-    ReleaseStore().show(wanted.domain, wanted.version)
+    release = ReleaseStore().show(wanted.domain, wanted.version)
     deployment = serve.deployment(
         serve.ingress()(DomainDeployment),
         name=DOMAIN,
         num_replicas=wanted.replicas,
         ray_actor_options={"num_cpus": N_CPUS},
-        user_config={"version": wanted.version},
+        user_config={"version": release.version},  # never `current`: replicas must agree
         **_LIMITS,
     )
+    # Without a version of the code Serve draws one at random, and restarts the replicas where a
+    # new user_config would do.
+    code = f"{crossrec.__version__}-{wanted.access}"
+    deployment = deployment.options(version=code, _internal=True)
     return deployment.bind(wanted.domain, wanted.access)
 
 
