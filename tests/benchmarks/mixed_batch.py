@@ -29,7 +29,7 @@ from tests.benchmarks.rows import write_rows
 from tests.models.lora import random_adapter
 
 DOMAINS = [f"domain{i}" for i in range(8)]
-RUNS = int(os.environ.get("MIXED_BATCH_RUNS", "150"))
+RUNS = int(os.environ.get("MIXED_BATCH_RUNS", "60"))
 SENTENCE = "a quiet place by the river with live music good for children not far from here"
 EVERYWHERE = ["query", "key", "value", "dense"]
 ADAPTERS = {
