@@ -230,7 +230,7 @@ def _load_files(name: str) -> tuple[Any, Any, Path]:
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             # transformers 5 takes torch's fused attention (sdpa) wherever a model supports it
             model = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as err:
+    except (OSError, ValueError, KeyError, ImportError) as err:
         raise EncoderError(_cannot_load(name, local, err)) from err
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
@@ -250,7 +250,7 @@ def _packaged_folder(name: str) -> Path:
 
 
 def _cannot_load(name: str, local: bool, err: Exception) -> str:
-    reason = str(err).strip().splitlines()[0]
+    reason = (str(err).strip() or type(err).__name__).splitlines()[0]
     if local:
         return (
             f"folder {name} holds no encoder that transformers can load ({reason}); "
