@@ -229,6 +229,11 @@ def test_keys_are_asked_for_by_scope(backend: Backend, keys: KeyRing):
     assert refused.json()["kind"] == "AuthError"
     assert send(app, "GET", "/health").status_code == 200
     assert send(app, "GET", "/docs").status_code == 200
+    assert send(app, "GET", "/items/health").status_code == 401
+    whole = system_app(Directory(), keys)
+    assert send(whole, "GET", "/v1/ready").status_code == 200
+    assert send(whole, "GET", "/v1/domains").status_code == 401
+    assert send(whole, "GET", "/v1/domains/films/health").status_code == 401
 
 
 def test_a_key_is_checked_before_the_body_is_read(backend: Backend, keys: KeyRing):

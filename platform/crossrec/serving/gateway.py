@@ -38,7 +38,7 @@ MAX_IN_FLIGHT = 64
 RETRY_AFTER_S = 1
 
 PUBLIC = ("/health", "/ready", "/docs", "/openapi.json")
-"""Ends of paths that need no key: they say nothing of items and users."""
+"""Paths that need no key: they say nothing of items and users."""
 
 STATUS: dict[type[CrossrecError], int] = {
     UnknownDomainError: 404,
@@ -90,11 +90,13 @@ class Gateway:
     Args:
         app: the routes.
         keys: whom to let in; None: whoever calls from this machine, and nobody else.
+        prefix: of the routes of `app`, below where it is mounted.
     """
 
-    def __init__(self, app: App, keys: KeyRing | None) -> None:
+    def __init__(self, app: App, keys: KeyRing | None, prefix: str = "") -> None:
         self._app = app
         self._keys = keys
+        self._public = {prefix + path for path in PUBLIC}
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +122,7 @@ class Gateway:
         path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
         if self._keys is None:
             _expect_loopback(scope)
-        elif not path.endswith(PUBLIC):
+        elif path not in self._public:  # whole paths: an item may be called `x/health`
             feedback = scope["method"] == "POST" and path.endswith("/feedback")
             self._keys.check(_key(headers), "feedback" if feedback else "read")
 

@@ -154,7 +154,7 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
         app.add_api_route(
             SYSTEM + path, unknown_domain, methods=everything, include_in_schema=False
         )
-    return Gateway(app, keys)
+    return Gateway(app, keys, SYSTEM)
 
 
 def domain_application(domain: str) -> str:
