@@ -148,7 +148,7 @@ def _run(plan: Plan, kept: Path, rejected: Path, table: Table) -> dict[str, int]
     try:
         results = pl.collect_all(
             [
-                plan.kept.sink_parquet(kept, lazy=True),
+                plan.kept.sink_parquet(kept, compression="lz4", lazy=True),
                 plan.rejected.sink_parquet(rejected, lazy=True),
                 plan.counts,
             ],
