@@ -70,11 +70,11 @@ class RecommendRequest(_Message):
 class Part(_Message):
     """One figure of an explanation; all parts of an item sum to its score."""
 
-    kind: Literal["history", "request", "context", "popularity", "base", "interaction"]
-    """interaction: what the others give only together, the remainder of the removals;
+    kind: Literal["history", "request", "context", "popularity", "base"]
+    """What the others give only together is shared among them; a disliked item is history;
     base: the score of the item for somebody of whom nothing is known, less popularity."""
     name: str
-    """Item id, word, context field, or the kind itself."""
+    """Item id, word, context field, `earlier` for a group of older history items, or the kind."""
     label: str
     """What to show: title of the item, the word, `weather = rain`."""
     value: float
