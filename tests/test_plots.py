@@ -11,6 +11,7 @@ import pytest
 
 from crossrec import plots
 from crossrec.errors import ConfigError, DataError
+from crossrec.models.signals import SIGNALS
 
 PARTS = pl.DataFrame(
     [
@@ -122,3 +123,8 @@ def test_save_writes_a_picture(tmp_path: Path, ending: str, magic: bytes) -> Non
 def test_save_names_the_endings_it_knows(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected \.png or \.svg"):
         plots.save(plots.explanation(PARTS), tmp_path / "parts.pdf")
+
+
+def test_every_signal_of_a_model_has_a_colour_of_its_own() -> None:
+    names = [signal.name for signal in SIGNALS]
+    assert len({plots.SIGNAL_COLOURS[name] for name in names}) == len(names)

@@ -34,10 +34,12 @@ KIND_COLOURS = {
 SIGNAL_COLOURS = {
     "sequence": "#3f83c9",
     "collaborative": "#2fa37c",
-    "text": "#e0812c",
+    "neighbours": "#4aa3b5",
+    "text": "#c2a022",
+    "request": "#e0812c",
     "popularity": "#a178c4",
 }
-"""Signals that relevance is made of (models.domain_model.SIGNALS)."""
+"""Signals that relevance is made of (models.signals.SIGNALS)."""
 
 SOURCE_COLOURS = {"training": "#3f83c9", "feedback": "#e0812c"}
 STATE_COLOURS = {"complete": "#3f83c9", "stopped early": "#b3b9c2", "failed": "#d1495b"}
@@ -144,7 +146,7 @@ def metrics(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
     """A metric of our model against baselines and peers, with 95 % intervals over users.
 
     Args:
-        frame: columns `domain`, `model`, `kind` (`ours`, `baseline`, `peer`), `value`, and
+        frame: columns `domain`, `model`, `kind` (`ours`, `baseline`, `published`), `value`, and
             where known `low`, `high` (bounds of the interval) and `n_users`. One panel a domain.
         metric: name of the metric, for the axis.
 
@@ -164,9 +166,9 @@ def _metric_panel(table: pl.DataFrame, metric: str) -> alt.LayerChart:
     domain = str(table["domain"][0])
     n_users = table["n_users"].drop_nulls()
     users = f"{n_users[0]:,} users" if len(n_users) else "number of users not stated"
-    kinds = _known_first(table["kind"], ("ours", "baseline", "peer"))
-    shapes = {"ours": "circle", "baseline": "square", "peer": "diamond"}
-    colours = {"ours": domain_colour(domain), "baseline": GREY, "peer": "#c2a022"}
+    kinds = _known_first(table["kind"], ("ours", "baseline", "published"))
+    shapes = {"ours": "circle", "baseline": "square", "published": "diamond"}
+    colours = {"ours": domain_colour(domain), "baseline": GREY, "published": "#c2a022"}
     base = alt.Chart(table).encode(
         y=alt.Y("model:N", title=None, sort=alt.SortField("value", "descending")),
         color=_colour("kind", kinds, [colours.get(kind, GREY) for kind in kinds], "Model"),

@@ -147,3 +147,12 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
     console.print(made.table())
     assert isinstance(console.file, io.StringIO)
     assert "…" not in console.file.getvalue()
+
+
+def test_the_frame_has_an_interval_for_ndcg_only() -> None:
+    made = report(dataset(), SPLIT, {"ours": perfect}, baselines=["popularity"])
+    frame = made.frame()
+    assert frame["model"].to_list() == ["ours", "popularity"]
+    assert frame["value"][0] == 1.0
+    assert frame["low"].null_count() == 0
+    assert made.frame("recall@10")["low"].null_count() == 2
