@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from crossrec.config import RunConfig
 from crossrec.data.vocabulary import Vocabulary
@@ -27,7 +26,8 @@ from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError
 from crossrec.models.fusion import Fusion
 from crossrec.models.query import Queries
-from crossrec.models.signals import SIGNALS, SequenceSignal, Signal
+from crossrec.models.signals import SIGNALS, RequestSignal, SequenceSignal, Signal, TextSignal
+from crossrec.models.tensor_file import map_tensors
 
 Scores = NDArray[np.float32]
 
@@ -93,7 +93,7 @@ class DomainModel:
             if not (folder / name).is_file():
                 raise ReleaseError(f"{folder} has no {name}; publish the release again")
         try:
-            tensors = load_file(folder / "model.safetensors")
+            tensors = map_tensors(folder / "model.safetensors")
             settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             domain = yaml.safe_load((folder / "domain.yaml").read_text(encoding="utf-8"))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -101,19 +101,31 @@ class DomainModel:
                 Domain.model_validate(domain),
                 RunConfig.model_validate(config),
                 Vocabulary.load(folder / "vocabulary.json"),
-                {
-                    one.name: one.restore(_below(tensors, one.name), settings[one.name])
-                    for one in SIGNALS
-                    if one.name in settings
-                },
+                _share_texts(
+                    {
+                        one.name: one.restore(_below(tensors, one.name), settings[one.name])
+                        for one in SIGNALS
+                        if one.name in settings
+                    }
+                ),
                 Fusion.restore(_below(tensors, "fusion"), settings["fusion"])
                 if "fusion" in settings
                 else None,
             )
-        except (SafetensorError, ValidationError, ValueError, KeyError, TypeError) as err:
+        except (ValidationError, ValueError, KeyError, TypeError) as err:
             raise ReleaseError(
                 f"the model in {folder} cannot be read ({err}); publish the release again"
             ) from err
+
+
+def _share_texts(signals: dict[str, Signal]) -> dict[str, Signal]:
+    """Without an adapter histories and requests meet the same item texts: one copy will do."""
+    text, request = signals.get(TextSignal.name), signals.get(RequestSignal.name)
+    if not (isinstance(text, TextSignal) and isinstance(request, RequestSignal)):
+        return signals
+    if not np.array_equal(text.vectors, request.vectors):
+        return signals
+    return signals | {request.name: replace(request, vectors=text.vectors)}
 
 
 def _below(tensors: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:

@@ -146,7 +146,7 @@ class NeighbourSignal:
 
     name: ClassVar[str] = "neighbours"
     starts: NDArray[np.int64]  # (N + 1,)
-    columns: NDArray[np.int32]  # (nnz,)
+    columns: NDArray[np.int32] | NDArray[np.uint16]  # (nnz,)
     values: NDArray[np.float16]  # (nnz,)
     decay: float
 
@@ -172,8 +172,10 @@ class NeighbourSignal:
         return np.bincount(self.columns[where], values, n_items).astype(np.float32)
 
     def arrays(self) -> Arrays:
-        """The sparse matrix."""
-        return {"starts": self.starts, "columns": self.columns, "values": self.values}
+        """The sparse matrix; its columns in two bytes where they fit."""
+        narrow = len(self.starts) <= np.iinfo(np.uint16).max
+        columns = self.columns.astype(np.uint16 if narrow else np.int32)
+        return {"starts": self.starts, "columns": columns, "values": self.values}
 
     def settings(self) -> dict[str, Any]:
         """The decay."""
