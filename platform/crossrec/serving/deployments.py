@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import time
 from typing import Any, Literal, TypeVar
 
@@ -130,6 +131,7 @@ class DomainDeployment:
             return await self._encode(texts, version)
 
         self.recommender = Recommender(loaded, encode, self.feedback_log)
+        give_back_memory()
 
     def __serve_build_asgi_app__(self) -> Gateway:
         """The routes; Serve asks for them once the replica is constructed."""
@@ -192,6 +194,12 @@ class SystemDeployment:
             summary: DomainSummary = await asyncio.wait_for(handle.summary.remote(), 5)
             return summary
         return None
+
+
+def give_back_memory() -> None:
+    """Return to the system what loading needed and no longer does; glibc keeps it otherwise."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def build_encoder(arguments: dict[str, Any]) -> serve.Application:

@@ -29,6 +29,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     """
     common = {
         "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",  # memory that one thread frees, another one may use
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
