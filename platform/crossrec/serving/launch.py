@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ Mode = Literal["haproxy", "plain"]
 SERVICE_MODULE = "crossrec.serving.service_process"
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.25
 
 
 class ServiceSettings(BaseModel):
@@ -116,7 +118,10 @@ class Service:
 
     def wait(self) -> int:
         """Block until the service ends by itself; its exit code."""
-        return self._process.wait()
+        # Not one endless wait: polars (2.1) restarts it after Ctrl-C, which would go unheard.
+        while self._process.poll() is None:
+            time.sleep(_POLL_S)
+        return self._process.returncode
 
     def stop(self) -> None:
         """End the service and everything it started; may be called again."""
