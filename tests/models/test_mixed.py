@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from crossrec.config import AdapterConfig
 from crossrec.errors import EncoderError, UnknownDomainError
-from crossrec.models.encoder import TextEncoder
+from crossrec.models.encoder import TextEncoder, has_bf16
 from crossrec.models.mixed import MixedEncoder
 from tests.models.lora import peft_vectors, random_adapter
 from tests.models.tiny import make_tiny_encoder
@@ -276,3 +277,15 @@ def test_adapters_of_any_encoder_are_served(tmp_path: Path) -> None:
     for row, rank in enumerate((1, 2)):
         reference = peft_vectors(encoder, tmp_path / f"rank{rank}", ["rain"])[0]
         np.testing.assert_allclose(vectors[row], reference, atol=1e-5)
+
+
+@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no bf16 here")
+def test_bf16_stays_near_peft_in_fp32(
+    folders: dict[str, Path | None], expected: dict[tuple[str, str], np.ndarray]
+) -> None:
+    mixed = MixedEncoder(TextEncoder.load(device="cpu", precision="bf16"))
+    for domain, folder in folders.items():
+        mixed.add(domain, folder)
+    pairs = [(text, domain) for text in TEXTS for domain in CONFIGS]
+    vectors = mixed.encode([t for t, _ in pairs], [d for _, d in pairs])
+    assert (vectors * [expected[pair] for pair in pairs]).sum(1).min() > 0.99
