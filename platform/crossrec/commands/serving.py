@@ -76,6 +76,7 @@ def serve(
     else:
         raise ServiceError(f"the service ended by itself, with exit code {code}")
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
         service.stop()
 
 
