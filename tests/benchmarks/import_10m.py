@@ -91,9 +91,7 @@ def with_pandas(folder: Path) -> dict[str, Any]:
     items["text"] = items["title"]
     items = items[~items["item_id"].duplicated() & items["text"].notna()]
     items.to_parquet(out / "items.parquet", index=False)
-    sales = pd.read_csv(
-        folder / "sales.csv", dtype={"customer": str, "sku": str}, engine="pyarrow"
-    )
+    sales = pd.read_csv(folder / "sales.csv", dtype={"customer": str, "sku": str}, engine="pyarrow")
     sales.columns = ["user_id", "item_id", "timestamp", "rating"]
     reason = pd.Series(None, index=sales.index, dtype="object")
     reason[~sales["item_id"].isin(items["item_id"])] = "unknown item_id"

@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 
 from crossrec.data import importing
+from crossrec.data.clean import plan_table
 from crossrec.data.dataset import Dataset
 from crossrec.data.importing import import_domain
+from crossrec.data.read import scan_table
 from crossrec.domains.registry import read_domain
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
@@ -100,10 +102,17 @@ def test_a_failed_import_leaves_the_former_data_and_no_rubbish(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(importing, "table_hash", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DataError, match=r"could not be written to .*No space left on device"):
         import_shop(tmp_path)
     assert contents(tmp_path / "data") == before
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["shop"]
+
+
+def test_a_full_disk_is_told_from_an_unreadable_file(tmp_path: Path):
+    table = scan_table(write(tmp_path / "items.csv", ["item_id,title", "1,one"]))
+    plan = plan_table("items", table, Domain(name="shop", title="Shop"), None)
+    with pytest.raises(OSError, match="No space left"):
+        importing._run(plan, Path("/dev/full"), tmp_path / "rejected.parquet", table)
 
 
 def test_a_failed_rename_puts_the_former_data_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -116,7 +125,7 @@ def test_a_failed_rename_puts_the_former_data_back(tmp_path: Path, monkeypatch: 
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fails_for_the_new_one)
-    with pytest.raises(OSError, match="went away"):
+    with pytest.raises(DataError, match="went away"):
         import_shop(tmp_path, sales=SALES[:-1])
     assert Dataset.open("shop", tmp_path / "data").content_hash == former.content_hash
 

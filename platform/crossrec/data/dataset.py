@@ -74,6 +74,5 @@ class Dataset:
 
     def features(self) -> list[str]:
         """Names of the modalities for which there is a `features_<modality>` table."""
-        return sorted(p.stem.removeprefix("features_") for p in self.folder.glob("features_*.parquet"))
-
-
+        files = self.folder.glob("features_*.parquet")
+        return sorted(path.stem.removeprefix("features_") for path in files)

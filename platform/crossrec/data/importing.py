@@ -5,7 +5,9 @@ Leaves to others: where the bytes come from (sources.py), which rows are bad (cl
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -65,10 +67,11 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
     root = root or home() / "data"
     root.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    fetched = fetch(domain, progress)
-    folder = root / f".{domain.name}-{uuid4().hex[:8]}"
-    folder.mkdir()
+    scratch = root / f".{domain.name}-{uuid4().hex[:8]}"
+    folder = scratch / domain.name
+    folder.mkdir(parents=True)
     try:
+        fetched = fetch(domain, progress, scratch / "made")
         tables, skipped = _open_tables(domain, fetched)
         outcome = _Outcome()
         with _steps(progress) as step:
@@ -82,8 +85,13 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
         (folder / "domain.yaml").write_text(domain_yaml(domain), encoding="utf-8")
         (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
         _move_into_place(folder, root / domain.name)
+    except OSError as err:
+        raise DataError(
+            f"'{domain.name}' could not be written to {root}: {err.strerror or err};"
+            " the former data, if any, are unchanged"
+        ) from err
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return Dataset.open(domain.name, root)
 
 
@@ -155,6 +163,8 @@ def _run(plan: Plan, kept: Path, rejected: Path, table: Table) -> dict[str, int]
             engine="streaming",
         )
     except (pl.exceptions.PolarsError, OSError) as err:
+        if "No space left" in str(err):  # Polars wraps what the disk says
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from err
         raise DataError(f"{table.label} cannot be read: {first_line(err)}") from err
     return results[2].row(0, named=True)
 
@@ -234,8 +244,8 @@ def _card(
 
 
 def _move_into_place(folder: Path, target: Path) -> None:
-    """Rename `folder` to `target`; a former data set steps aside first and is deleted after."""
-    former = target.with_name(f"{folder.name}-former")
+    """Rename `folder` to `target`; a former data set steps aside and goes with the scratch."""
+    former = folder.with_name(f"{folder.name}-former")
     if target.exists():
         target.rename(former)
     try:
@@ -244,7 +254,6 @@ def _move_into_place(folder: Path, target: Path) -> None:
         if former.exists():
             former.rename(target)
         raise
-    shutil.rmtree(former, ignore_errors=True)
 
 
 @contextmanager

