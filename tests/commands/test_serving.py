@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Run
+from tests.commands.processes import processes_of_home
+from tests.commands.test_training import SMALL
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def service(
+    run: Run, shop_domain: Path, fresh_home: Path, port: int
+) -> Iterator[subprocess.Popen[str]]:
+    """`crossrec serve shop`, up and answering."""
+    run("data", "import", "shop")
+    run("train", "shop", "--workers", "0", *SMALL)
+    code = "from crossrec.cli import main; main()"
+    arguments = ["serve", "shop", "--open-on-loopback", "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CROSSREC_HOME": str(fresh_home)},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Ctrl-C stops" in line:
+            break
+    yield process
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.mark.ray
+def test_serve_answers_until_interrupted_and_leaves_nothing(
+    run: Run, service: subprocess.Popen[str], fresh_home: Path, port: int
+):
+    url = ["--url", f"http://127.0.0.1:{port}"]
+    answer = json.loads(run("recommend", "shop", "--user", "c1", "-k", "3", "--json", *url).stdout)
+    assert answer["user_known"]
+    assert len(answer["items"]) == 3
+
+    filtered = run("recommend", "shop", "--text", "a mug", "--filter", "category=mug", *url)
+    assert "mug" in filtered.stdout
+    assert "coffee" not in filtered.stdout
+
+    unknown = run("recommend", "sohp", *url)
+    assert unknown.exit_code == 2
+    assert "sohp" in unknown.stderr
+
+    listed = {entry["name"]: entry for entry in json.loads(run("doctor", "--json").stdout)}
+    assert listed["shop"]["status"] == "ok"
+
+    service.send_signal(signal.SIGINT)
+    assert service.wait(30) == 0
+    assert processes_of_home(fresh_home) == []
+
+
+def test_recommend_without_a_service_says_how_to_start_one(run: Run, port: int):
+    result = run("recommend", "shop", "--url", f"http://127.0.0.1:{port}")
+    assert result.exit_code == 2
+    assert "crossrec serve" in result.stderr
+
+
+def test_a_pair_without_a_value_is_an_error(run: Run):
+    result = run("recommend", "shop", "--context", "weather")
+    assert result.exit_code == 2
+    assert "expected NAME=VALUE" in result.stderr
+
+
+def test_serving_needs_a_key_or_the_word_that_it_does_not(
+    run: Run, shop_domain: Path, fresh_home: Path
+):
+    run("data", "import", "shop")
+    run("train", "shop", "--workers", "0", *SMALL)
+    result = run("serve", "shop")
+    assert result.exit_code == 2
+    assert "crossrec keys create" in result.stderr

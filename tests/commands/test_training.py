@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossrec.releases.store import ReleaseStore
+from tests.commands.conftest import Run
+
+SMALL = [
+    *("--set", "training.max_epochs=1"),
+    *("--set", "model.dim=16"),
+    *("--set", "model.n_blocks=1"),
+    *("--set", "model.max_text_tokens=8"),
+]
+
+
+def test_train_here_publishes_a_release_that_evaluate_judges(run: Run, shop_domain: Path):
+    run("data", "import", "shop")
+    trained = run("train", "shop", "--workers", "0", "--json", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    [result] = json.loads(trained.stdout)
+    assert result["release"] == ReleaseStore().current("shop")
+
+    judged = run("evaluate", "shop", "--baseline", "popularity", "--json")
+    report = json.loads(judged.stdout)
+    assert report["fingerprint"] == result["metrics"]["fingerprint"]
+    rows = {row["model"]: row["figures"] for row in report["rows"]}
+    assert rows["crossrec"]["ndcg@10"] == pytest.approx(result["metrics"]["metrics"]["ndcg@10"])
+    assert set(rows) == {"crossrec", "popularity"}
+
+    run("data", "import", "shop", "--force")
+    sales = shop_domain.parent / "shop_files" / "sales.csv"
+    sales.write_text(sales.read_text() + "c99,s1,1700000000,sale\n")
+    run("data", "import", "shop", "--force")
+    refused = run("evaluate", "shop", "--baseline", "popularity")
+    assert refused.exit_code == 2
+    assert "train again" in refused.stderr
+
+
+@pytest.mark.ray
+def test_tune_leaves_a_config_that_train_takes(
+    run: Run, shop_domain: Path, ray_cluster: None, tmp_path: Path
+):
+    run("data", "import", "shop")
+    plot = tmp_path / "trials.svg"
+    tuned = run("tune", "shop", "--trials", "2", "--plot", plot, "--json", *SMALL)
+    assert tuned.exit_code == 0, tuned.stderr
+    result = json.loads(tuned.stdout)
+    assert len(result["trials"]) == 2
+    assert "<svg" in plot.read_text()
+    best = yaml.safe_load(Path(result["config_file"]).read_text())
+    assert best["model"]["dim"] == 16
+    trained = run("train", "shop", "--config", result["config_file"], "--json", "--no-publish")
+    assert trained.exit_code == 0, trained.stderr
+    assert json.loads(trained.stdout)[0]["release"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "shop", "--set", "model.dmi=64"], "model.dmi"),
+        (["train", "shop", "--set", "model.dim"], "model.dim=64"),
+        (["train", "shop", "--config", "nowhere.yaml"], "no config file at nowhere.yaml"),
+        (["train", "shop", "--workers", "0"], "crossrec data import shop"),
+        (["train", "sohp"], "did you mean 'shop'?"),
+        (["tune", "shop", "--space", "nowhere.yaml"], "nowhere.yaml"),
+        (["evaluate", "shop"], "'shop' has no release"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    run: Run, shop_domain: Path, arguments: list[str], message: str
+):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
