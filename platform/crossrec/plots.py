@@ -25,7 +25,6 @@ KIND_COLOURS = {
     "history": "#3f83c9",
     "request": "#e0812c",
     "context": "#2fa37c",
-    "interaction": "#c2a022",
     "other": "#b3b9c2",
     "score": "#5d6b7e",
 }
