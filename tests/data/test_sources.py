@@ -310,6 +310,7 @@ def test_a_simulator_writes_canonical_tables(tmp_path: Path, fresh_home: Path):
         ".write_parquet(folder / 'items.parquet')",
         "    pl.DataFrame({'user_id': ids, 'item_id': ids, 'timestamp': list(range(n))})"
         ".write_parquet(folder / 'interactions.parquet')",
+        "    pl.DataFrame({'taste': [1.0]}).write_parquet(folder / 'truth_tastes.parquet')",
     ]
     write(fresh_home / "domains" / "toy.py", simulator)
     source = "source: {kind: simulator, function: 'toy:make', options: {n: 7}}"
@@ -319,6 +320,8 @@ def test_a_simulator_writes_canonical_tables(tmp_path: Path, fresh_home: Path):
     dataset = import_domain(load_domain("toy"), tmp_path, progress=False)
     assert dataset.card["tables"] == {"items": 7, "interactions": 7}
     assert "simulated" in dataset.card["source"]
+    assert [path.name for path in (dataset.folder / "truth").iterdir()] == ["truth_tastes.parquet"]
+    assert [path.name for path in tmp_path.iterdir() if path != fresh_home] == ["toy"]
 
 
 @pytest.mark.parametrize(

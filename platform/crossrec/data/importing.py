@@ -37,6 +37,8 @@ from crossrec.schema import ITEM_ID, REASON, TABLES
 
 UNORDERED = {"users", "kg", "kg_links", "request_matches"}
 """Tables whose row order means nothing: their hash is that of the sorted rows."""
+TRUTH = "truth"
+"""Sub-folder of a simulated data set for what its simulator knows and no model may read."""
 _PURPOSES = ("interactions", "requests", "examples")
 
 
@@ -81,6 +83,8 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
         check_declared(domain, {n: _columns(folder, n) for n in outcome.rows})
         _gather_rejected(folder, outcome)
         _check_shares(domain, outcome, folder, root)
+        if domain.source.kind == "simulator":
+            _keep_truth([fetched.folder / name for name in skipped], folder / TRUTH)
         card = _card(domain, fetched, outcome, skipped, time.monotonic() - started)
         (folder / "domain.yaml").write_text(domain_yaml(domain), encoding="utf-8")
         (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -241,6 +245,12 @@ def _card(
             "pyarrow": pa.__version__,
         },
     }
+
+
+def _keep_truth(files: list[Path], folder: Path) -> None:
+    folder.mkdir()
+    for file in files:
+        file.rename(folder / file.name)
 
 
 def _move_into_place(folder: Path, target: Path) -> None:
