@@ -30,7 +30,7 @@ tables: $(VENV)/.dev ## README tables from tests/benchmarks/results; says which 
 	$(BIN)/python -m tests.benchmarks.tables
 
 bench: $(VENV)/.dev ## run every benchmark, one after the other (hours)
-	@for file in $$(grep -l 'import write_rows' tests/benchmarks/*.py); do \
+	@for file in $$(grep -l 'import.*write_rows' tests/benchmarks/*.py); do \
 	name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
 clean: ## remove what the other targets made: .venv, .crossrec, caches

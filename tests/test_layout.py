@@ -13,7 +13,8 @@ import pytest
 SOURCE = Path(__file__).resolve().parent.parent / "platform"
 PACKAGE = SOURCE / "crossrec"
 
-BASE = {"errors", "schema", "config", "domains"}
+BASE = {"errors", "schema", "config", "domains", "serving.messages"}
+"""`serving.messages` is the contract of every answer: models of values that import no room."""
 CORE = {"data", "models", "ranking", "evaluation", "explanation"}
 """Rooms that run in a test with nothing started; they may use each other and what lies below."""
 
@@ -61,6 +62,10 @@ def test_core_rooms_import_nothing_from_above(room: str):
         if not _within(module, BASE | CORE)
     }
     assert not upward
+
+
+def test_messages_import_no_room():
+    assert _imports(PACKAGE / "serving" / "messages.py") == set()
 
 
 @pytest.mark.parametrize("room", sorted(FORBIDDEN))
