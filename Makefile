@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 export CROSSREC_HOME ?= $(CURDIR)/.crossrec
 
 .PHONY: help demo test check lint tables bench clean
