@@ -21,10 +21,11 @@ HOUR_S = 3600.0
 
 
 def gap_buckets(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bucket of a time gap: 1 up to an hour, then one for each doubling; 0 is left for 'none'.
+    """Bucket of a time gap: 1 for none, 2 up to an hour, then one for each doubling (up to 3, 7,
+    15 hours…); 0 is left for a step without a predecessor.
 
     >>> gap_buckets(np.array([0, 3600, 7200, 10**9])).tolist()
-    [1, 2, 2, 19]
+    [1, 2, 3, 19]
     """
     hours = np.maximum(seconds, 0) / HOUR_S
     return np.asarray(np.minimum(1 + np.ceil(np.log2(1 + hours)), N_GAP_BUCKETS - 1), np.int64)
