@@ -15,7 +15,7 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -41,11 +41,15 @@ SETTINGS = ["training.max_users=1000", "training.max_epochs=12"]
 SMOKE_SETTINGS = ["training.max_users=200", "training.max_epochs=2"]
 """On two cores these keep the whole way under 15 and under 4 minutes: demo_time."""
 
-QUESTIONS = {
-    "movies": "a funny film about space for children",
-    "grocery": "something for breakfast",
-    "restaurants_sim": "a cosy place with a garden",
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "movies": {"text": "a funny film about space for children"},
+    "grocery": {"text": "something for breakfast"},
+    "restaurants_sim": {
+        "text": "a cosy place with a garden",
+        "context": {"weather": "sunny", "company": "couple", "hour": 19},
+    },
 }
+"""What each domain is asked after a known user's turn, as fields of a request."""
 
 
 def demo(
@@ -177,8 +181,14 @@ def _show_first(api: str) -> None:
             user = client.card(domain).example_users[0]
             out.print(f"\n[bold]{domain}[/], user {user}")
             show_answer(client.recommend(domain, user_id=user, k=3, explain=True))
-            out.print(f"[bold]{domain}[/], “{QUESTIONS[domain]}”")
-            show_answer(client.recommend(domain, text=QUESTIONS[domain], k=3, explain=True))
+            question = QUESTIONS[domain]
+            out.print(f"[bold]{domain}[/], {_in_words(question)}")
+            show_answer(client.recommend(domain, **question, k=3, explain=True))
+
+
+def _in_words(question: dict[str, Any]) -> str:
+    context = [f"{name} {value}" for name, value in question.get("context", {}).items()]
+    return ", ".join([f"“{question['text']}”", *context])
 
 
 def _step(name: str, text: str) -> None:
