@@ -225,11 +225,7 @@ def reasons(answer: RecommendResponse) -> None:
         format_func=lambda item_id: f"{items[item_id].rank}. {items[item_id].title}",
         key="item",
     )
-    # Not bound like the other widgets: the address holds the item's id, not its rank and title.
-    if item_id == first:
-        st.query_params.pop("item", None)
-    else:
-        st.query_params["item"] = item_id
+    mirror(None if item_id == first else item_id)
     item = items[item_id]
     if item.explanation is None or not item.explanation.parts:
         st.info("This release gives no reasons.")
@@ -240,6 +236,20 @@ def reasons(answer: RecommendResponse) -> None:
         "Measured by taking each part away and scoring again; the parts add up to the score"
         f" of {item.explanation.score:.3f}."
     )
+
+
+def mirror(item_id: str | None) -> None:
+    """Keep the chosen item in the address: its id, where a bound widget would put its label.
+
+    Only a change is written: each write sends the whole address, and one sent while the visitor
+    is choosing something else takes that choice out again (Streamlit 1.67).
+    """
+    if item_id == st.query_params.get("item"):
+        return
+    if item_id is None:
+        del st.query_params["item"]
+    else:
+        st.query_params["item"] = item_id
 
 
 def signals(answer: RecommendResponse) -> None:
