@@ -105,7 +105,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _lengths(lengths: pa.Array) -> bytes:
-    return np.asarray(lengths.cast(pa.int32()).fill_null(0)).tobytes()
+    return np.asarray(lengths.cast(pa.int64()).fill_null(0)).tobytes()
 
 
 def _as_text(array: pa.Array) -> pa.LargeStringArray:
