@@ -1,6 +1,6 @@
 """Searches a domain's best config on Ray: Optuna draws points, ASHA stops the hopeless ones.
 
-Leaves to others: what may vary (spaces.py), record and choice (selection.py), training.
+Leaves to others: what may vary (spaces.py), a trial itself (trials.py), choice (selection.py).
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from crossrec.data.dataset import Dataset
 from crossrec.errors import CrossrecError, TrainingError
 from crossrec.training.board import Bars, Board, Event
 from crossrec.training.cluster import groups_at_once, ray_session, uses_gpu, worker_resources
-from crossrec.training.launch import fit_group
 from crossrec.training.runs import claim_run, new_run_name, run_facts, run_folder
-from crossrec.training.worker import WorkerJob, tell
+from crossrec.training.worker import tell
 from crossrec.tuning.selection import (
     TrialRecord,
     TuneResult,
@@ -30,15 +29,8 @@ from crossrec.tuning.selection import (
     read_trials,
     select,
 )
-from crossrec.tuning.spaces import (
-    Options,
-    Point,
-    Space,
-    Span,
-    apply_point,
-    check_space,
-    default_space,
-)
+from crossrec.tuning.spaces import Options, Point, Space, Span, check_space, default_space
+from crossrec.tuning.trials import Controllers, SearchJob, free_workers, trial
 
 METRIC = "best"
 """Best validation figure so far, as each epoch reports it; higher is better: NDCG@10, or minus
@@ -48,22 +40,6 @@ GRACE_EPOCHS = 3
 REDUCTION = 3
 """At each rung the best third goes on."""
 _POLL_S = 0.25
-
-
-@dataclass(frozen=True)
-class SearchJob:
-    """One search; plain values, for it travels to the cluster."""
-
-    domain: str
-    run: str
-    config: RunConfig
-    placement: Placement
-    space: Space
-    n_trials: int
-    seed: int
-    home: str | None
-    folder: str = ""
-    board: Any = None
 
 
 def tune_domain(
@@ -155,7 +131,8 @@ def _search(job: SearchJob) -> TuneResult:
     claim_run(folder, job.run, facts | {"space": space})
     before = read_trials(folder)
     if len(before) < job.n_trials:
-        _tuner(job, before).fit()
+        controllers = ray.remote(Controllers).options(num_cpus=0).remote()
+        _tuner(replace(job, controllers=controllers), before).fit()
     return select(job.domain, job.run, job.config, job.space, folder)
 
 
@@ -243,51 +220,6 @@ def _as_point(config: RunConfig, space: Space) -> Point | None:
     return point
 
 
-def trial(point: Point, job: SearchJob) -> None:
-    """One trial: the plain loop in this process, or a group of workers that report for it."""
-    if job.home:
-        os.environ["CROSSREC_HOME"] = job.home
-    config = apply_point(job.config, job.space, point)
-    if job.placement.workers > 1:
-        _over_workers(job, config)
-    else:
-        _in_this_process(job, config)
-
-
-def _in_this_process(job: SearchJob, config: RunConfig) -> None:
-    import torch
-
-    from crossrec.training.loop import fit
-    from crossrec.training.pipeline import ready
-
-    torch.set_num_threads(job.placement.threads_per_worker)
-    made = ready(job.domain, config)
-    fit(
-        made.prepared,
-        placement=job.placement,
-        on_epoch=lambda epoch: tune.report(dict(epoch.metrics)),
-    )
-
-
-def _over_workers(job: SearchJob, config: RunConfig) -> None:
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    folder = Path(job.folder) / "trials" / tune.get_context().get_trial_id()
-    claim_run(folder, job.run, run_facts("trial", config, ""))
-    work = WorkerJob(
-        domain=job.domain,
-        run=job.run,
-        config=config,
-        placement=job.placement,
-        home=job.home,
-        folder=str(folder),
-        trial=True,
-    )
-    outcome = fit_group(work, [TuneReportCallback()])
-    if "error" in outcome:
-        raise TrainingError(outcome["error"])
-
-
 @dataclass
 class Recorder(tune.Callback):
     """Puts each trial on record when it ends, and tells the driver how the search goes."""
@@ -330,6 +262,7 @@ class Recorder(tune.Callback):
         self._record(trial, "failed", next((x for x in reversed(lines) if x.strip()), "unknown"))
 
     def _record(self, trial: Any, state: str, error: str | None) -> None:
+        free_workers(self.job.controllers, trial.trial_id)
         bests = self.bests.get(trial.trial_id, [])
         record = TrialRecord(
             trial=self.numbers[trial.trial_id],
