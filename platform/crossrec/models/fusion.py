@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def standardise(scores: Floats) -> Floats:
     about 1e-9, and differ with the size of the batch.
     """
     centred = scores - scores.mean(axis=1, keepdims=True)
-    deviation = centred.std(axis=1, keepdims=True)
+    variance = np.einsum("bn,bn->b", centred, centred) / scores.shape[1]
+    deviation = np.sqrt(variance)[:, None]
     return np.asarray(centred / np.where(deviation < 1e-7, np.inf, deviation), np.float32)
 
 
@@ -73,16 +75,19 @@ class Fusion:
         """Each signal's share of the score, (B, N); `newness` is the cold items' offset."""
         features = query_features(queries, self.clock)
         gains = np.logaddexp(0, features @ self.weights.T).astype(np.float32)  # (B, S)
-        lifts = np.exp(
-            self.evidence_weights[:, None] * self.evidence + self.cold_lifts[:, None] * self.cold
-        )  # (S, N)
         parts = {
-            name: gains[:, s : s + 1] * (lifts[s] * standardise(signals[name]))
+            name: gains[:, s : s + 1] * (self._lifts[s] * standardise(signals[name]))
             for s, name in enumerate(self.names)
         }
         if self.cold.any():
             parts["newness"] = (features @ self.cold_weights)[:, None] * self.cold
         return parts
+
+    @cached_property
+    def _lifts(self) -> Floats:
+        """What each item makes of each signal: (S, N)."""
+        evidence = self.evidence_weights[:, None] * self.evidence
+        return np.exp(evidence + self.cold_lifts[:, None] * self.cold)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Tensors to store."""

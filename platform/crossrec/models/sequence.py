@@ -46,6 +46,17 @@ class SequenceTower:
         Returns:
             (B, D) unit vectors, float32; all zero where no part is present.
         """
+        short, long = self.read(vectors, events, gaps, present)
+        return self.mix(short, long, present[:, -1], request, context)
+
+    def read(
+        self,
+        vectors: Floats,
+        events: NDArray[np.int64],
+        gaps: NDArray[np.int64],
+        present: NDArray[np.bool_],
+    ) -> tuple[Floats, Floats]:
+        """Short and long interest, both (B, D): all that a history says, whatever is asked."""
         w = self.weights
         items = vectors * w["scale"]
         x = items + w["events.weight"][events] + w["gaps.weight"][gaps]
@@ -53,10 +64,26 @@ class SequenceTower:
         for number in range(self.n_blocks):
             x = self._block(f"blocks.{number}.", x, hidden)
         state = _layer_norm(x, w["norm.weight"], w["norm.bias"])
-        known = present[:, -1]
+        return state[:, -1], self._pool(items, state, present)
+
+    def mix(
+        self,
+        short: Floats,
+        long: Floats,
+        known: NDArray[np.bool_],
+        request: Floats,
+        context: Floats,
+    ) -> Floats:
+        """User vectors from what `read` gave and what is asked now.
+
+        Args:
+            short, long: (B, D).
+            known: (B,) False where there is no history.
+            request, context: as in `user_vectors`.
+        """
         parts = [
-            state[:, -1] * known[:, None],
-            self._pool(items, state, present) * known[:, None],
+            short * known[:, None],
+            long * known[:, None],
             self._request(request),
             self._context(context),
         ]

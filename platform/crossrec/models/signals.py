@@ -6,8 +6,9 @@ Sizes: B queries, T steps, N items, E text width, D model width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -18,6 +19,9 @@ from crossrec.models.query import Queries
 from crossrec.models.sequence import SequenceTower
 
 Floats = NDArray[np.float32]
+REMEMBERED_HISTORIES = 512
+"""Of single queries, by a release that is served: about 2 KiB each."""
+
 Arrays = dict[str, NDArray[Any]]
 Stored = Mapping[str, NDArray[Any]]
 
@@ -75,14 +79,35 @@ class SequenceSignal:
             both = present[:, 1:] & present[:, :-1]
             gaps[:, 1:] = gap_buckets(np.diff(times, axis=1)) * both
             last = np.where(present[:, -1], np.maximum(last, 0), -1)
-        return self.tower.user_vectors(
-            self.vectors[np.maximum(items, 0)] * present[..., None],
-            queries.events[:, -self.history_length :].astype(np.int64) + 1,
-            gaps,
-            present,
-            queries.request,
-            self.context.encode(queries.context, last),
-        )
+        events = queries.events[:, -self.history_length :].astype(np.int64) + 1
+        read = self._read_again if len(queries) == 1 else self._read
+        short, long = read(items, events, gaps)
+        context = self.context.encode(queries.context, last)
+        return self.tower.mix(short, long, present[:, -1], queries.request, context)
+
+    def _read(
+        self, items: NDArray[np.int32], events: NDArray[np.int64], gaps: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        present = items >= 0
+        vectors = self.vectors[np.maximum(items, 0)] * present[..., None]
+        return self.tower.read(vectors, events, gaps, present)
+
+    def _read_again(
+        self, items: NDArray[np.int32], events: NDArray[np.int64], gaps: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """One history, remembered: who asks again asks in other words, of the same history."""
+        return self._remembered(items.tobytes(), events.tobytes(), gaps.tobytes())
+
+    @cached_property
+    def _remembered(self) -> Callable[[bytes, bytes, bytes], tuple[Floats, Floats]]:
+        def read(items: bytes, events: bytes, gaps: bytes) -> tuple[Floats, Floats]:
+            return self._read(
+                np.frombuffer(items, np.int32)[None],
+                np.frombuffer(events, np.int64)[None],
+                np.frombuffer(gaps, np.int64)[None],
+            )
+
+        return lru_cache(REMEMBERED_HISTORIES)(read)
 
     def _logits(self, queries: Queries, users: Floats) -> Floats:
         logits = users @ self.vectors.T / np.float32(self.temperature) + self.bias
