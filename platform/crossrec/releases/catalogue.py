@@ -85,29 +85,26 @@ class Catalogue:
     def _side_columns(self) -> list[str]:
         return [name for name in self.columns if name != "category"]
 
-    @cached_property
-    def _select(self) -> str:
-        names = ["item_idx", "item_id", "title", "text", "category", *self._side_columns]
-        return f"SELECT {', '.join(map(_quoted, names))} FROM items"
-
     def card(self, item_idx: int) -> CatalogueItem:
         """The item at a row number."""
         return self.cards([item_idx])[0]
 
-    def cards(self, item_idxs: list[int]) -> list[CatalogueItem]:
-        """Items at row numbers, in the given order."""
+    def cards(self, item_idxs: list[int], columns: list[str] | None = None) -> list[CatalogueItem]:
+        """Items at row numbers, in the given order, with some side columns or (None) with all."""
+        side = self._side_columns if columns is None else columns
+        names = ["item_idx", "item_id", "title", "text", "category", *side]
+        select = f"SELECT {', '.join(map(_quoted, names))} FROM items WHERE item_idx IN"
         found: dict[int, CatalogueItem] = {}
         for start in range(0, len(item_idxs), _BATCH):
             batch = item_idxs[start : start + _BATCH]
-            query = f"{self._select} WHERE item_idx IN ({_marks(batch)})"
-            for row in self._db.execute(query, batch):
-                found[row[0]] = self._item(row)
+            for row in self._db.execute(f"{select} ({_marks(batch)})", batch):
+                found[row[0]] = self._item(row, side)
         return [found[item_idx] for item_idx in item_idxs]
 
-    def _item(self, row: tuple[Any, ...]) -> CatalogueItem:
+    def _item(self, row: tuple[Any, ...], side: list[str]) -> CatalogueItem:
         columns = {
             name: json.loads(value) if self.columns[name] == "list" and value else value
-            for name, value in zip(self._side_columns, row[5:], strict=True)
+            for name, value in zip(side, row[5:], strict=True)
         }
         return CatalogueItem(row[0], row[1], row[2], row[3], json.loads(row[4]), columns)
 

@@ -12,14 +12,13 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.explanation.contributions import MAX_ROWS, Lowering, Wish, explain, without_each
 from crossrec.models.query import Queries
-from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.probes import blank_queries
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.feedback import FeedbackRules
@@ -75,6 +74,9 @@ class Recommender:
         self.catalogue = loaded.catalogue
         self.domain = loaded.model.domain
         self.rules = FeedbackRules(self.domain, self.model.vocabulary)
+        # a data set may lack a column that the domain's YAML names
+        known = set(self.catalogue.columns)
+        self._shown = [name for name in self.domain.card_columns if name in known] or None
         self._reader = QuestionReader(loaded, self.rules)
         self._log = feedback_log
         self._encode = encode
@@ -232,16 +234,11 @@ class Recommender:
                 category=item.category,
                 score=float(scores[item.item_idx]),
                 signals={name: float(part[item.item_idx]) for name, part in signals.items()},
-                item=self.shown_columns(item),
+                item={name: value for name, value in item.columns.items() if value is not None},
                 explanation=reasons[rank - 1] if reasons else None,
             )
-            for rank, item in enumerate(self.catalogue.cards(best), start=1)
+            for rank, item in enumerate(self.catalogue.cards(best, self._shown), start=1)
         ]
-
-    def shown_columns(self, item: CatalogueItem) -> dict[str, Any]:
-        """The columns of an item card, without those that are empty."""
-        names = self.domain.card_columns or list(item.columns)
-        return {name: item.columns[name] for name in names if item.columns.get(name) is not None}
 
 
 def sum_signals(signals: Signals) -> NDArray[np.float32]:
