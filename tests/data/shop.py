@@ -66,3 +66,13 @@ def import_shop(
     write(folder / "sales.csv", sales)
     domain = shop(folder, max_rejected_share=max_rejected_share, **changes)
     return import_domain(domain, folder / "data", progress=False)
+
+
+def reasons(dataset: Dataset, table: str) -> dict[str, int]:
+    """Rejected rows of a table by reason."""
+    return dataset.card["rejected"].get(table, {})
+
+
+def rows(dataset: Dataset, table: str, *columns: str) -> list[tuple[object, ...]]:
+    """Values of some columns of an imported table."""
+    return dataset.scan(table).select(columns).collect().rows()

@@ -69,7 +69,9 @@ def test_characters_that_move_to_the_next_row_change_the_hash(tmp_path: Path):
         assert first != hash_of(pl.DataFrame({"t": right}), tmp_path)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rows=st.lists(st.tuples(st.none() | st.text(max_size=4), st.none() | st.integers(0, 9))))
 def test_equal_tables_and_only_those_have_equal_hashes(
     tmp_path: Path, rows: list[tuple[str | None, int | None]]

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.data.times import derived, epoch_seconds
@@ -79,6 +79,7 @@ def test_words_are_refused_with_what_was_expected():
         seconds_of(["17/05/2024"])
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1974, 1, 1), max_value=datetime(2100, 1, 1)))
 def test_every_unit_of_a_moment_gives_the_same_second(moment: datetime):
     seconds = int(moment.replace(tzinfo=UTC).timestamp())
@@ -87,6 +88,7 @@ def test_every_unit_of_a_moment_gives_the_same_second(moment: datetime):
     assert seconds_of(texts)[0] == [seconds] * 2
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1902, 1, 1), max_value=datetime(2100, 1, 1)))
 def test_derived_fields_are_those_of_the_calendar(moment: datetime):
     frame = pl.DataFrame({"s": [int(moment.replace(tzinfo=UTC).timestamp())]})
