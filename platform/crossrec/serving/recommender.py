@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from crossrec.explanation.contributions import MAX_ROWS, Lowering, Wish, explain, without_each
 from crossrec.models.query import Queries
+from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.probes import blank_queries
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.feedback import FeedbackRules
@@ -45,6 +46,7 @@ DISLIKE_WEIGHT = 0.5
 MAX_DISLIKED = 10
 """Newest disliked items that lower others; older ones are only left out themselves."""
 CACHED_TEXTS = 512
+CACHED_ITEMS = 1024
 LONG_WORK = 200_000
 """Scores (rows × items) from which on scoring leaves the event loop: about 5 ms of it."""
 
@@ -82,6 +84,7 @@ class Recommender:
         self._encode = encode
         self._clock = clock
         self._wishes: OrderedDict[str, Vectors] = OrderedDict()
+        self._lately: dict[int, CatalogueItem] = {}
 
     async def recommend(
         self, request: RecommendRequest, request_id: str | None = None
@@ -237,8 +240,16 @@ class Recommender:
                 item={name: value for name, value in item.columns.items() if value is not None},
                 explanation=reasons[rank - 1] if reasons else None,
             )
-            for rank, item in enumerate(self.catalogue.cards(best, self._shown), start=1)
+            for rank, item in enumerate(self._items(best), start=1)
         ]
+
+    def _items(self, best: list[int]) -> list[CatalogueItem]:
+        """The items at row numbers; those shown lately are remembered."""
+        new = [item_idx for item_idx in best if item_idx not in self._lately]
+        if len(self._lately) + len(new) > CACHED_ITEMS:
+            self._lately, new = {}, best
+        self._lately |= {item.item_idx: item for item in self.catalogue.cards(new, self._shown)}
+        return [self._lately[item_idx] for item_idx in best]
 
 
 def sum_signals(signals: Signals) -> NDArray[np.float32]:
