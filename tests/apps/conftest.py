@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeClient]]:
     import streamlit as st
 
     monkeypatch.syspath_prepend(str(APPS))  # `streamlit run` puts the script's folder there
+    # AppTest leaves the script as __main__ (Streamlit 1.67), which spawned processes then run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setattr("crossrec.serving.client.Client", FakeClient)
     monkeypatch.setattr(FakeClient, "asked", [])
     monkeypatch.setattr(FakeClient, "told", [])
