@@ -37,6 +37,7 @@ SIGNAL_COLOURS = {
     "text": "#c2a022",
     "request": "#e0812c",
     "popularity": "#a178c4",
+    "newness": "#cf6aa5",
 }
 """Signals that relevance is made of (models.signals.SIGNALS)."""
 
@@ -173,11 +174,15 @@ def _metric_panel(table: pl.DataFrame, metric: str) -> alt.LayerChart:
         color=_colour("kind", kinds, [colours.get(kind, GREY) for kind in kinds], "Model"),
     )
     spread = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title=f"{metric} (0 to 1, higher is better; line: 95 % interval)"),
+        x=alt.X(
+            "low:Q",
+            title=f"{metric} (0 to 1, higher is better; line: 95 % interval)",
+            axis=alt.Axis(tickCount=6),
+        ),
         x2="high:Q",
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=alt.X("value:Q").scale(zero=True),
+        x=alt.X("value:Q", axis=alt.Axis(tickCount=6)).scale(zero=True),
         shape=alt.Shape("kind:N", legend=None).scale(
             domain=kinds, range=[shapes.get(kind, "circle") for kind in kinds]
         ),

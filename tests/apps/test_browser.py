@@ -146,7 +146,7 @@ def test_choices_are_in_the_address_and_the_address_brings_them_back(app: str, p
     titles = _first_titles(page)
     page.goto(page.url)
     expect(page.get_by_text("based on request, context")).to_be_visible()
-    assert page.get_by_label("Wish in words").input_value() == "horror"
+    expect(page.get_by_label("Wish in words")).to_have_value("horror")
     assert _first_titles(page) == titles
 
 
