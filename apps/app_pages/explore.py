@@ -9,7 +9,7 @@ import uuid
 
 import streamlit as st
 
-from app_pages import controls, frames, service, state
+from app_pages import controls, frames, service
 from crossrec import plots
 from crossrec.errors import CrossrecError
 from crossrec.serving.messages import (
@@ -30,12 +30,8 @@ def show() -> None:
         card = service.card(where, domain)
     request = controls.question(card)
     with service.or_stop(), st.spinner("Asking the service …"):
-        answer = service.recommend(where, domain, card.release, request, state.n_feedback())
-        known = (
-            service.user(where, domain, request.user_id, state.n_feedback())
-            if request.user_id
-            else None
-        )
+        answer = service.recommend(where, domain, card.release, request)
+        known = service.user(where, domain, request.user_id) if request.user_id else None
     header(card, answer)
     basis(answer, request)
     if not answer.items:
@@ -175,7 +171,7 @@ def look_at(item_id: str) -> None:
 def give_feedback(
     event: str, item: Recommendation, answer: RecommendResponse, request: RecommendRequest
 ) -> None:
-    """Send one event; the list is fetched again because `n_feedback` grew."""
+    """Send one event; the page runs again after it, with answers asked anew."""
     message = FeedbackEvent(
         event_id=str(uuid.uuid4()),
         user_id=str(request.user_id),
@@ -193,7 +189,6 @@ def give_feedback(
     if refused:
         text = f"The {event} of {item.title} was not stored: {refused}"
     else:
-        st.session_state["n_feedback"] = state.n_feedback() + 1
         order = [other.item_id for other in answer.items]
         st.session_state["explore.before"] = {"question": question, "items": order}
     notice = {"question": question, "text": text, "failed": bool(refused)}

@@ -57,23 +57,26 @@ def card(where: Address, domain: str) -> DomainCard:
     return _client(where).card(domain)
 
 
-@st.cache_data(ttl="5m", max_entries=200, show_spinner=False)
+@st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
 def recommend(
-    where: Address, domain: str, release: str, request: RecommendRequest, n_feedback: int
+    where: Address, domain: str, release: str, request: RecommendRequest
 ) -> RecommendResponse:
-    """The ranking; `release` and `n_feedback` only make an answer from before a change stale."""
+    """The ranking; `release` only makes the answer of a former one out of date."""
     return _client(where).recommend(domain, request)
 
 
-@st.cache_data(ttl="5m", max_entries=200, show_spinner=False)
-def user(where: Address, domain: str, user_id: str, n_feedback: int) -> UserCard:
-    """What is stored of a user, newest first; `n_feedback` as in `recommend`."""
+@st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
+def user(where: Address, domain: str, user_id: str) -> UserCard:
+    """What is stored of a user, newest first."""
     return _client(where).user(domain, user_id)
 
 
 def send(where: Address, domain: str, event: FeedbackEvent) -> FeedbackResponse:
-    """Store what the user did; it is on disk when this returns."""
-    return _client(where).feedback(domain, [event])
+    """Store what the user did; it is on disk when this returns, and every answer is asked anew."""
+    response = _client(where).feedback(domain, [event])
+    recommend.clear()
+    user.clear()
+    return response
 
 
 @contextmanager

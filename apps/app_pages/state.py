@@ -14,8 +14,3 @@ EMPTY_CHOICES = {"user": None, "wish": "", "filters": [], "item": None}
 def forget_choices() -> None:
     """Empty what belongs to the former domain. Deleting it would bring it back from the address."""
     st.session_state.update(EMPTY_CHOICES)
-
-
-def n_feedback() -> int:
-    """How often this visitor sent feedback: an answer from before that is out of date."""
-    return int(st.session_state.get("n_feedback", 0))

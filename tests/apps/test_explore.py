@@ -76,14 +76,18 @@ def test_a_like_is_stored_and_changes_the_list(open_app: Open, client: type[Fake
     assert "▲1" in texts(app)
 
 
-def test_a_refused_event_is_told_and_changes_nothing(
-    open_app: Open, client: type[FakeClient]
-) -> None:
+def test_feedback_is_seen_by_the_next_visitor_too(open_app: Open) -> None:
+    later = open_app(user="7")
+    open_app(user="7").button(key="like.1").click().run()
+    assert "**1. Brazil**" in texts(later.run())
+
+
+def test_a_refused_event_is_told_and_changes_nothing(open_app: Open) -> None:
     app = open_app(user="7")
-    asked = len(client.asked)
     app.button(key="dislike.4").click().run()
     assert app.error[0].value == "The dislike of Duel was not stored\\: no item '4'"
-    assert len(client.asked) == asked
+    assert "**1. Alien**" in texts(app)
+    assert "▲" not in texts(app)
 
 
 def test_feedback_needs_a_user(open_app: Open) -> None:
