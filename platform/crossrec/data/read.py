@@ -104,8 +104,11 @@ def _check_utf8(path: Path) -> None:
                 except UnicodeDecodeError as err:
                     _refuse_byte(path, offset - len(pending) + err.start, err)
             offset += len(block)
-    if decoder.getstate()[0]:
-        raise DataError(f"{path} is not UTF-8: it ends inside a character; save it as UTF-8")
+    pending = decoder.getstate()[0]
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as err:
+        _refuse_byte(path, offset - len(pending), err)
 
 
 def _refuse_byte(path: Path, offset: int, err: UnicodeDecodeError) -> NoReturn:

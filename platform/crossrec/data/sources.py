@@ -133,7 +133,9 @@ def _from_source(domain: Domain, progress: bool, made: Path) -> Fetched:
     folder = _yaml_folder(domain)
     match source:
         case FileSource():
-            return Fetched(folder, f"files in {folder}", reader=_reader(source.reader, folder))
+            paths = [str(spec.path) for spec in domain.tables.values() if spec.path]
+            note = ", ".join(paths) or f"files in {folder}"
+            return Fetched(folder, note, reader=_reader(source.reader, folder))
         case HttpsSource():
             data = _from_https(source, progress)
             return Fetched(data, source.url, reader=_reader(source.reader, folder))
