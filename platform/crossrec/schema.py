@@ -53,9 +53,7 @@ TABLES: dict[str, TableSchema] = {
         {USER_ID: "str", SPLIT: "str"},
         item_columns=(ITEM_ID,),
     ),
-    "request_matches": TableSchema(
-        {REQUEST_ID: "str", ITEM_ID: "str"}, item_columns=(ITEM_ID,)
-    ),
+    "request_matches": TableSchema({REQUEST_ID: "str", ITEM_ID: "str"}, item_columns=(ITEM_ID,)),
     "examples": TableSchema(
         {EXAMPLE_ID: "str", TEXT: "str", LABEL: "str"}, {SPLIT: "str"}, unique=(EXAMPLE_ID,)
     ),
