@@ -37,7 +37,9 @@ def _submit(cluster: LocalCluster, *words: str, token: str | None = None) -> Any
     """Run a job to its end; `ray job submit` follows its log and exits as the job does."""
     submit = ("ray", "job", "submit", "--address", cluster.dashboard)
     folder = str(CLUSTER / "jobs")
-    return cluster.command(*submit, "--working-dir", folder, "--", "python", *words, token=token)
+    return cluster.command(
+        *submit, "--working-dir", folder, "--", "python", *words, token=token, timeout_s=380
+    )
 
 
 def _result(log: str) -> Any:

@@ -55,13 +55,14 @@ def train_on_ray(
         on_event: called with each event of a run, as it arrives in the driver.
 
     Returns:
-        One result a domain, in the order of `domains`.
+        One result a domain, in the order of `domains`; a domain named twice is trained once.
 
     Raises:
         TrainingError: no cluster, not enough of it, a run name taken, or a domain failed (the
             others are finished first).
         CrossrecError: the one domain there is failed for a reason with a class of its own.
     """
+    domains = list(dict.fromkeys(domains))
     run = run_name or new_run_name()
     run_folder(run)  # its name is checked before anything starts
     with ray_session(placement), Bars(domains, config.training.max_epochs, show) as bars:
