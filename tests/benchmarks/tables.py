@@ -81,7 +81,10 @@ def bar_table(bars: list[Bar], rows: list[Row]) -> str:
 
 
 def _title(bar: Bar, row: Row, found: list[Row]) -> str:
-    return bar.title if len(found) == 1 else f"{bar.title}: {row['protocol']}"
+    """The bar's title; of several rows each with what its protocol says first."""
+    if len(found) == 1:
+        return bar.title
+    return f"{bar.title}: {', '.join(row['protocol'].split(', ')[:3])}"
 
 
 def _measured(row: Row) -> str:
@@ -109,7 +112,9 @@ def _number(value: float) -> str:
 
 
 def figure_table(names: list[str], rows: list[Row]) -> str:
-    """All rows of some names, with how they were measured."""
+    """All rows of some names, with how they were measured; nothing where there is no row."""
+    if not any(row["name"] in names for row in rows):
+        return ""
     lines = [
         "| name | domain | measured | n | seeds | how |",
         "| --- | --- | --- | --- | --- | --- |",
