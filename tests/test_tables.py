@@ -83,5 +83,5 @@ def test_rows_are_written_whole_with_command_and_machine(
 
 @pytest.mark.parametrize("row", [{"name": "x", "value": 1.0}, {"name": "x", "vlaue": 1.0}])
 def test_a_row_that_lacks_or_misspells_a_field_is_refused(row: dict[str, Any]):
-    with pytest.raises(ValueError, match="unit|vlaue"):
+    with pytest.raises(ValueError, match=r"unit|vlaue"):
         write_rows("speed", [row])
