@@ -46,10 +46,16 @@ def standardise(scores: Floats) -> Floats:
     Below 1e-7 a deviation is rounding: cosines of float32 vectors that should all be 0 differ by
     about 1e-9, and differ with the size of the batch.
     """
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    variance = np.einsum("bn,bn->b", centred, centred) / scores.shape[1]
-    deviation = np.sqrt(variance)[:, None]
-    return np.asarray(centred / np.where(deviation < 1e-7, np.inf, deviation), np.float32)
+    result = np.array(scores, np.float32)
+    _standardise(result)
+    return result
+
+
+def _standardise(scores: Floats) -> None:
+    """In place: whole catalogues of scores are large."""
+    scores -= scores.mean(axis=1, keepdims=True)
+    deviation = np.sqrt(np.einsum("bn,bn->b", scores, scores) / scores.shape[1])
+    scores /= np.where(deviation < 1e-7, np.inf, deviation)[:, None]
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,12 @@ class Fusion:
         """Each signal's share of the score, (B, N); `newness` is the cold items' offset."""
         features = query_features(queries, self.clock)
         gains = np.logaddexp(0, features @ self.weights.T).astype(np.float32)  # (B, S)
-        parts = {
-            name: gains[:, s : s + 1] * (self._lifts[s] * standardise(signals[name]))
-            for s, name in enumerate(self.names)
-        }
+        shares = np.stack([signals[name] for name in self.names], dtype=np.float32)  # (S, B, N)
+        for share in shares if len(queries) > 1 else [shares[:, 0]]:
+            _standardise(share)  # all signals of a single query at once: half the time
+        shares *= gains.T[:, :, None]
+        shares *= self._lifts[:, None, :]
+        parts = dict(zip(self.names, shares, strict=True))
         if self.cold.any():
             parts["newness"] = (features @ self.cold_weights)[:, None] * self.cold
         return parts
