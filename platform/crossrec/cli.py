@@ -20,7 +20,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First: crossrec data import movies · crossrec train movies · crossrec serve movies",
+    epilog="First: crossrec data import movies · crossrec train movies"
+    " · crossrec serve movies --open-on-loopback",
 )
 app.add_typer(data.app, name="data", help="Fetch, list and look at data sets.")
 app.add_typer(domain.app, name="domain", help="List domains; make one from your own files.")

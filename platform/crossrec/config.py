@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crossrec.errors import ConfigError
+from crossrec.errors import ConfigError, suggest
 
 
 def home() -> Path:
@@ -68,6 +68,14 @@ class ModelConfig(_Settings):
     without one (a cold item) still works."""
     use_context: bool = True
     max_text_tokens: int = Field(64, ge=8, le=512)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> ModelConfig:
+        if self.dim % self.n_heads:
+            raise ValueError(
+                f"dim {self.dim} cannot be shared by {self.n_heads} heads; expected a multiple"
+            )
+        return self
 
 
 class TrainingConfig(_Settings):
@@ -136,16 +144,38 @@ def load_config(path: Path | None = None, overrides: list[str] | None = None) ->
     """
     values: dict[str, Any] = {}
     if path is not None:
-        if not path.is_file():
-            raise ConfigError(f"no config file at {path}; expected a YAML of settings")
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = _read_yaml(path)
     for override in overrides or []:
         _override(values, override)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as err:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
+        lines = "; ".join(_in_words(one) for one in err.errors())
         raise ConfigError(f"{path or 'settings'}: {lines}") from err
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"no config file at {path}; expected a YAML of settings")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path} is not valid YAML: {err}") from err
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; expected settings by name")
+    return values
+
+
+def _in_words(error: Any) -> str:
+    """One Pydantic error as `key: what is wrong`; of an unknown key the near ones are named."""
+    *parents, leaf = error["loc"] or ("settings",)
+    key = ".".join(map(str, error["loc"])) or "settings"
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg']}"
+    known: Any = RunConfig
+    for parent in parents:
+        known = known.model_fields[parent].annotation
+    return f"no setting is called {key}: {suggest(str(leaf), known.model_fields)}"
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -200,7 +200,7 @@ def _services() -> Iterator[Finding]:
         try:
             health = client.health()
         except CrossrecError:
-            remedy = "crossrec serve DOMAIN"
+            remedy = "crossrec serve DOMAIN --open-on-loopback"
             yield Finding("services", "API", "note", f"none at {client.base_url}", remedy)
         else:
             text = f"{client.base_url} serves {', '.join(health.domains) or 'no domain'}"

@@ -57,7 +57,9 @@ def row(
     theirs: list[Evaluation],
     of: Prepared,
 ) -> Row:
-    """Seed averages; the interval is over users, each with the mean of the seeds."""
+    """Seed averages. The interval is over users: each with the mean of the seeds where all seeds
+    have the same cases, else over all cases of all seeds.
+    """
     mine, others = (np.mean([e.mean(metric) for e in es]) for es in (ours, theirs))
     per_user = [e.values(metric) for e in ours]
     same = len({len(values) for values in per_user}) == 1
@@ -70,7 +72,7 @@ def row(
         "peer": peer,
         "peer_value": float(others),
         "ratio": float(mine / others),
-        "n": ours[0].n,
+        "n": len(values),
         "ci95": list(bootstrap_interval(values, np.random.default_rng(0))),
         "seeds": list(range(len(ours))),
         "protocol": of.split.protocol,

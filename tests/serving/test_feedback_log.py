@@ -109,3 +109,14 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path):
     path.write_text("hello " * 1000)
     with pytest.raises(ServiceError, match="cannot be opened"):
         FeedbackLog(path)
+
+
+def test_a_caller_that_goes_away_neither_loses_its_events_nor_ends_the_writer(
+    tmp_path: Path,
+) -> None:
+    log = FeedbackLog(tmp_path / "feedback.db")
+    gone = log.append("films", [event("1")])
+    assert not gone.cancel()
+    assert gone.result(timeout=10) == 1
+    assert log.append("films", [event("2")]).result(timeout=10) == 1
+    log.close()

@@ -74,7 +74,8 @@ def train(
         for result in results
     ]
     print_table(("domain", "NDCG@10 (test)", "epochs", "time", "release"), rows, "")
-    out.print(f"run {results[0].run}; next: crossrec serve {' '.join(domains)}", markup=False)
+    after = f"crossrec serve {' '.join(domains)} --open-on-loopback"
+    out.print(f"run {results[0].run}; next: {after}", markup=False)
 
 
 def tune(

@@ -154,7 +154,7 @@ class Client:
         except httpx.TransportError as err:
             raise ServiceError(
                 f"no crossrec service answers at {self.base_url};"
-                " start one with: crossrec serve DOMAIN…"
+                " start one with: crossrec serve DOMAIN --open-on-loopback"
             ) from err
         if response.status_code == 422 and partly is not None:
             with suppress(ValidationError):

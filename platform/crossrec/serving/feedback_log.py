@@ -107,6 +107,8 @@ class FeedbackLog:
             for event in events
         ]
         job = _Job(rows, Future())
+        # Running: a caller that goes away can no longer cancel what is being written.
+        job.done.set_running_or_notify_cancel()
         self._start_writer()
         self._jobs.put(job)
         return job.done
@@ -132,7 +134,7 @@ class FeedbackLog:
 
     def _start_writer(self) -> None:
         with self._lock:
-            if self._writer is None:
+            if self._writer is None or not self._writer.is_alive():
                 self._writer = threading.Thread(
                     target=self._write_batches, name="feedback-writer", daemon=True
                 )

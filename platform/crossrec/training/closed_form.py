@@ -16,6 +16,7 @@ from scipy import sparse
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Split
 from crossrec.evaluation.metrics import ndcg, ranks
+from crossrec.evaluation.protocols import within_pool
 from crossrec.models.collaborative import KEPT_PER_ROW, lend, prune, text_lenders
 from crossrec.models.linear_weights import (
     ease_weights,
@@ -57,6 +58,7 @@ class Tuning:
         if len(cases) > MAX_TUNING_CASES:
             rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_TUNING_CASES]
             cases = Cases(cases.users[rows], cases.cuts[rows])
+        self.split = split
         self.queries = queries_for(split.sequences, cases, 0)
         self.targets = split.targets(cases)
 
@@ -69,6 +71,7 @@ class Tuning:
         """Mean NDCG@10 of (n, N) scores."""
         if not len(self.targets):
             return 0.0
+        scores = within_pool(scores, self.split, self.targets)
         return float(ndcg(ranks(scores, self.targets, self.queries.items), 10).mean())
 
 

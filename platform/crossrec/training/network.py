@@ -88,7 +88,8 @@ class Network(nn.Module):
         """
         sequences = self.prepared.split.sequences
         inputs = self.rows.previous[targets]
-        inputs[:, 0] = -1  # a window starts without what lies before it
+        first = np.cumsum(real, axis=1) == 1
+        inputs[first] = -1  # a window starts without what lies before it
         present = (inputs >= 0) & real
         items = sequences.items[np.maximum(inputs, 0)]
         target_items = sequences.items[targets]
@@ -156,6 +157,10 @@ class Network(nn.Module):
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
+    def _place_weight(self) -> float:
+        """Weight of log(1 + km); 0 for ratings, whose loss never sees the distance."""
+        return 0.0 if self.rating else float(functional.softplus(self.place_weight.detach()))
+
     def trained_state(self) -> dict[str, Tensor]:
         """Copies of all trained weights."""
         return {
@@ -185,7 +190,7 @@ class Network(nn.Module):
             self.prepared,
             text=self.texts.vectors(),
             whitening=self.whitening,
-            place_weight=float(functional.softplus(self.place_weight.detach())),
+            place_weight=self._place_weight(),
             rating=self.rating,
         )
 
