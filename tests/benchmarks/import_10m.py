@@ -1,6 +1,6 @@
 """Importing 10 million interactions: peak memory and time, beside pandas doing the same work.
 
-Rows `import_10m`: GiB and seconds, medians over `IMPORT_10M_RUNS` runs (default 3), both sides in
+Rows `import_10m`: GiB and seconds, medians over `IMPORT_10M_RUNS` runs (default 5), both sides in
 processes of their own, in turns. The data are synthetic: 500,000 users, 50,000 items, times in
 milliseconds, one row in 500 without a user or with an unknown item. Both sides read the CSV files,
 check ids, types and duplicates, set bad rows aside and write Parquet. crossrec also hashes what it
@@ -24,7 +24,7 @@ import numpy as np
 from tests.benchmarks.rows import write_rows
 
 N_INTERACTIONS, N_USERS, N_ITEMS = 10_000_000, 500_000, 50_000
-RUNS = int(os.environ.get("IMPORT_10M_RUNS", "3"))
+RUNS = int(os.environ.get("IMPORT_10M_RUNS", "5"))
 GIB = 2**30
 
 
