@@ -48,8 +48,8 @@ def _connect(address: str | None) -> None:
     _knock(address)
     try:
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as err:
-        raise TrainingError(_no_cluster(address, str(err))) from err
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as err:
+        raise TrainingError(_no_cluster(address, str(err), listens=":" in address)) from err
 
 
 def _knock(address: str) -> None:
@@ -60,17 +60,19 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as err:
-        raise TrainingError(_no_cluster(address, str(err))) from err
+        raise TrainingError(_no_cluster(address, str(err), listens=False)) from err
 
 
-def _no_cluster(address: str, reason: str) -> str:
+def _no_cluster(address: str, reason: str, listens: bool) -> str:
     first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
     hint = (
-        " The cluster asks for a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
-        if "nauthenticated" in reason or "token" in reason.lower()
-        else " Check `ray status` there, or leave --address out to start a local cluster."
+        # Ray 2.60 says nothing of a wrong token here, it only gives up.
+        "Something listens there: set RAY_AUTH_MODE=token and the cluster's token in"
+        f" RAY_AUTH_TOKEN, and use the cluster's Ray version (this is {ray.__version__})"
+        if listens
+        else "Check `ray status` there, or leave --address out to start a local cluster"
     )
-    return f"no Ray cluster answers at '{address}' ({first.rstrip('.')}).{hint}"
+    return f"no Ray cluster answers at '{address}' ({first.rstrip('.')}). {hint}."
 
 
 def worker_resources(placement: Placement) -> dict[str, float]:
