@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _row(protocol: str, seconds: float) -> dict[str, Any]:
-    how = f"{protocol}; empty home, after installation, data from the package index"
+    how = f"{protocol}; empty home, after installation"
     return {"name": "demo_time", "value": seconds / 60, "unit": "min", "n": 1, "protocol": how}
 
 
