@@ -23,6 +23,21 @@ def test_list_and_show_know_the_built_in_domains(run: Run):
     assert yaml.safe_load(run("domain", "show", "movies").stdout)["name"] == "movies"
 
 
+@pytest.mark.parametrize("text", ["name: [", "- shop", "", "title: 2020-13-45"])
+def test_list_shows_the_good_domains_and_names_the_wrong_file(
+    run: Run, fresh_home: Path, text: str
+):
+    path = fresh_home / "domains" / "shop.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    result = run("domain", "list", "--json")
+    names = {entry["name"] for entry in json.loads(result.stdout)}
+    assert "movies" in names
+    assert "shop" not in names
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"left out: {path}")
+
+
 def test_init_shows_its_guess_and_takes_enter_for_yes(run: Run, files: list[str]):
     result = run("domain", "init", "shop", *files, input="\n")
     assert result.exit_code == 0, result.stderr

@@ -27,7 +27,10 @@ def test_an_unknown_domain_names_near_matches():
     ("lines", "message"),
     [
         (["name: shop", "title: x", "titel: y"], r"shop\.yaml: titel: Extra inputs"),
-        (["name: [", "title: x"], "is not valid YAML"),
+        (["name: [", "title: x"], r"shop\.yaml is not valid YAML: line 3: [^\n]+$"),
+        (["name: shop", "title: 2020-13-45"], "is not valid YAML: month must be in 1..12"),
+        (["- name: shop"], r"shop\.yaml: file: Input should be"),
+        ([""], r"shop\.yaml: file: Input should be"),
         (["name: stop", "title: x"], "names the domain 'stop'; expected 'shop'"),
         (["name: shop", "title: x", "source: {kind: ftp}"], "source"),
         (["name: shop", "title: x", "tables: {itmes: {}}"], "did you mean 'items'"),

@@ -12,29 +12,56 @@ import typer
 import yaml
 
 from crossrec import verbs
-from crossrec.commands.output import AsJson, Commands, OneDomain, err, out, print_json, print_table
+from crossrec.commands.output import (
+    AsJson,
+    Commands,
+    OneDomain,
+    err,
+    out,
+    print_json,
+    print_table,
+    sentence,
+)
 from crossrec.domains import load_domain
 from crossrec.domains.registry import domain_files
 from crossrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from crossrec.data.infer import Inference
+    from crossrec.domains.spec import Domain
 
 app = typer.Typer(cls=Commands, no_args_is_help=True)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """All domains, built in and your own, with where their data come from."""
+    """All domains, built in and your own, with where their data come from.
+
+    A file that cannot be read is named with the reason, after the others.
+    """
     files = domain_files()
-    domains = [load_domain(name) for name in verbs.domain_names()]
+    domains, wrong = _readable(verbs.domain_names())
     if as_json:
         print_json(
             [domain.model_dump(mode="json") | {"file": files[domain.name]} for domain in domains]
         )
-        return
-    rows = [(domain.name, domain.title, domain.task, domain.source.kind) for domain in domains]
-    print_table(("domain", "title", "task", "source"), rows, "there is no domain")
+    else:
+        rows = [(domain.name, domain.title, domain.task, domain.source.kind) for domain in domains]
+        print_table(("domain", "title", "task", "source"), rows, "there is no domain")
+    for reason in wrong:
+        err.print(f"left out: {reason}", style="red", markup=False)
+
+
+def _readable(names: list[str]) -> tuple[list[Domain], list[str]]:
+    """The domains whose YAML can be read, and one sentence for each of the others."""
+    domains: list[Domain] = []
+    wrong: list[str] = []
+    for name in names:
+        try:
+            domains.append(load_domain(name))
+        except (ConfigError, OSError) as error:
+            wrong.append(sentence(error))
+    return domains, wrong
 
 
 @app.command()

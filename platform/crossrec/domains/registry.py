@@ -41,18 +41,25 @@ def read_domain(path: Path) -> Domain:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         domain = Domain.model_validate(values)
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path} is not valid YAML: {err}") from err
     except ValidationError as err:
         lines = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in err.errors()
         )
         raise ConfigError(f"{path}: {lines}") from err
+    except (yaml.YAMLError, ValueError) as err:  # an impossible date is a ValueError
+        raise ConfigError(f"{path} is not valid YAML: {_reason(err)}") from err
     if domain.name != path.stem:
         raise ConfigError(
             f"{path} names the domain '{domain.name}'; expected '{path.stem}': rename either"
         )
     return domain
+
+
+def _reason(err: Exception) -> str:
+    """Line and problem, in one line of text."""
+    if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark:
+        return f"line {err.problem_mark.line + 1}: {err.problem}"
+    return " ".join(str(err).split())
 
 
 def load_domain(name: str) -> Domain:
