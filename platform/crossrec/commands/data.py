@@ -25,7 +25,7 @@ from crossrec.domains import load_domain
 
 app = typer.Typer(cls=Commands, no_args_is_help=True)
 
-Force = Annotated[bool, typer.Option("--force", help="Import again what is already there.")]
+Force = Annotated[bool, typer.Option("--force", help="Import again what has not changed, too.")]
 
 
 @app.command("import")
@@ -34,7 +34,8 @@ def import_(domains: Domains, force: Force = False, as_json: AsJson = False) -> 
 
     Where the data come from is in the domain's YAML: a file, an HTTPS address, a wheel on the
     package index, a mirror folder (CROSSREC_DATA_MIRROR), a simulator. Bad rows are counted and
-    set aside with the reason.
+    set aside with the reason. What is there already is imported again if its YAML or its files
+    have changed.
 
     \b
     crossrec data import movies grocery
@@ -44,11 +45,8 @@ def import_(domains: Domains, force: Force = False, as_json: AsJson = False) -> 
     for domain in domains:
         load_domain(domain)  # a misspelt name stops before the first download
     for domain in domains:
-        if not force and _is_here(domain):
-            err.print(f"{domain} is already imported; --force imports it again")
-            done.append(verbs.dataset(domain))
-        else:
-            done.append(verbs.import_data(domain, progress=True))
+        here = None if force else _unchanged(domain)
+        done.append(here or verbs.import_data(domain, progress=True))
     if as_json:
         print_json([_facts(dataset) for dataset in done])
     for dataset in [] if as_json else done:
@@ -83,8 +81,18 @@ def show(domain: OneDomain, as_json: AsJson = False) -> None:
         _describe(dataset)
 
 
-def _is_here(domain: str) -> bool:
-    return domain in _imported()
+def _unchanged(domain: str) -> Dataset | None:
+    """The data set if it is here and still what an import would read; says which it is."""
+    from crossrec.data.freshness import why_stale
+
+    if domain not in _imported():
+        return None
+    dataset = verbs.dataset(domain)
+    if changed := why_stale(dataset, load_domain(domain)):
+        err.print(f"{domain} was imported, but {changed}: importing it again", markup=False)
+        return None
+    err.print(f"{domain} is already imported; --force imports it again")
+    return dataset
 
 
 def _imported() -> list[str]:

@@ -28,7 +28,8 @@ from crossrec.config import home
 from crossrec.data.clean import KEY, KnownItems, Plan, check_declared, plan_table
 from crossrec.data.content_hash import combined_hash, table_hash
 from crossrec.data.dataset import CARD, Dataset
-from crossrec.data.read import Table, find_table, first_line, scan_table
+from crossrec.data.freshness import Stamps, own_files, table_files
+from crossrec.data.read import Table, first_line, scan_table
 from crossrec.data.sources import Fetched, fetch
 from crossrec.domains.registry import domain_yaml
 from crossrec.domains.spec import Domain
@@ -74,6 +75,7 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
     folder.mkdir(parents=True)
     try:
         fetched = fetch(domain, progress, scratch / "made")
+        files = own_files(domain, fetched)  # before they are read: a later change shows
         tables, skipped = _open_tables(domain, fetched)
         outcome = _Outcome()
         with _steps(progress) as step:
@@ -85,7 +87,7 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
         _check_shares(domain, outcome, folder, root)
         if domain.source.kind == "simulator":
             _keep_truth([fetched.folder / name for name in skipped], folder / TRUTH)
-        card = _card(domain, fetched, outcome, skipped, time.monotonic() - started)
+        card = _card(domain, fetched, outcome, skipped, files, time.monotonic() - started)
         (folder / "domain.yaml").write_text(domain_yaml(domain), encoding="utf-8")
         (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
         _move_into_place(folder, root / domain.name)
@@ -132,10 +134,7 @@ def _canonical_tables(folder: Path) -> tuple[dict[str, Table], list[str]]:
 
 
 def _mapped_tables(domain: Domain, folder: Path) -> dict[str, Table]:
-    """Tables whose path the YAML gives, and files that are called like a canonical table."""
-    paths = {name: find_table(folder, name) for name in TABLES}
-    paths |= {name: folder / spec.path for name, spec in domain.tables.items() if spec.path}
-    return {name: scan_table(path) for name, path in paths.items() if path is not None}
+    return {name: scan_table(path) for name, path in table_files(domain, folder).items()}
 
 
 def _import_table(
@@ -226,7 +225,12 @@ def _check_shares(domain: Domain, outcome: _Outcome, folder: Path, root: Path) -
 
 
 def _card(
-    domain: Domain, fetched: Fetched, outcome: _Outcome, skipped: list[str], seconds: float
+    domain: Domain,
+    fetched: Fetched,
+    outcome: _Outcome,
+    skipped: list[str],
+    files: Stamps | None,
+    seconds: float,
 ) -> dict[str, Any]:
     return {
         "domain": domain.model_dump(mode="json"),
@@ -236,6 +240,7 @@ def _card(
         "rejected": outcome.rejected,
         "repaired": outcome.repaired,
         "source": fetched.note,
+        "files": files,
         "not_imported": skipped,
         "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "import_s": round(seconds, 2),

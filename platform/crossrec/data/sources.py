@@ -130,7 +130,7 @@ def _from_mirror(domain: Domain) -> Fetched | None:
 
 def _from_source(domain: Domain, progress: bool, made: Path) -> Fetched:
     source = domain.source
-    folder = _yaml_folder(domain)
+    folder = yaml_folder(domain)
     match source:
         case FileSource():
             paths = [str(spec.path) for spec in domain.tables.values() if spec.path]
@@ -149,7 +149,8 @@ def _from_source(domain: Domain, progress: bool, made: Path) -> Fetched:
             raise SourceError(_no_mirror(domain.name))
 
 
-def _yaml_folder(domain: Domain) -> Path:
+def yaml_folder(domain: Domain) -> Path:
+    """The folder of the domain's YAML; without one, where we are."""
     path = domain_files().get(domain.name)
     return path.parent if path else Path.cwd()
 
