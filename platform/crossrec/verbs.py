@@ -132,16 +132,22 @@ def train(
     Args:
         workers: processes of Ray Train; 0 trains in this process, without Ray.
         address: of a Ray cluster (`auto`, `ray://…`); None: a local one that ends with the run.
-        run_name: repeat it to resume a run that was cut off (with workers only).
+        run_name: repeat it to resume a run that was cut off; needs workers.
         progress: draw progress bars.
 
     Raises:
+        ConfigError: a setting is wrong, or a run without workers was given a name.
         DataError: a domain was never imported.
         TrainingError: no cluster, not enough of it, or training diverged.
     """
     _expect_domains(domains)
     run_config = settings(config, overrides)
     if workers == 0 and address is None:
+        if run_name is not None:
+            raise ConfigError(
+                f"a run without Ray cannot be resumed, got the name '{run_name}';"
+                " leave it out, or train with --workers 1 or more"
+            )
         return [_train_here(domain, run_config, publish, progress) for domain in domains]
     from crossrec.training.launch import train_on_ray
 

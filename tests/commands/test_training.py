@@ -65,6 +65,7 @@ def test_tune_leaves_a_config_that_train_takes(
         (["train", "shop", "--set", "model.dim"], "model.dim=64"),
         (["train", "shop", "--config", "nowhere.yaml"], "no config file at nowhere.yaml"),
         (["train", "shop", "--workers", "0"], "crossrec data import shop"),
+        (["train", "shop", "--workers", "0", "--run-name", "foo"], "got the name 'foo'; leave it"),
         (["train", "sohp"], "did you mean 'shop'?"),
         (["tune", "shop", "--space", "nowhere.yaml"], "nowhere.yaml"),
         (["evaluate", "shop"], "'shop' has no release"),
