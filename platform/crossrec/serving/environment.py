@@ -29,7 +29,10 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     """
     common = {
         "OMP_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",  # memory that one thread frees, another one may use
+        # glibc: what one thread frees another may use; large arrays go back when they are freed.
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_MMAP_THRESHOLD_": str(128 << 10),
+        "MALLOC_TRIM_THRESHOLD_": str(128 << 10),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
