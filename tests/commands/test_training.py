@@ -31,7 +31,11 @@ def test_train_here_publishes_a_release_that_evaluate_judges(run: Run, shop_doma
     assert rows["crossrec"]["ndcg@10"] == pytest.approx(result["metrics"]["metrics"]["ndcg@10"])
     assert set(rows) == {"crossrec", "popularity"}
 
-    run("data", "import", "shop", "--force")
+    unpublished = run("train", "shop", "--workers", "0", "--no-publish", *SMALL)
+    assert "nothing published" in unpublished.stdout
+    assert "crossrec serve" not in unpublished.stdout
+    assert ReleaseStore().current("shop") == result["release"]
+
     sales = shop_domain.parent / "shop_files" / "sales.csv"
     sales.write_text(sales.read_text() + "c99,s1,1700000000,sale\n")
     run("data", "import", "shop", "--force")

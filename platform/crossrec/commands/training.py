@@ -74,8 +74,8 @@ def train(
         for result in results
     ]
     print_table(("domain", "NDCG@10 (test)", "epochs", "time", "release"), rows, "")
-    after = f"crossrec serve {' '.join(domains)} --open-on-loopback"
-    out.print(f"run {results[0].run}; next: {after}", markup=False)
+    after = f"next: crossrec serve {' '.join(domains)} --open-on-loopback"
+    out.print(f"run {results[0].run}; {after if publish else 'nothing published'}", markup=False)
 
 
 def tune(
