@@ -201,10 +201,13 @@ def tune(
 ) -> TuneResult:
     """Search for the settings with the best validation NDCG@10; the best is one YAML for `train`.
 
+    A trial's figure is that of the sequence model, before its fusion with the other signals.
+
     Args:
         trials: trials in all.
         config: the settings that do not vary.
-        space: YAML of what varies; None: what is worth varying in the config's mode.
+        space: YAML of what varies; None: what is worth varying in the config's mode (LoRA's
+            rank and targets in adapted mode only).
         workers: processes of one trial.
         run_name: repeat it to go on with a search, or to add trials.
 

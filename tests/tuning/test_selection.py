@@ -58,7 +58,9 @@ def test_the_table_has_a_row_a_trial_in_order_of_start(tmp_path: Path):
     assert pl.read_parquet(tmp_path / "trials.parquet").equals(frame)
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(result.table())
-    rows = [line for line in console.export_text().splitlines() if "│" in line]
+    text = console.export_text()
+    assert "NDCG@10 of the sequence model before fusion" in " ".join(text.split())
+    rows = [line for line in text.splitlines() if "│" in line]
     assert "0.0800" in rows[0]
     assert "failed" in rows[-1]
 

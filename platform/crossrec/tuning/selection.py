@@ -22,6 +22,8 @@ from crossrec.tuning.spaces import Point, Space, apply_point
 TRIALS_FILE = "trials.jsonl"
 TABLE_FILE = "trials.parquet"
 BEST_FILE = "best.yaml"
+JUDGED = "NDCG@10 of the sequence model before fusion (task rate: minus RMSE)"
+"""What the figures of trials are."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class TuneResult:
     def table(self) -> Table:
         """For the terminal, best first."""
         settings = list(self.trials[0].point)
-        table = Table(title=f"{self.domain}: trials of {self.run}, best first")
+        title = f"{self.domain}: trials of {self.run}, best first"
+        table = Table(title=title, caption=f"validation: {JUDGED}")
         for column in (
             "trial",
             "validation",
