@@ -31,11 +31,6 @@ def published(domain: str, protocol: str, fingerprint: str) -> dict[str, dict[st
     return models
 
 
-def protocol_note() -> str:
-    """The protocol of the published figures, in words."""
-    return str(_table()["protocol"])
-
-
 def has_figures(domain: str, protocol: str) -> bool:
     """Whether there are figures at all, be it on other cases."""
     return protocol in _table()["figures"].get(domain, {})
