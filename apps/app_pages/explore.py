@@ -248,7 +248,7 @@ def mirror(item_id: str | None) -> None:
 
 
 def signals(answer: RecommendResponse) -> None:
-    """Which of the four signals carry each item."""
+    """Which signals carry each item."""
     frame = frames.signals(answer.items)
     if frame.is_empty():
         st.info("This release gives no signals.")

@@ -97,7 +97,8 @@ class Recommendation(_Message):
     category: list[str] = []
     score: float
     signals: dict[str, float] = {}
-    """sequence, collaborative, text, popularity: they sum to the score."""
+    """Those that the release has, of sequence, collaborative, neighbours, text, request and
+    popularity, and newness for items without interactions: they sum to the score."""
     item: dict[str, Any] = {}
     """Further columns of the catalogue."""
     explanation: Explanation | None = None
