@@ -18,7 +18,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.numpy import save_file
 
 from crossrec.config import RunConfig
 from crossrec.data.vocabulary import Vocabulary
@@ -63,6 +62,8 @@ class DomainModel:
 
     def save(self, folder: Path) -> None:
         """Write the files into an existing folder."""
+        from safetensors.numpy import save_file  # a served replica only reads (tensor_file.py)
+
         tensors: dict[str, NDArray[Any]] = {}
         settings: dict[str, Any] = {}
         for name, signal in self.signals_by_name.items():

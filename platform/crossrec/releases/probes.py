@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Sequences
@@ -18,6 +16,7 @@ from crossrec.errors import ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
 from crossrec.models.signals import RequestSignal
+from crossrec.models.tensor_file import map_tensors
 
 PROBES = "probe.safetensors"
 
@@ -31,6 +30,8 @@ _CONTEXT = "context."
 
 def write_probes(folder: Path, model: DomainModel, sequences: Sequences | None, seed: int) -> None:
     """Draw questions, score them, write both."""
+    from safetensors.numpy import save_file  # a served replica only reads
+
     queries = _draw(model, sequences, np.random.default_rng(seed))
     tensors: dict[str, NDArray[np.generic]] = {
         "items": queries.items,
@@ -52,8 +53,8 @@ def check_probes(folder: Path, model: DomainModel) -> None:
     """
     path = folder / PROBES
     try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as err:
+        tensors = map_tensors(path)
+    except (OSError, ValueError) as err:
         raise ReleaseError(f"{path} cannot be read ({err}); publish the release again") from err
     context = {n.removeprefix(_CONTEXT): t for n, t in tensors.items() if n.startswith(_CONTEXT)}
     items, times, events = tensors["items"], tensors["times"], tensors["events"]
