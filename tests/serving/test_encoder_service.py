@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crossrec.config import ModelConfig, RunConfig
 from crossrec.errors import EncoderError, ReleaseError, UnknownDomainError
 from crossrec.models.encoder import TextEncoder
 from crossrec.releases.store import ReleaseStore
@@ -55,6 +57,24 @@ def test_concurrent_texts_of_several_domains_come_back_to_who_asked(
 
     for (_, texts), vectors in zip(asked, asyncio.run(all_at_once()), strict=True):
         np.testing.assert_allclose(vectors, encoder.encode(texts), atol=1e-5)
+
+
+def test_texts_are_cut_where_the_release_was_trained_to_cut_them(
+    service: EncoderService, store: ReleaseStore, encoder: TextEncoder, films, books
+):
+    config = RunConfig(model=ModelConfig(max_text_tokens=8))
+    short = replace(books, model=replace(books.model, config=config))
+    versions = {"films": publish(films, store, encoder), "books": publish(short, store, encoder)}
+    text = "one film of space and horror after the other " * 3
+
+    async def all_at_once() -> list[np.ndarray]:
+        asked = ("films", "books", "books", "films")
+        return await asyncio.gather(*(service.encode([text], n, versions[n]) for n in asked))
+
+    whole, cut = encoder.encode([text]), encoder.encode([text], max_tokens=8)
+    assert not np.allclose(whole, cut, atol=1e-3)
+    for vectors, expected in zip(asyncio.run(all_at_once()), (whole, cut, cut, whole), strict=True):
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
 def test_a_release_that_was_not_resident_is_loaded_when_asked_for(

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossrec.config import home
+from crossrec.config import RunConfig, home
 from crossrec.errors import ReleaseError, UnknownDomainError, suggest
 from crossrec.models.domain_model import DomainModel
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
@@ -51,6 +51,11 @@ class Release:
         """Figures of the evaluation, with protocol and data hash."""
         metrics: dict[str, Any] = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
         return metrics
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Settings of its training; serving follows them."""
+        return RunConfig.model_validate_json((self.folder / "config.json").read_bytes())
 
     @property
     def adapter_folder(self) -> Path | None:

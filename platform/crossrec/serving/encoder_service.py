@@ -7,6 +7,7 @@ A plain class without Ray. Leaves to others: the mathematics (models/mixed.py), 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ KEPT_VERSIONS = 2
 class _Job:
     texts: list[str]
     adapter: str
+    max_tokens: int
     done: asyncio.Future[Vectors]
 
 
@@ -46,6 +48,8 @@ class EncoderService:
         self._mixed = MixedEncoder(encoder)
         self._store = store
         self._versions: dict[str, list[str]] = {}
+        self._max_tokens: dict[str, int] = {}
+        self._loading = threading.Lock()
         self._waiting: deque[_Job] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
@@ -62,15 +66,20 @@ class EncoderService:
             UnknownDomainError, ReleaseError: there is no such release.
             EncoderError: it was made with another encoder; all is as before.
         """
-        if version in self._versions.get(domain, []):
-            return
+        with self._loading:  # two requests may be the first of a release
+            if version not in self._versions.get(domain, []):
+                self._load(domain, version)
+
+    def _load(self, domain: str, version: str) -> None:
         release = self._store.show(domain, version)
         self._expect_own(release)
+        self._max_tokens[_name(domain, version)] = release.config.model.max_text_tokens
         self._mixed.add(_name(domain, version), release.adapter_folder)
         versions = [*self._versions.get(domain, []), version]
         self._versions[domain] = versions[-KEPT_VERSIONS:]
         for old in versions[:-KEPT_VERSIONS]:
             self._mixed.remove(_name(domain, old))
+            del self._max_tokens[_name(domain, old)]
 
     def _expect_own(self, release: Release) -> None:
         made_with = release.manifest.encoder_fingerprint
@@ -89,13 +98,16 @@ class EncoderService:
     async def encode(self, texts: list[str], domain: str, version: str) -> Vectors:
         """Vectors of the texts with the release's adapter: (n, E) float32, unit length.
 
+        They are cut where its training cut them, at `model.max_text_tokens`.
+
         Raises:
             UnknownDomainError, ReleaseError, EncoderError: as in `load`.
         """
         if version not in self._versions.get(domain, []):
             await asyncio.to_thread(self.load, domain, version)
         done: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(texts, _name(domain, version), done))
+        name = _name(domain, version)
+        self._waiting.append(_Job(texts, name, self._max_tokens[name], done))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await done
@@ -116,9 +128,12 @@ class EncoderService:
                 start += len(job.texts)
 
     def _next_batch(self) -> list[_Job]:
+        """The longest waiting, and those behind them that fit and cut their texts alike."""
         jobs = [self._waiting.popleft()]
         n_texts = len(jobs[0].texts)
         while self._waiting and n_texts + len(self._waiting[0].texts) <= MAX_BATCH_TEXTS:
+            if self._waiting[0].max_tokens != jobs[0].max_tokens:
+                break
             jobs.append(self._waiting.popleft())
             n_texts += len(jobs[-1].texts)
         return jobs
@@ -126,7 +141,7 @@ class EncoderService:
     def _encode_jobs(self, jobs: list[_Job]) -> Vectors:
         texts = [text for job in jobs for text in job.texts]
         adapters = [job.adapter for job in jobs for _ in job.texts]
-        return self._mixed.encode(texts, adapters)
+        return self._mixed.encode(texts, adapters, max_tokens=jobs[0].max_tokens)
 
     def close(self) -> None:
         """End the thread; what waits is answered first."""
