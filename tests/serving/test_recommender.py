@@ -9,6 +9,7 @@ import pytest
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
 from crossrec.serving.recommender import Recommender, top_k
+from tests.serving.conftest import NOW
 from tests.small_release import N_ITEMS, SmallDomain, genre_of
 
 
@@ -130,6 +131,19 @@ def test_the_very_next_answer_knows_what_was_liked(recommender):
     assert (before.user_known, after.user_known) == (False, True)
     assert {item.category[0] for item in after.items} == {"horror"}
     assert not {"film-2", "film-5"} & set(ids(after))
+
+
+def test_an_event_from_the_future_is_refused_and_the_rest_of_the_batch_is_kept(recommender):
+    times = {"now": None, "in an hour": NOW + 3600, "in a day": NOW + 86_400}
+    times |= {"in two days": NOW + 2 * 86_400, "in a thousand years": NOW + 31_557_600_000}
+    events = [
+        FeedbackEvent(event_id=name, user_id="ada", item_id="film-2", event="like", timestamp=time)
+        for name, time in times.items()
+    ]
+    answer = asyncio.run(recommender.feedback(events))
+    assert answer.accepted == 3
+    assert [one.event_id for one in answer.rejected] == ["in two days", "in a thousand years"]
+    assert all("more than a day ahead" in one.reason for one in answer.rejected)
 
 
 def test_a_disliked_item_goes_and_takes_its_kind_down(recommender):

@@ -22,6 +22,9 @@ GENERAL: dict[str, Meaning] = {
     "impression": "nothing",
 }
 """Events that every domain takes beside its own."""
+MAX_AHEAD_S = 86_400
+"""How far a sender's clock may be ahead: what is stored as later than that would count as the
+newest word for as long."""
 
 
 class FeedbackRules:
@@ -52,21 +55,29 @@ class FeedbackRules:
         return self._vocabulary.event_idx.get(event, self._stand_in)
 
     def sort_out(
-        self, events: list[FeedbackEvent]
+        self, events: list[FeedbackEvent], now: float
     ) -> tuple[list[FeedbackEvent], list[RejectedEvent]]:
-        """Events that can be stored, and those that cannot, each with its reason."""
+        """Events that can be stored, and those that cannot, each with its reason.
+
+        `now` is in seconds since 1970.
+        """
         kept, rejected = [], []
         for event in events:
-            reason = self._objection(event)
+            reason = self._objection(event, now)
             if reason is None:
                 kept.append(event)
             else:
                 rejected.append(RejectedEvent(event_id=event.event_id, reason=reason))
         return kept, rejected
 
-    def _objection(self, event: FeedbackEvent) -> str | None:
+    def _objection(self, event: FeedbackEvent, now: float) -> str | None:
         if event.item_id not in self._vocabulary.item_idx:
             return f"no item has the id '{event.item_id}'"
         if event.event not in self.meanings:
             return f"unknown event '{event.event}': {suggest(event.event, self.meanings)}"
+        if event.timestamp is not None and event.timestamp > now + MAX_AHEAD_S:
+            return (
+                f"timestamp {event.timestamp} is more than a day ahead of the service's clock"
+                f" ({int(now)}); expected seconds since 1970 UTC, or none for now"
+            )
         return None

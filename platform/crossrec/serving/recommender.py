@@ -124,7 +124,7 @@ class Recommender:
         Raises:
             ServiceError: nothing could be stored.
         """
-        kept, rejected = self.rules.sort_out(events)
+        kept, rejected = self.rules.sort_out(events, self._clock())
         added = 0
         if kept:
             added = await asyncio.wrap_future(self._log.append(self.domain.name, kept))
