@@ -67,7 +67,24 @@ def test_a_disliked_item_leaves_the_history(reader, films: SmallDomain):
 def test_feedback_on_an_item_of_another_release_is_reported(reader):
     question = read(reader, [StoredEvent("film-99", "like", 1)], user_id="x")
     assert question.ignored == ["feedback on 'film-99': this release has no such item"]
-    assert question.user_known
+    assert not question.user_known
+
+
+@pytest.mark.parametrize(
+    ("events", "known"),
+    [
+        (["impression"], False),
+        (["dislike"], False),
+        (["like", "dislike"], False),
+        (["dislike", "like"], True),
+        (["impression", "click"], True),
+    ],
+)
+def test_a_user_is_known_by_what_interested_them_alone(reader, events, known):
+    feedback = [StoredEvent("film-1", event, n) for n, event in enumerate(events)]
+    question = read(reader, feedback, user_id="newcomer")
+    assert question.user_known == known
+    assert bool(len(question.history)) == known
 
 
 def test_general_events_stand_for_the_domains_own(reader):

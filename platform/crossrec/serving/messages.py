@@ -110,7 +110,7 @@ class RecommendResponse(_Message):
     domain: str
     release: str
     user_known: bool
-    """False: no history of this user is stored; the answer rests on `based_on`."""
+    """False: nothing that this user liked is stored; the answer rests on `based_on`."""
     based_on: list[Literal["history", "request", "context", "popularity"]]
     ignored: list[str] = []
     """What was not used, one sentence each (an unknown item of the history, …)."""

@@ -91,6 +91,7 @@ class Question:
     disliked: list[int]
     """item_idx of items that the user turned down, oldest first."""
     user_known: bool
+    """Something that the user was interested in is stored, and was used."""
     ignored: list[str]
 
 
@@ -133,11 +134,12 @@ class QuestionReader:
             stored = self._catalogue.history(request.user_id)
         liked, disliked = self._feedback(feedback, ignored)
         told = self._told(request.history, now, ignored)
-        steps = self._stored(stored).then(self._on_clock(liked)).then(self._on_clock(told))
+        kept = self._stored(stored).then(self._on_clock(liked))
+        steps = kept.then(self._on_clock(told))
         if liked or told or disliked:
             steps = steps.newest_of_each(without=disliked)
         queries = self._queries(steps, context, wish, now)
-        user_known = stored is not None or bool(feedback)
+        user_known = bool(np.setdiff1d(kept.items, disliked).size)
         return Question(queries, steps.items, disliked, user_known, ignored)
 
     def _stored(self, stored: UserHistory | None) -> _Steps:
