@@ -34,6 +34,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": str(128 << 10),
         "MALLOC_TRIM_THRESHOLD_": str(128 << 10),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # Ray's 15 is for batch work; here somebody waits
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
     if mode == "plain":
