@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crossrec.errors import AuthError, ConfigError, UnknownDomainError
+from crossrec.errors import AuthError, ConfigError, ReleaseError, UnknownDomainError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import serve_environment
-from crossrec.serving.launch import serve_domains
+from crossrec.serving.launch import Service, ServiceSettings, serve_domains
 from crossrec.serving.process_tree import end_tree, tree_of
 from tests.small_release import SmallDomain
 
@@ -50,6 +50,22 @@ def test_keys_are_asked_for_unless_it_is_loopback(home: Path):
     KeyRing().create("app", ["read"])
     with pytest.raises(ConfigError, match="cannot listen on 192"):
         serve_domains(["films"], host="192.0.2.1")
+
+
+def test_a_release_of_another_encoder_is_refused_before_the_service_hears_of_it(
+    home: Path, films: SmallDomain
+):
+    before = ReleaseStore().show("films").version
+    with subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        service = Service(process, ServiceSettings(domains=["films"]))
+        films.publish(ReleaseStore(), "another-encoder", "0" * 64)
+        with pytest.raises(ReleaseError, match="encoder another-encoder, which this service does"):
+            service.update("films")
+        assert ReleaseStore().show("films").version != before
+        heard, _ = process.communicate(timeout=10)
+    assert heard == ""
 
 
 def test_haproxy_listens_on_loopback_with_all_it_has(tmp_path: Path):

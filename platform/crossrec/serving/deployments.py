@@ -21,7 +21,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 import crossrec
-from crossrec.errors import ConfigError, ServiceError
+from crossrec.errors import ConfigError, CrossrecError, ServiceError
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_summary
@@ -155,6 +155,9 @@ class DomainDeployment:
         except BackPressureError as err:
             raise TooBusyError from err
         except Exception as err:
+            cause = getattr(err, "cause", err)  # Ray wraps what was raised, and adds a traceback
+            if isinstance(cause, CrossrecError):
+                raise cause from err
             raise ServiceError(
                 "the encoder does not answer, so words cannot be read now; ask without text", 503
             ) from err

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict
 
 from crossrec import errors
 from crossrec.config import home
-from crossrec.errors import AuthError, ConfigError, CrossrecError, ServiceError
+from crossrec.errors import AuthError, ConfigError, CrossrecError, ReleaseError, ServiceError
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import local_ray_environment, serve_environment
@@ -80,6 +80,8 @@ class Service:
         self._process = process
         self._temp_folder = Path(settings.temp_folder)
         self.domains = list(settings.domains)
+        current = [ReleaseStore().show(domain) for domain in self.domains[:1]]
+        self._encoders = {release.manifest.encoder_fingerprint for release in current}
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
         self.address = f"http://{host}:{settings.port}"
         """Base address of the API."""
@@ -104,13 +106,19 @@ class Service:
         """Serve another release of a domain without a restart; the version it now serves.
 
         Raises:
-            ReleaseError, UnknownDomainError: there is no such release, or it does not verify;
-                the one before is still served.
+            ReleaseError, UnknownDomainError: there is no such release, it does not verify, or it
+                was made with another encoder; the one before is still served.
             ServiceError: the service has ended.
         """
         if domain not in self.domains:
             raise ServiceError(f"'{domain}' is not served here; served: {', '.join(self.domains)}")
         release = ReleaseStore().verify(domain, version)
+        if release.manifest.encoder_fingerprint not in self._encoders:
+            raise ReleaseError(
+                f"release {release.version} of '{domain}' was made with the encoder"
+                f" {release.manifest.encoder}, which this service does not run; train it on the"
+                " service's encoder, or serve it apart"
+            )
         order = ServiceOrder(domain=domain, version=release.version)
         _tell(self._process, order)
         _hear(self._process, self._temp_folder)
