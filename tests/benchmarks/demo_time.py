@@ -53,16 +53,19 @@ def _demo(arguments: list[str], *, until_up: bool) -> float:
             start_new_session=True,
         )
         assert process.stdout is not None
+        was_up = False
         for line in process.stdout:
             print(line, end="")
-            if until_up and UP in line:
+            was_up = was_up or UP in line
+            if until_up and was_up:
                 break
-        if not until_up and process.wait() != 0:
-            raise RuntimeError("make demo failed; see above")
+        failed = not until_up and process.wait() != 0
         seconds = time.monotonic() - started
-        if until_up:
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             process.wait()
+        if failed or not was_up:
+            raise RuntimeError("make demo failed; see above")
     return seconds
 
 
