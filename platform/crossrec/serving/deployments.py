@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import time
 from typing import Any, Literal, TypeVar
 
@@ -200,7 +201,11 @@ class SystemDeployment:
 
 
 def give_back_memory() -> None:
-    """Return to the system what loading needed and no longer does; glibc keeps it otherwise."""
+    """Return to the system what loading needed and no longer does; glibc keeps it otherwise.
+
+    A release that was replaced is held by the memory of its own sequence signal, a cycle.
+    """
+    gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
