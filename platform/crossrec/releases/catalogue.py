@@ -26,6 +26,8 @@ ColumnKind = Literal["text", "number", "list"]
 
 _MAX_VALUES = 1000  # allowed values in one filter; SQLite's own limit of parameters is 32766
 _BATCH = 500
+_CACHE_KIB = 256
+"""Pages SQLite keeps for itself; the system's own cache has them too, once for all replicas."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Catalogue:
             raise ReleaseError(f"{path} is missing; publish the release again")
         uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
         self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         try:
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
         except sqlite3.DatabaseError as err:
