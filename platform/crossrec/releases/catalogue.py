@@ -68,8 +68,8 @@ class Catalogue:
             raise ReleaseError(f"{path} is missing; publish the release again")
         uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
         self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         try:
+            self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
         except sqlite3.DatabaseError as err:
             self._db.close()
