@@ -258,9 +258,9 @@ class RequestSignal:
 
     def score(self, queries: Queries) -> Floats:
         """Cosine in [-1, 1]; zero without a request."""
-        if not queries.request.shape[1]:
-            return np.zeros((len(queries), len(self.vectors)), np.float32)
         given = (queries.request != 0).any(axis=1, keepdims=True)
+        if not given.any():  # also where requests have no width at all
+            return np.zeros((len(queries), len(self.vectors)), np.float32)
         request = unit(queries.request - self.centre) * given
         return np.asarray(request @ self.vectors.T, np.float32)
 
