@@ -87,17 +87,10 @@ def _titles(loaded: LoadedRelease, item_ids: list[str]) -> dict[str, str]:
 
 def domain_card(loaded: LoadedRelease, rules: FeedbackRules) -> DomainCard:
     """What the domain is and what it serves."""
-    domain, manifest = loaded.model.domain, loaded.release.manifest
     values = loaded.model.vocabulary.context_values
     return DomainCard(
-        name=domain.name,
-        title=domain.title,
-        description=domain.description,
-        language=domain.language,
-        task=domain.task,
-        simulated=domain.simulated,
-        release=loaded.release.version,
-        encoder=manifest.encoder,
+        **domain_summary(loaded).model_dump(),
+        encoder=loaded.release.manifest.encoder,
         n_items=loaded.catalogue.n_items,
         n_users=loaded.catalogue.n_users,
         context=[
@@ -108,7 +101,7 @@ def domain_card(loaded: LoadedRelease, rules: FeedbackRules) -> DomainCard:
                 period=field.period,
                 description=field.description,
             )
-            for field in domain.context
+            for field in loaded.model.domain.context
         ],
         filter_columns=dict(loaded.catalogue.columns),
         events=sorted(rules.meanings),
