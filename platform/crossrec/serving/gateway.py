@@ -11,6 +11,7 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from crossrec.errors import (
@@ -150,7 +151,10 @@ class _Answer:
         if self._begun:
             return
         body = error_body(error, self.request_id).model_dump_json().encode()
-        headers = [(b"content-type", b"application/json")]
+        headers = [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+        ]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         if status == 429:
@@ -176,13 +180,16 @@ def _expect_loopback(scope: Scope) -> None:
     Raises:
         AuthError: (403) the caller is another machine.
     """
-    host = (scope.get("client") or ("",))[0]
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    if not _is_loopback((scope.get("client") or ("",))[0]):
         raise AuthError("this service is open to its own machine only", status=403)
+
+
+@lru_cache(64)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _limited(receive: Receive, headers: dict[str, bytes]) -> Receive:

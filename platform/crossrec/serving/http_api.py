@@ -1,7 +1,7 @@
 """The HTTP routes as FastAPI apps, without Ray: one app a domain, one for the whole service.
 
-Leaves to others: meaning (recommender.py, cards.py), keys, sizes and errors (gateway.py), where
-they run (deployments.py). The paths here are relative to where an app is mounted.
+Leaves to others: meaning (recommender.py, cards.py), keys, sizes and errors (gateway.py), the
+short way to recommendations (straight.py), where they run (deployments.py). The paths here are relative to where an app is mounted.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from crossrec.serving.messages import (
     UserCard,
 )
 from crossrec.serving.recommender import Recommender
+from crossrec.serving.straight import Straight
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody} for status in (401, 403, 404, 413, 422, 429, 503)
@@ -70,10 +71,13 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
     """All routes of one domain, behind the gateway."""
     app = _app(title)
 
+    async def answer(request: RecommendRequest, request_id: str) -> Response:
+        return _json(await backend.recommender.recommend(request, request_id))
+
     @app.post("/recommendations", response_model=RecommendResponse)
     async def recommend(request: RecommendRequest, http: Request) -> Response:
         """Ranked items for any mix of user id, history, words and context."""
-        return _json(await backend.recommender.recommend(request, http.state.request_id))
+        return await answer(request, http.state.request_id)
 
     @app.post("/feedback", response_model=FeedbackResponse)
     async def feedback(request: FeedbackRequest) -> Response:
@@ -116,7 +120,7 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         name = backend.recommender.domain.name
         return _json(Health(version=crossrec.__version__, domains=[name]))
 
-    return Gateway(app, keys)
+    return Gateway(Straight(app, "/recommendations", RecommendRequest, answer), keys)
 
 
 def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:

@@ -139,7 +139,7 @@ class QuestionReader:
         if liked or told or disliked:
             steps = steps.newest_of_each(without=disliked)
         queries = self._queries(steps, context, wish, now)
-        user_known = bool(np.setdiff1d(kept.items, disliked).size)
+        user_known = bool(set(kept.items.tolist()).difference(disliked))
         return Question(queries, steps.items, disliked, user_known, ignored)
 
     def _stored(self, stored: UserHistory | None) -> _Steps:
