@@ -22,6 +22,8 @@ Part = Literal["validation", "test"]
 Task = Literal["rank", "rate", "classify"]
 Score = Callable[[Queries], NDArray[np.float32]]
 """Queries → (B, N) scores; NaN where the model cannot score an item."""
+ScoreCases = Callable[[NDArray[np.int64], Queries], NDArray[np.float32]]
+"""The same of a model that knows the cases by number: rows of the part's cases, their queries."""
 
 _METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank}
 
@@ -127,6 +129,32 @@ def judge(
             their own figures to those of the ranking.
         on_progress: called with (cases done, all cases) after each batch.
     """
+    return judge_cases(
+        lambda rows, queries: score(queries),
+        split,
+        part,
+        ks,
+        batch_size=batch_size,
+        request_dim=request_dim,
+        requests=requests,
+        task=task,
+        on_progress=on_progress,
+    )
+
+
+def judge_cases(
+    score: ScoreCases,
+    split: Split,
+    part: Part = "test",
+    ks: tuple[int, ...] = (10,),
+    *,
+    batch_size: int | None = None,
+    request_dim: int = 0,
+    requests: NDArray[np.float32] | None = None,
+    task: Task = "rank",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """The same for scores that were made elsewhere, case by case: see `judge`."""
     cases: Cases = getattr(split, part)
     targets = split.targets(cases)
     n_items = split.sequences.n_items
@@ -136,7 +164,7 @@ def judge(
     for rows in _batches(cases, n_items, batch_size):
         some = Cases(cases.users[rows], cases.cuts[rows])
         queries = queries_for(split.sequences, some, request_dim, requests=requests)
-        scores = within_pool(score(queries), split, targets[rows])
+        scores = within_pool(score(rows, queries), split, targets[rows])
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
