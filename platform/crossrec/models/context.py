@@ -89,30 +89,37 @@ class ContextEncoder:
         Returns:
             (B, C) float32.
         """
-        columns = [self._encode(one, context.get(one.name), len(since_last)) for one in self.fields]
+        result = np.zeros((len(since_last), self.dim), np.float32)
+        start = 0
+        for one in self.fields:
+            end = start + self._width(one) + 1
+            self._encode(one, context.get(one.name), result[:, start:end])
+            start = end
         if self.clock:
             known = since_last >= 0
-            days = np.log1p(np.maximum(since_last, 0) / (24 * HOUR_S))
-            columns.append(np.stack([days * known, ~known], axis=1).astype(np.float32))
-        if not columns:
-            return np.zeros((len(since_last), 0), np.float32)
-        return np.concatenate(columns, axis=1).astype(np.float32)
+            result[:, start] = np.log1p(np.maximum(since_last, 0) / (24 * HOUR_S)) * known
+            result[:, start + 1] = ~known
+        return result
 
-    def _encode(self, one: ContextField, given: Floats | None, n_rows: int) -> Floats:
-        width = self._width(one)
+    def _encode(self, one: ContextField, given: Floats | None, columns: Floats) -> None:
+        """Write one field's columns, (B, width + 1), which hold zeros so far."""
         if given is None:
-            given = np.full((n_rows, 2) if one.kind == "place" else n_rows, np.nan, np.float32)
-        missing = np.asarray(np.isnan(given.reshape(n_rows, -1)).any(axis=1))
-        clean = np.nan_to_num(given)
+            columns[:, -1] = 1
+            return
+        given = given.reshape(len(columns), -1)  # (B, 1), places (B, 2)
         if one.kind == "category":
-            columns = clean.astype(np.int64)[:, None] == np.arange(width)[None, :]
+            columns[:, :-1] = given == np.arange(columns.shape[1] - 1)
         elif one.kind == "cycle":
-            angle = 2 * np.pi * clean / float(one.period or 1)
-            columns = np.stack([f(n * angle) for n in (1, 2) for f in (np.sin, np.cos)], axis=1)
+            angles = 2 * np.pi * given / float(one.period or 1) * np.array([1, 2], np.float32)
+            columns[:, 0:4:2] = np.sin(angles)
+            columns[:, 1:4:2] = np.cos(angles)
         else:
             mean, deviation = np.asarray(self.stats[one.name])
-            columns = (clean.reshape(n_rows, -1) - mean) / deviation
-        return np.concatenate([columns * ~missing[:, None], missing[:, None]], axis=1)
+            columns[:, :-1] = (given - mean) / deviation
+        missing = np.isnan(given[:, 0] + given[:, -1])
+        if missing.any():
+            columns[missing] = 0
+            columns[missing, -1] = 1
 
     @property
     def place(self) -> ContextField | None:

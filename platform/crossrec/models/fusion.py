@@ -28,16 +28,14 @@ def query_features(queries: Queries, clock: bool) -> Floats:
     length = present.sum(axis=1)
     some = length > 0
     days = np.maximum(queries.now - queries.times[:, -1], 0) / DAY_S
-    return np.stack(
-        [
-            np.ones(len(queries)),
-            np.log1p(length) / 4,
-            ~some,
-            (queries.request != 0).any(axis=1),
-            np.log1p(days) / 4 * (some if clock else 0.0),
-        ],
-        axis=1,
-    ).astype(np.float32)
+    features = np.zeros((len(queries), len(FEATURES)), np.float32)
+    features[:, 0] = 1
+    features[:, 1] = np.log1p(length) / 4
+    features[:, 2] = ~some
+    features[:, 3] = (queries.request != 0).any(axis=1)
+    if clock:
+        features[:, 4] = np.log1p(days) / 4 * some
+    return features
 
 
 def standardise(scores: Floats) -> Floats:
@@ -47,15 +45,20 @@ def standardise(scores: Floats) -> Floats:
     about 1e-9, and differ with the size of the batch.
     """
     result = np.array(scores, np.float32)
-    _standardise(result)
+    result /= _centre(result)[:, None]
     return result
 
 
-def _standardise(scores: Floats) -> None:
-    """In place: whole catalogues of scores are large."""
-    scores -= scores.mean(axis=1, keepdims=True)
-    deviation = np.sqrt(np.einsum("bn,bn->b", scores, scores) / scores.shape[1])
-    scores /= np.where(deviation < 1e-7, np.inf, deviation)[:, None]
+def _centre(scores: Floats) -> Floats:
+    """Takes the means of rows away, in place: whole catalogues of scores are large.
+
+    Returns:
+        (B,) their deviations, infinite for a constant row.
+    """
+    n_items = scores.shape[1]
+    scores -= np.add.reduce(scores, axis=1, keepdims=True) / np.float32(n_items)
+    deviation = np.sqrt(np.vecdot(scores, scores) / n_items)
+    return np.where(deviation < 1e-7, np.float32(np.inf), deviation)
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,11 @@ class Fusion:
         features = query_features(queries, self.clock)
         gains = np.logaddexp(0, features @ self.weights.T).astype(np.float32)  # (B, S)
         shares = np.stack([signals[name] for name in self.names], dtype=np.float32)  # (S, B, N)
-        for share in shares if len(queries) > 1 else [shares[:, 0]]:
-            _standardise(share)  # all signals of a single query at once: half the time
-        shares *= gains.T[:, :, None]
+        if len(queries) == 1:  # all signals at once: half the time
+            deviations = _centre(shares[:, 0])[:, None]
+        else:
+            deviations = np.stack([_centre(share) for share in shares])  # (S, B)
+        shares *= (gains.T / deviations)[:, :, None]
         shares *= self._lifts[:, None, :]
         parts = dict(zip(self.names, shares, strict=True))
         if self.cold.any():

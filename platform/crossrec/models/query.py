@@ -23,6 +23,9 @@ class Queries:
     request: NDArray[np.float32]  # (B, E) encoded request, zeros where there is none; or (B, 0)
     context: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """Context field → (B,), for a place (B, 2); NaN where not given."""
+    words: tuple[str, ...] | None = None
+    """(B,) the request as it was said, empty where nothing was; None: nobody said anything.
+    It goes with `request`, which is its meaning: some signals look at the words themselves."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -36,4 +39,5 @@ class Queries:
             self.now[rows],
             self.request[rows],
             {name: values[rows] for name, values in self.context.items()},
+            None if self.words is None else tuple(self.words[row] for row in rows),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,22 +82,11 @@ class SequenceTower:
             known: (B,) False where there is no history.
             request, context: as in `user_vectors`.
         """
-        parts = [
-            short * known[:, None],
-            long * known[:, None],
-            self._request(request),
-            self._context(context),
-        ]
-        has = np.stack(
-            [
-                known,
-                known,
-                (request != 0).any(axis=1),
-                np.full(len(known), context.shape[1] > 0),
-            ],
-            axis=1,
-        ).astype(np.float32)
-        return self._mix(parts, has)
+        has = np.empty((len(known), len(PARTS)), np.float32)
+        has[:, 0] = has[:, 1] = known
+        has[:, 2] = (request != 0).any(axis=1)
+        has[:, 3] = context.shape[1] > 0
+        return self._mix([short, long, self._request(request), self._context(context)], has)
 
     def _linear(self, name: str, x: Floats) -> Floats:
         y = x @ self.weights[name + "weight"].T
@@ -136,13 +126,19 @@ class SequenceTower:
         return self._linear("context.2.", _gelu(self._linear("context.0.", context)))
 
     def _mix(self, parts: list[Floats], has: Floats) -> Floats:
-        known = [part * has[:, i : i + 1] for i, part in enumerate(parts)]
-        gates = _sigmoid(self._linear("gate.", np.concatenate([*known, has], axis=1))) * has
-        mixed = np.zeros((len(has), self.dim), np.float32)
-        for i, (name, part) in enumerate(zip(PARTS, known, strict=True)):
-            mixed += gates[:, i : i + 1] * self._linear(f"project.{name}.", part)
-        norm = np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
-        return np.asarray(mixed / norm, np.float32)
+        known = np.stack(parts, axis=1) * has[:, :, None]  # (B, parts, D)
+        gates = _sigmoid(
+            self._linear("gate.", np.concatenate([known.reshape(len(has), -1), has], axis=1))
+        )
+        known *= (gates * has)[:, :, None]
+        mixed = known.reshape(len(has), -1) @ self._projections
+        norm = np.maximum(np.sqrt(np.vecdot(mixed, mixed)), 1e-12)
+        return np.asarray(mixed / norm[:, None], np.float32)
+
+    @cached_property
+    def _projections(self) -> Floats:
+        """Of all parts, one below the other: (parts · D, D). They have no bias."""
+        return np.concatenate([self.weights[f"project.{name}.weight"].T for name in PARTS])
 
 
 def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.models.context import ContextEncoder, distances_km, gap_buckets
+from crossrec.models.lexical import AskedSignal, LexicalSignal
 from crossrec.models.query import Queries
 from crossrec.models.sequence import SequenceTower
 
@@ -73,38 +74,38 @@ class SequenceSignal:
         items = queries.items[:, -self.history_length :]
         times = queries.times[:, -self.history_length :]
         present = items >= 0
-        last = np.where(present[:, -1], queries.now - times[:, -1], -1)
-        gaps = np.zeros(items.shape, np.int64)
-        if self.clock:
-            both = present[:, 1:] & present[:, :-1]
-            gaps[:, 1:] = gap_buckets(np.diff(times, axis=1)) * both
-            last = np.where(present[:, -1], np.maximum(last, 0), -1)
-        events = queries.events[:, -self.history_length :].astype(np.int64) + 1
+        since = queries.now - times[:, -1]
+        last = np.where(present[:, -1], np.maximum(since, 0) if self.clock else since, -1)
+        events = queries.events[:, -self.history_length :]
         read = self._read_again if len(queries) == 1 else self._read
-        short, long = read(items, events, gaps)
+        short, long = read(items, times, events)
         context = self.context.encode(queries.context, last)
         return self.tower.mix(short, long, present[:, -1], queries.request, context)
 
     def _read(
-        self, items: NDArray[np.int32], events: NDArray[np.int64], gaps: NDArray[np.int64]
+        self, items: NDArray[np.int32], times: NDArray[np.int64], events: NDArray[np.int16]
     ) -> tuple[Floats, Floats]:
         present = items >= 0
+        gaps = np.zeros(items.shape, np.int64)
+        if self.clock:
+            both = present[:, 1:] & present[:, :-1]
+            gaps[:, 1:] = gap_buckets(np.diff(times, axis=1)) * both
         vectors = self.vectors[np.maximum(items, 0)] * present[..., None]
-        return self.tower.read(vectors, events, gaps, present)
+        return self.tower.read(vectors, events.astype(np.int64) + 1, gaps, present)
 
     def _read_again(
-        self, items: NDArray[np.int32], events: NDArray[np.int64], gaps: NDArray[np.int64]
+        self, items: NDArray[np.int32], times: NDArray[np.int64], events: NDArray[np.int16]
     ) -> tuple[Floats, Floats]:
         """One history, remembered: who asks again asks in other words, of the same history."""
-        return self._remembered(items.tobytes(), events.tobytes(), gaps.tobytes())
+        return self._remembered(items.tobytes(), times.tobytes(), events.tobytes())
 
     @cached_property
     def _remembered(self) -> Callable[[bytes, bytes, bytes], tuple[Floats, Floats]]:
-        def read(items: bytes, events: bytes, gaps: bytes) -> tuple[Floats, Floats]:
+        def read(items: bytes, times: bytes, events: bytes) -> tuple[Floats, Floats]:
             return self._read(
                 np.frombuffer(items, np.int32)[None],
-                np.frombuffer(events, np.int64)[None],
-                np.frombuffer(gaps, np.int64)[None],
+                np.frombuffer(times, np.int64)[None],
+                np.frombuffer(events, np.int16)[None],
             )
 
         return lru_cache(REMEMBERED_HISTORIES)(read)
@@ -186,15 +187,15 @@ class NeighbourSignal:
         return scores
 
     def _add_up(self, items: NDArray[np.int32], weights: Floats, n_items: int) -> Floats:
-        starts, counts = self.starts[items], self.starts[items + 1] - self.starts[items]
-        total = int(counts.sum())
-        if not total:
+        first, last = self.starts[items], self.starts[items + 1]
+        rows = [slice(*ends) for ends in zip(first.tolist(), last.tolist(), strict=True)]
+        if not rows:
             return np.zeros(n_items, np.float32)
-        # Row r's entries start at starts[r]; shift one running index by the gaps between rows.
-        shift = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        where = np.arange(total) + shift
-        values = self.values[where].astype(np.float32) * np.repeat(weights, counts)
-        return np.bincount(self.columns[where], values, n_items).astype(np.float32)
+        # In the types that bincount takes: slices joined so cost less than one index of them all.
+        columns = np.concatenate([self.columns[row] for row in rows], dtype=np.intp)
+        values = np.concatenate([self.values[row] for row in rows], dtype=np.float64)
+        values *= np.repeat(weights, last - first)
+        return np.bincount(columns, values, n_items).astype(np.float32)
 
     def arrays(self) -> Arrays:
         """The sparse matrix; its columns in two bytes where they fit."""
@@ -309,6 +310,8 @@ SIGNALS: tuple[type[Signal], ...] = (
     NeighbourSignal,
     TextSignal,
     RequestSignal,
+    LexicalSignal,
+    AskedSignal,
     PopularitySignal,
 )
 """In the order of the fusion's weights."""

@@ -1,7 +1,8 @@
 """The HTTP routes as FastAPI apps, without Ray: one app a domain, one for the whole service.
 
 Leaves to others: meaning (recommender.py, cards.py), keys, sizes and errors (gateway.py), the
-short way to recommendations (straight.py), where they run (deployments.py). The paths here are relative to where an app is mounted.
+short way to recommendations (straight.py), where they run (deployments.py). The paths here are
+relative to where an app is mounted.
 """
 
 from __future__ import annotations
