@@ -19,10 +19,11 @@ CORE = {"data", "models", "ranking", "evaluation", "explanation"}
 """Rooms that run in a test with nothing started; they may use each other and what lies below."""
 
 FORBIDDEN = {
-    "training": {"serving", "tuning"},
-    "tuning": {"serving"},
-    "releases": {"serving", "tuning"},
-    "serving": {"tuning", "training"},
+    "training": {"serving", "tuning", "benchmark"},
+    "tuning": {"serving", "benchmark"},
+    "releases": {"serving", "tuning", "benchmark"},
+    "serving": {"tuning", "training", "benchmark"},
+    "benchmark": {"serving", "tuning", "releases"},
 }
 EDGE = {"cli", "commands", "verbs", "demo", "doctor"}
 

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 import crossrec
-from crossrec.commands import data, demo, doctor, domain, keys, release, serving, training
+from crossrec.commands import (
+    benchmark,
+    data,
+    demo,
+    doctor,
+    domain,
+    keys,
+    release,
+    serving,
+    training,
+)
 from crossrec.commands.output import Commands, out
 
 app = typer.Typer(
@@ -28,6 +38,7 @@ app.add_typer(domain.app, name="domain", help="List domains; make one from your 
 app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.evaluate)
+app.add_typer(benchmark.app, name="benchmark", help="Ours beside peers on public data.")
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
 app.command()(serving.serve)
 app.command()(serving.recommend)
