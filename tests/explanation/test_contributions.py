@@ -90,7 +90,7 @@ def values(explanation: Explanation) -> dict[str, float]:
 
 def test_parts_of_an_additive_score_by_hand() -> None:
     scorer = Scorer()
-    wish = Wish(["quiet", "river"], np.array([[0, 2], [3, 0]], np.float32))
+    wish = Wish(["quiet", "river"], np.array([[0, 2], [3, 0]], np.float32), ["river", "quiet"])
     asked = query([-1, 2, 4], request=(3, 2), weather=1)
     first, second = explain(scorer, asked, [0, 5], titles, wish)
     expected = {
@@ -171,7 +171,7 @@ def test_a_disliked_item_is_a_part_of_its_own() -> None:
 def test_a_request_whose_words_are_not_told_apart_is_one_part() -> None:
     [one] = explain(Scorer(), query([], request=(2, 1)), [0], titles)
     assert values(one)["request"] == 3
-    wish = Wish(["sushi"], np.zeros((1, 2), np.float32))
+    wish = Wish(["sushi"], np.zeros((1, 2), np.float32), [""])
     [one] = explain(Scorer(), query([], request=(2, 1)), [0], titles, wish)
     assert values(one)["sushi"] == 3
 
@@ -218,7 +218,7 @@ def test_parts_always_sum_to_the_score(
     asked: list[int],
 ) -> None:
     scorer = Scorer(together=together, average=average)
-    wish = Wish(["a", "b"], np.array([[0, request[1]], [request[0], 0]], np.float32))
+    wish = Wish(["a", "b"], np.array([[0, request[1]], [request[0], 0]], np.float32), ["b", "a"])
     asked_query = query(items, request, weather)
     explanations = explain(scorer, asked_query, asked, titles, wish)
     rows = np.asarray(sum(scorer.signals(asked_query).values()))[0]

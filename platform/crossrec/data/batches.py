@@ -30,7 +30,8 @@ def queries_for(
 
     Args:
         request_dim: width E of the (empty) request vectors.
-        requests: (R, E) encoded request of each row of `sequences`; None: nobody said anything.
+        requests: (R, E) encoded request of each row of `sequences`, which come with their words;
+            None: nobody said anything.
         length: newest steps kept; None: as many as the longest history of the batch has.
     """
     starts = sequences.offsets[cases.users]
@@ -49,6 +50,9 @@ def queries_for(
         if requests is None
         else requests[target],
         context={name: values[target] for name, values in sequences.context.items()},
+        words=None
+        if requests is None or sequences.requests is None
+        else tuple(sequences.requests[row] for row in target),
     )
 
 

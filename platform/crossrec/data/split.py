@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from crossrec.errors import DataError, suggest
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from crossrec.data.dataset import Dataset
 
 
@@ -80,6 +82,8 @@ class Split:
     warm: NDArray[np.bool_]  # (n_items,) has an interaction in the training part
     pools: NDArray[np.int64] | None = None
     """(n_items,) pool of each item, where a request is ranked among its own kind only."""
+    relevant: sparse.csr_array | None = None
+    """(N, n_items) all right answers of each row, where one request has several."""
 
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""

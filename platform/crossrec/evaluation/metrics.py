@@ -98,6 +98,37 @@ def ndcg(ranks: ArrayLike, k: int) -> Floats:
     return np.where(places <= k, 1 / np.log2(places + 1), 0.0)
 
 
+def set_ndcg(
+    scores: NDArray[np.float32], relevant: NDArray[np.bool_], excluded: NDArray[np.int32], k: int
+) -> Floats:
+    """NDCG@k where several items are equally right; with one it is `ndcg(ranks(…), k)`.
+
+    DCG over the relevant items' places, over the DCG of a list that begins with min(k, n) of
+    them. A relevant item stands behind all irrelevant candidates with a score >= its own; items
+    of the history are no candidates, relevant or not. 0 where nothing is relevant.
+    Source: Järvelin and Kekäläinen 2002, with binary gain.
+
+    Args:
+        scores: (B, N), NaN where the model cannot score.
+        relevant: (B, N).
+        excluded: (B, T) item_idx that are no candidates, -1 for none.
+
+    >>> s, none = np.array([[4.0, 3.0, 2.0, 1.0]], np.float32), np.full((1, 1), -1, np.int32)
+    >>> set_ndcg(s, np.array([[True, False, True, False]]), none, 2).round(3)  # 1 / 1.631
+    array([0.613])
+    """
+    allowed = candidates(scores, excluded)
+    result = np.zeros(len(scores))
+    for row, (values, right) in enumerate(zip(allowed, relevant & ~np.isnan(allowed), strict=True)):
+        others = np.sort(values[~right & ~np.isnan(values)])
+        own = np.sort(values[right])[::-1]
+        ahead = len(others) - np.searchsorted(others, own, side="left")
+        places = 1 + np.arange(len(own)) + ahead
+        ideal = (1 / np.log2(np.arange(min(k, len(own))) + 2)).sum()
+        result[row] = (1 / np.log2(places[places <= k] + 1)).sum() / ideal if len(own) else 0.0
+    return result
+
+
 def reciprocal_rank(ranks: ArrayLike, k: int) -> Floats:
     """1 / rank where the one target has rank <= k, else 0; (n,). Its mean is MRR@k.
 

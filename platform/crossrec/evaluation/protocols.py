@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from crossrec.data.split import Cases, Split, fingerprint
 from crossrec.errors import DataError
 from crossrec.evaluation import metrics
 from crossrec.models.query import Queries
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Part = Literal["validation", "test"]
 Task = Literal["rank", "rate", "classify"]
@@ -213,6 +216,20 @@ def within_pool(
     if split.pools is None:
         return scores
     return np.where(split.pools == split.pools[targets][:, None], scores, np.float32(np.nan))
+
+
+def right_answers(split: Split, rows: NDArray[np.int64]) -> sparse.csr_array:
+    """(n, n_items) with ones at all items that are right for each of `rows`: its own, or all that
+    satisfy its request.
+    """
+    from scipy import sparse
+
+    if split.relevant is not None:
+        return split.relevant[rows]
+    shape = (len(rows), split.sequences.n_items)
+    ends = np.arange(len(rows) + 1)
+    ones = np.ones(len(rows), np.float32)
+    return sparse.csr_array((ones, split.sequences.items[rows], ends), shape=shape)
 
 
 def difference(ours: Evaluation, other: Evaluation, metric: str) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -60,6 +60,8 @@ class Wish:
 
     words: list[str]
     vectors: Floats  # (n words, E)
+    left: list[str]
+    """The request without each of them, in words."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class _Known:
 
     steps: NDArray[np.bool_]  # (T,) history kept
     request: Floats  # (E,)
+    words: str
+    """The request as it was said."""
     fields: frozenset[str]
 
 
@@ -169,7 +173,8 @@ def explain(
 
 def _full(query: Queries) -> _Known:
     fields = {name for name, values in query.context.items() if not np.isnan(values).any()}
-    return _Known(query.items[0] >= 0, query.request[0], frozenset(fields))
+    words = query.words[0] if query.words else ""
+    return _Known(query.items[0] >= 0, query.request[0], words, frozenset(fields))
 
 
 def _only(full: _Known, groups: set[Group]) -> _Known:
@@ -177,6 +182,7 @@ def _only(full: _Known, groups: set[Group]) -> _Known:
     return _Known(
         full.steps & ("history" in groups),
         full.request * np.float32("request" in groups),
+        full.words if "request" in groups else "",
         full.fields if "context" in groups else frozenset(),
     )
 
@@ -192,7 +198,7 @@ def _removals(
                 "context",
                 name,
                 context_label(model, name, query.context[name][0]),
-                _Known(full.steps, full.request, full.fields - {name}),
+                replace(full, fields=full.fields - {name}),
             )
             for name in sorted(full.fields)
         ),
@@ -207,7 +213,7 @@ def _history_removals(
     def without(steps: NDArray[np.int64]) -> _Known:
         kept = full.steps.copy()
         kept[steps] = False
-        return _Known(kept, full.request, full.fields)
+        return replace(full, steps=kept)
 
     places = np.flatnonzero(full.steps)[::-1]
     # a single older one is no group: it is called by its name
@@ -229,11 +235,11 @@ def _request_removals(full: _Known, wish: Wish | None) -> list[_Removal]:
         return []
     if wish is None or len(wish.words) < 2:
         word = wish.words[0] if wish and wish.words else "request"
-        nothing = _Known(full.steps, np.zeros_like(full.request), full.fields)
+        nothing = replace(full, request=np.zeros_like(full.request), words="")
         return [_Removal("request", word, word, nothing)]
     return [
-        _Removal("request", word, word, _Known(full.steps, vector, full.fields))
-        for word, vector in zip(wish.words, wish.vectors, strict=True)
+        _Removal("request", word, word, replace(full, request=vector, words=left))
+        for word, vector, left in zip(wish.words, wish.vectors, wish.left, strict=True)
     ]
 
 
@@ -267,6 +273,7 @@ def _batch(query: Queries, rows: Sequence[_Known]) -> Queries:
         now=np.repeat(query.now, len(rows)),
         request=np.stack([row.request for row in rows]),
         context=context,
+        words=None if query.words is None else tuple(row.words for row in rows),
     )
 
 

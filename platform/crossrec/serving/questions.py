@@ -6,7 +6,7 @@ Leaves to others: encoding words (encoder_service.py), scoring and ranking (reco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +139,8 @@ class QuestionReader:
         if liked or told or disliked:
             steps = steps.newest_of_each(without=disliked)
         queries = self._queries(steps, context, wish, now)
+        if wish is not None:
+            queries = replace(queries, words=(request.text or "",))
         user_known = bool(set(kept.items.tolist()).difference(disliked))
         return Question(queries, steps.items, disliked, user_known, ignored)
 

@@ -175,7 +175,7 @@ class Recommender:
         words, left = without_each(request.text or "")
         # a single word is the whole request, whose absence needs no encoding
         vectors = await self._encode(left) if len(words) > 1 else np.zeros((0, 0), np.float32)
-        wish = Wish(words, vectors)
+        wish = Wish(words, vectors, left)
         lowerings = [Lowering(item_idx, taken[best]) for item_idx, taken in scored.taken.items()]
 
         def work(asked: Question) -> list[Explanation]:
@@ -205,6 +205,7 @@ class Recommender:
                 name: np.concatenate([values, blank.context[name]])
                 for name, values in queries.context.items()
             },
+            words=None if queries.words is None else queries.words + ("",) * n,
         )
 
     def _best(

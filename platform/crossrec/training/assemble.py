@@ -20,6 +20,7 @@ from crossrec.models.signals import SIGNALS, Signal
 from crossrec.training.blend import learn_fusion
 from crossrec.training.closed_form import fit_closed_form
 from crossrec.training.loop import Fitted
+from crossrec.training.network import drawn_answers
 from crossrec.training.prepare import Prepared
 
 Floats = NDArray[np.float32]
@@ -27,6 +28,8 @@ Floats = NDArray[np.float32]
 MAX_BLEND_CASES = 1500
 MAX_BLEND_CELLS = 12_000_000
 """Cases times items: 6 signals of it are 290 MB in float32."""
+ANSWERS = 3
+"""Right answers drawn for each request of validation that has several."""
 WISH_COPIES, BARE_COPIES = 0.25, 0.1
 """Shares of the cases that come once more with a made-up request, or without any history."""
 
@@ -91,16 +94,20 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
 def _cases(prepared: Prepared, wish_vectors: Floats) -> tuple[Queries, NDArray[np.int64]]:
     split = prepared.split
     rng = np.random.default_rng(prepared.config.training.seed)
-    limit = min(MAX_BLEND_CASES, MAX_BLEND_CELLS // split.sequences.n_items)
+    answers = ANSWERS if split.relevant is not None else 1
+    limit = min(MAX_BLEND_CASES, MAX_BLEND_CELLS // (answers * split.sequences.n_items))
     chosen = np.sort(rng.permutation(len(split.validation))[:limit])
     cases = Cases(split.validation.users[chosen], split.validation.cuts[chosen])
     targets = split.targets(cases).astype(np.int64)
     rows = split.sequences.offsets[cases.users] + cases.cuts
-    said = wish_vectors[prepared.wish_of_row[rows]]
+    wished = prepared.wish_of_row[rows]
+    said, words = wish_vectors[wished], tuple(prepared.wishes[wish] for wish in wished)
     plain = queries_for(split.sequences, cases, wish_vectors.shape[1])
     if prepared.requested:
-        return replace(plain, request=said), targets
-    return _with_copies(plain, said, targets, rng)
+        asked = replace(plain, request=said, words=words)
+        again = asked.take(np.tile(np.arange(len(rows)), answers))
+        return again, drawn_answers(split, np.tile(rows, answers), int(rng.integers(2**31)))
+    return _with_copies(replace(plain, words=words), said, targets, rng)
 
 
 def _with_copies(
@@ -117,4 +124,6 @@ def _with_copies(
     with_wish = np.r_[n : n + len(wished), len(rows) - len(both) : len(rows)]
     request[with_wish] = said[rows[with_wish]]
     items[n + len(wished) :] = -1
-    return replace(queries, request=request, items=items), targets[rows]
+    asked = set(with_wish.tolist())
+    words = tuple(w if row in asked else "" for row, w in enumerate(queries.words or ()))
+    return replace(queries, request=request, items=items, words=words), targets[rows]

@@ -1,4 +1,4 @@
-"""Fits the signals that need no gradient: collaborative, neighbours, text, request, popularity.
+"""Fits the signals that need no gradient: all but the towers.
 
 Leaves to others: the towers (loop.py), mixing (blend.py). Each picks its few parameters on
 validation cases, by NDCG@10 under the protocol's rules.
@@ -33,6 +33,7 @@ from crossrec.models.signals import (
     TextSignal,
     unit,
 )
+from crossrec.training.lexicon import fit_lexical
 from crossrec.training.prepare import Prepared
 
 Floats = NDArray[np.float32]
@@ -101,6 +102,8 @@ def fit_closed_form(
     signals.append(_text(centred, tuning))
     centre = text.mean(axis=0)
     signals.append(RequestSignal(unit(text - centre), centre))
+    report("words")
+    signals += fit_lexical(prepared)
     signals.append(_popularity(prepared, tuning))
     return signals
 

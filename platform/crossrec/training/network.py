@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crossrec.config import Placement
+from crossrec.data.split import Split
 from crossrec.models.context import distances_km
 from crossrec.models.heads import RatingHead
 from crossrec.models.losses import softmax_cross_entropy, squared_error
@@ -65,6 +66,8 @@ class Network(nn.Module):
         if prepared.task == "rate":
             mean = float(sequences.ratings[split.train].mean())
             self.rating = RatingHead(config.model.dim, mean)
+        said = sequences.requests or [""] * len(sequences.items)
+        self.said = np.array([float(bool(text)) for text in said])  # (R,) 1: with words
         self.warm = np.flatnonzero(split.warm)
         self.warm_position = np.zeros(sequences.n_items, np.int64)
         self.warm_position[self.warm] = np.arange(len(self.warm))
@@ -92,11 +95,11 @@ class Network(nn.Module):
         inputs[first] = -1  # a window starts without what lies before it
         present = (inputs >= 0) & real
         items = sequences.items[np.maximum(inputs, 0)]
-        target_items = sequences.items[targets]
+        target_items = drawn_answers(self.prepared.split, targets, seed)
         generator = torch.Generator().manual_seed(seed)
         text = self.texts.table(batch_items, generator)
         vectors = self.items(text[self._tensor(self.warm)], self._tensor(self.warm), generator)
-        asked = wished < (1.0 if self.prepared.requested else WISH_SHARE)
+        asked = wished < (self.said[targets] if self.prepared.requested else WISH_SHARE)
         users = self._users(vectors, items, inputs, targets, present, asked)
         users = users.flatten(0, 1)[self._tensor(np.flatnonzero(real))]  # (P, D)
         if self.rating is not None:
@@ -193,6 +196,20 @@ class Network(nn.Module):
             place_weight=self._place_weight(),
             rating=self.rating,
         )
+
+
+def drawn_answers(split: Split, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The item of each row; where a request has several right answers, one of them at random.
+
+    In the mean over draws the loss is then that of the even distribution over all of them.
+    """
+    if split.relevant is None:
+        return split.sequences.items[rows].astype(np.int64)
+    starts = split.relevant.indptr[rows]
+    counts = split.relevant.indptr[rows + 1] - starts
+    draws = np.random.default_rng(seed).random(rows.shape)
+    chosen = split.relevant.indices[starts + (draws * counts).astype(np.int64)]
+    return np.asarray(chosen, np.int64)
 
 
 def _device(placement: Placement) -> torch.device:
