@@ -165,8 +165,8 @@ def _ratio_row(one: Ratio, against: str) -> str:
     figure = one.metric if one.kind == "all" else f"{one.metric}, {one.kind}"
     low, high = one.ci95
     return (
-        f"| {one.split} | {one.domain} | {what} ({figure}) | {one.n:,} | {one.ours:.4f} | {one.theirs:.4f}"
-        f" | **{one.value:.3f}** | {low:.3f} to {high:.3f} |"
+        f"| {one.split} | {one.domain} | {what} ({figure}) | {one.n:,}"
+        f" | {one.ours:.4f} | {one.theirs:.4f} | **{one.value:.3f}** | {low:.3f} to {high:.3f} |"
     )
 
 

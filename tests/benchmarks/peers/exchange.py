@@ -134,6 +134,15 @@ def stopping_cases(task: Task) -> np.ndarray:
     return np.sort(order[:MAX_STOPPING_CASES])
 
 
+def patience(cases: Histories) -> int:
+    """Epochs without a better figure before training stops.
+
+    With few validation cases the figure goes up and down by chance: on `movies` (943 cases) five
+    epochs ended at .105 what reached .122 later.
+    """
+    return 10 if len(cases) < 2000 else 5
+
+
 def coordinate_search(
     values: dict[str, list[Any]], run: Callable[[dict[str, Any]], float]
 ) -> dict[str, Any]:

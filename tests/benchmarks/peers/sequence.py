@@ -23,6 +23,7 @@ from exchange import (
     coordinate_search,
     folders,
     ndcg_at_10,
+    patience,
     read_task,
     stopping_cases,
     write_answer,
@@ -34,8 +35,8 @@ from crossrec.models.losses import softmax_cross_entropy
 
 DIM, LAYERS, HEADS, LENGTH, BATCH = 64, 2, 2, 50, 128
 TEMPERATURE = 0.07
-PATIENCE, MAX_EPOCHS = 5, 200
-GRID: dict[str, list[Any]] = {"lr": [0.003, 0.001], "dropout": [0.2, 0.5]}
+MAX_EPOCHS = 200
+GRID: dict[str, list[Any]] = {"lr": [0.002, 0.001], "dropout": [0.2, 0.5]}
 
 
 class Items(nn.Module):
@@ -204,7 +205,7 @@ class Run:
         task, chosen = self.task, stopping_cases(self.task)
         cases, targets = task.validation.take(chosen), task.validation_targets[chosen]
         can = task.warm if self.kind == "ids" else np.ones(task.n_items, bool)
-        stop = EarlyStopping(PATIENCE)
+        stop = EarlyStopping(patience(cases))
         while stop.epoch < (epochs or MAX_EPOCHS) and not (epochs is None and stop.done):
             self.epoch()
             value = ndcg_at_10(*self.vectors(cases), cases, targets, can)
