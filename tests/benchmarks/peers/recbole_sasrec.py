@@ -1,0 +1,157 @@
+"""Peer `recbole_sasrec`: the SASRec of RecBole with its default settings and cross-entropy loss;
+as there, every prefix of a training sequence is a row of its own.
+
+RecBole's own loading and evaluation are not used: they would cut other splits. Leaves to others:
+the task's files (exchange.py), judging (crossrec.benchmark).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from exchange import (
+    EarlyStopping,
+    Histories,
+    Task,
+    coordinate_search,
+    folders,
+    ndcg_at_10,
+    patience,
+    read_task,
+    stopping_cases,
+    write_answer,
+)
+from recbole.model.sequential_recommender import SASRec
+
+LENGTH, BATCH, MAX_EPOCHS = 50, 2048, 200
+GRID: dict[str, list[Any]] = {"lr": [0.001, 0.003], "dropout": [0.5, 0.2]}
+FIELDS = {
+    "USER_ID_FIELD": "user",
+    "ITEM_ID_FIELD": "item",
+    "LIST_SUFFIX": "_list",
+    "ITEM_LIST_LENGTH_FIELD": "length",
+    "NEG_PREFIX": "neg_",
+    "MAX_ITEM_LIST_LENGTH": LENGTH,
+    "device": "cpu",
+}
+DEFAULTS = {
+    "n_layers": 2,
+    "n_heads": 2,
+    "hidden_size": 64,
+    "inner_size": 256,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "initializer_range": 0.02,
+    "loss_type": "CE",
+}
+"""RecBole's `properties/model/SASRec.yaml`."""
+
+
+class Catalogue:
+    """What the model asks of a RecBole data set: how many items there are, with the padding."""
+
+    def __init__(self, n_items: int) -> None:
+        self.n_items = n_items
+
+    def num(self, field: str) -> int:
+        """Number of values of the field `item`."""
+        assert field == "item", field
+        return self.n_items + 1
+
+
+class Run:
+    """One training with one set of parameters; item i is i + 1 in the model, 0 is padding."""
+
+    def __init__(self, task: Task, params: dict[str, Any]) -> None:
+        torch.manual_seed(task.seed)
+        self.task, self.rng = task, np.random.default_rng(task.seed)
+        dropout = {f"{name}_dropout_prob": params["dropout"] for name in ("hidden", "attn")}
+        self.model = SASRec(FIELDS | DEFAULTS | dropout, Catalogue(task.n_items))
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=params["lr"])
+        lengths = np.diff(task.train.offsets)
+        self.rows = np.delete(
+            np.arange(len(task.train.items)), task.train.offsets[:-1][lengths > 0]
+        )
+        self.starts = np.repeat(task.train.offsets[:-1], lengths)
+
+    def epoch(self) -> None:
+        """One pass over all prefixes."""
+        self.model.train()
+        for rows in np.array_split(self.rng.permutation(self.rows), -(-len(self.rows) // BATCH)):
+            lengths = np.minimum(rows - self.starts[rows], LENGTH)
+            place = np.arange(LENGTH)[None, :]
+            read = (rows - lengths)[:, None] + np.minimum(place, lengths[:, None] - 1)
+            items = np.where(place < lengths[:, None], self.task.train.items[read] + 1, 0)
+            batch = {"item_list": items, "length": lengths, "item": self.task.train.items[rows] + 1}
+            tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
+            self.optimiser.zero_grad(set_to_none=True)
+            self.model.calculate_loss(tensors).backward()
+            self.optimiser.step()
+
+    @torch.no_grad()
+    def vectors(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """Users (n, D) after the last step of each history, and items (N, D)."""
+        self.model.eval()
+        last = histories.last(LENGTH)
+        lengths = (last >= 0).sum(axis=1)
+        shifted = (np.arange(LENGTH)[None, :] + LENGTH - lengths[:, None]) % LENGTH
+        read = torch.from_numpy(np.take_along_axis(last, shifted, axis=1) + 1)  # padded right
+        counts = torch.from_numpy(np.maximum(lengths, 1))
+        parts = zip(read.split(512), counts.split(512), strict=True)
+        users = torch.cat([self.model(some, n) for some, n in parts])
+        return users.numpy(), self.model.item_embedding.weight[1:].numpy()
+
+    def fit(self) -> EarlyStopping:
+        """Train until validation says stop, or for the task's number of epochs."""
+        task, chosen = self.task, stopping_cases(self.task)
+        cases, targets = task.validation.take(chosen), task.validation_targets[chosen]
+        stop = EarlyStopping(patience(cases))
+        while stop.epoch < (task.epochs or MAX_EPOCHS) and (task.epochs or not stop.done):
+            self.epoch()
+            value = ndcg_at_10(*self.vectors(cases), cases, targets, task.warm)
+            stop.update(value, lambda: copy.deepcopy(self.model.state_dict()))
+        if task.epochs is None:
+            self.model.load_state_dict(stop.state)
+        return stop
+
+
+def main() -> None:
+    """Search, train, answer."""
+    torch.set_num_threads(1)
+    source, target = folders()
+    task = read_task(source)
+    started = time.perf_counter()
+    best: dict[str, Any] = {"value": -1.0}
+
+    def run(params: dict[str, Any]) -> float:
+        began = time.perf_counter()
+        one = Run(task, params)
+        stop = one.fit()
+        if stop.best > best["value"]:
+            best.update(value=stop.best, run=one, stop=stop, seconds=time.perf_counter() - began)
+        return stop.best
+
+    params = task.params or coordinate_search(GRID, run)
+    if task.params is not None:
+        run(params)
+    validation, items = best["run"].vectors(task.validation)
+    stop = best["stop"]
+    write_answer(
+        target,
+        validation,
+        best["run"].vectors(task.test)[0],
+        items,
+        params=params,
+        epochs=stop.epoch if task.epochs else stop.best_epoch,
+        fit_seconds=best["seconds"],
+        tune_seconds=time.perf_counter() - started,
+        converged=None if task.epochs else stop.epoch < MAX_EPOCHS,
+    )
+
+
+if __name__ == "__main__":
+    main()
