@@ -25,6 +25,7 @@ from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError
 from crossrec.models.fusion import Fusion
 from crossrec.models.query import Queries
+from crossrec.models.rating_profile import RatingMix
 from crossrec.models.signals import SIGNALS, RequestSignal, SequenceSignal, Signal, TextSignal
 from crossrec.models.tensor_file import map_tensors
 
@@ -41,8 +42,8 @@ class DomainModel:
     config: RunConfig
     vocabulary: Vocabulary
     signals_by_name: dict[str, Signal]
-    fusion: Fusion | None
-    """None for the task `rate`: the one signal is a rating, and stays one."""
+    fusion: Fusion | RatingMix | None
+    """A mix for the task `rate`, whose signals are ratings and stay so; None: they are summed."""
 
     def score(self, queries: Queries) -> Scores:
         """Relevance of every item: (B, N) float32, higher is better. History is not excluded."""
@@ -70,8 +71,9 @@ class DomainModel:
             tensors |= {f"{name}.{key}": value for key, value in signal.arrays().items()}
             settings[name] = signal.settings()
         if self.fusion is not None:
-            settings["fusion"] = {"names": self.fusion.names, "clock": self.fusion.clock}
-            tensors |= {f"fusion.{key}": value for key, value in self.fusion.arrays().items()}
+            kind = "mix" if isinstance(self.fusion, RatingMix) else "fusion"
+            settings[kind] = self.fusion.settings()
+            tensors |= {f"{kind}.{key}": value for key, value in self.fusion.arrays().items()}
         # np.array, not ascontiguousarray: the latter turns a scalar into a vector.
         save_file(
             {k: np.array(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors"
@@ -109,14 +111,22 @@ class DomainModel:
                         if one.name in settings
                     }
                 ),
-                Fusion.restore(_below(tensors, "fusion"), settings["fusion"])
-                if "fusion" in settings
-                else None,
+                _restore_fusion(tensors, settings),
             )
         except (ValidationError, ValueError, KeyError, TypeError) as err:
             raise ReleaseError(
                 f"the model in {folder} cannot be read ({err}); publish the release again"
             ) from err
+
+
+def _restore_fusion(
+    tensors: Mapping[str, NDArray[Any]], settings: dict[str, Any]
+) -> Fusion | RatingMix | None:
+    if "mix" in settings:
+        return RatingMix.restore(_below(tensors, "mix"), settings["mix"])
+    if "fusion" in settings:
+        return Fusion.restore(_below(tensors, "fusion"), settings["fusion"])
+    return None
 
 
 def _share_texts(signals: dict[str, Signal]) -> dict[str, Signal]:

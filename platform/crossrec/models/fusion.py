@@ -113,6 +113,10 @@ class Fusion:
             "cold": self.cold,
         }
 
+    def settings(self) -> dict[str, Any]:
+        """Names in the order of the weights, and whether time is clock time."""
+        return {"names": self.names, "clock": self.clock}
+
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], settings: dict[str, Any]) -> Fusion:
         """From stored tensors and `{"names", "clock"}`."""

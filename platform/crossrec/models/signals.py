@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crossrec.models.context import ContextEncoder, distances_km, gap_buckets
 from crossrec.models.lexical import AskedSignal, LexicalSignal
 from crossrec.models.query import Queries
+from crossrec.models.rating_profile import RatingProfileSignal
 from crossrec.models.sequence import SequenceTower
 
 Floats = NDArray[np.float32]
@@ -313,6 +314,7 @@ SIGNALS: tuple[type[Signal], ...] = (
     LexicalSignal,
     AskedSignal,
     PopularitySignal,
+    RatingProfileSignal,
 )
 """In the order of the fusion's weights."""
 
