@@ -86,3 +86,16 @@ def test_what_is_stored_brings_a_signal_back(signal: NeighbourSignal) -> None:
 
 def test_every_signal_has_a_name_of_its_own() -> None:
     assert len({signal.name for signal in SIGNALS}) == len(SIGNALS)
+
+
+def test_request_texts_in_half_precision_score_as_in_single():
+    rng = np.random.default_rng(0)
+    texts = unit(rng.standard_normal((600, 8)).astype(np.float32))  # more than REQUEST_ROWS
+    stored = RequestSignal(texts, np.zeros(8, np.float32)).arrays()
+    restored = RequestSignal.restore(stored, {})
+    assert restored.vectors.dtype == np.float16
+    single = RequestSignal(restored.exact(), restored.centre)
+    wishes = rng.standard_normal((2, 8)).astype(np.float32)
+    scores = restored.score(ask([[], []], wishes))
+    np.testing.assert_allclose(scores, single.score(ask([[], []], wishes)), atol=1e-6)
+    np.testing.assert_allclose(scores, unit(wishes) @ texts.T, atol=2e-3)

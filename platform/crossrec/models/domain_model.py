@@ -134,7 +134,7 @@ def _share_texts(signals: dict[str, Signal]) -> dict[str, Signal]:
     text, request = signals.get(TextSignal.name), signals.get(RequestSignal.name)
     if not (isinstance(text, TextSignal) and isinstance(request, RequestSignal)):
         return signals
-    if not np.array_equal(text.vectors, request.vectors):
+    if not np.array_equal(text.vectors, request.exact()):
         return signals
     return signals | {request.name: replace(request, vectors=text.vectors)}
 

@@ -23,6 +23,8 @@ from crossrec.models.sequence import SequenceTower
 Floats = NDArray[np.float32]
 REMEMBERED_HISTORIES = 512
 """Of single queries, by a release that is served: about 2 KiB each."""
+REQUEST_ROWS = 256
+"""Item texts that are in single precision at once: they stay in the processor's cache."""
 
 Arrays = dict[str, NDArray[Any]]
 Stored = Mapping[str, NDArray[Any]]
@@ -252,10 +254,14 @@ class TextSignal:
 
 @dataclass(frozen=True)
 class RequestSignal:
-    """Cosine of an item's text with the request's, both less the catalogue's mean text."""
+    """Cosine of an item's text with the request's, both less the catalogue's mean text.
+
+    In a release that has an adapter the texts are read in half precision, as the file has them:
+    few requests have words, and half of a domain's memory would be texts otherwise.
+    """
 
     name: ClassVar[str] = "request"
-    vectors: Floats  # (N, E) centred, unit
+    vectors: Floats | NDArray[np.float16]  # (N, E) centred, unit
     centre: Floats  # (E,)
 
     def score(self, queries: Queries) -> Floats:
@@ -264,7 +270,14 @@ class RequestSignal:
         if not given.any():  # also where requests have no width at all
             return np.zeros((len(queries), len(self.vectors)), np.float32)
         request = unit(queries.request - self.centre) * given
-        return np.asarray(request @ self.vectors.T, np.float32)
+        starts = range(0, len(self.vectors), REQUEST_ROWS)
+        parts = [request @ self.exact(start, start + REQUEST_ROWS).T for start in starts]
+        return np.concatenate(parts, axis=1)
+
+    def exact(self, start: int = 0, stop: int | None = None) -> Floats:
+        """Rows of the item texts in single precision, of unit length."""
+        rows = self.vectors[start:stop]
+        return unit(rows.astype(np.float32)) if rows.dtype == np.float16 else np.asarray(rows)
 
     def arrays(self) -> Arrays:
         """Item texts in half precision, and their mean."""
@@ -277,7 +290,7 @@ class RequestSignal:
     @classmethod
     def restore(cls, arrays: Stored, settings: dict[str, Any]) -> RequestSignal:
         """From stored tensors."""
-        return cls(unit(arrays["vectors"].astype(np.float32)), arrays["centre"])
+        return cls(arrays["vectors"], arrays["centre"])
 
 
 @dataclass(frozen=True)
