@@ -106,9 +106,11 @@ class RunConfig(_Settings):
 
     encoder: str = "all-MiniLM-L6-v2"
     """Name or path of a Hugging Face encoder; the default comes from an installed package."""
-    protocol: Literal["leave_one_out", "temporal", "cold_items", "requests"] = "leave_one_out"
+    protocol: Literal["leave_one_out", "temporal", "cold_items", "requests", "profiles"] = (
+        "leave_one_out"
+    )
     """How training, validation and test are cut; a domain without interactions is always cut by
-    its requests or labelled texts."""
+    its requests or labelled texts. profiles: users known by a sentence alone."""
     task: Literal["rank", "rate", "classify"] | None = None
     """What the head learns; None: the task of the domain."""
     model: ModelConfig = ModelConfig()

@@ -21,6 +21,7 @@ from crossrec.evaluation.metrics import (
     recall,
     reciprocal_rank,
     rmse,
+    set_ndcg,
     standard_error,
     top_items,
 )
@@ -179,3 +180,33 @@ def test_ranking_metrics_agree_with_ranx(monkeypatch: pytest.MonkeyPatch) -> Non
     theirs = evaluate(relevant, run, ["recall@10", "ndcg@10", "mrr@10"])
     ours = [f(places, 10).mean() for f in (recall, ndcg, reciprocal_rank)]
     assert ours == pytest.approx(list(theirs.values()), abs=1e-9)
+
+
+def test_ndcg_of_several_right_items_by_hand() -> None:
+    scores = np.array([[5, 4, 3, 2, 1]], np.float32)
+    right = np.array([[False, True, False, True, False]])
+    ideal = 1 + 1 / math.log2(3)
+    expected = (1 / math.log2(3) + 1 / math.log2(5)) / ideal
+    assert set_ndcg(scores, right, NOBODY, 10)[0] == pytest.approx(expected)
+    assert set_ndcg(scores, right, NOBODY, 2)[0] == pytest.approx(1 / math.log2(3) / ideal)
+    without_others = set_ndcg(scores, right, np.array([[0, 2]], np.int32), 10)
+    assert without_others[0] == 1
+    assert set_ndcg(scores, np.zeros((1, 5), bool), NOBODY, 10)[0] == 0
+
+
+def test_equal_scores_earn_nothing_with_several_right_items_either() -> None:
+    right = np.arange(40)[None] < 3
+    assert set_ndcg(np.zeros((1, 40), np.float32), right, NOBODY, 10)[0] == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    arrays.arrays(np.float32, (1, 12), elements=st.integers(0, 6).map(float)),
+    st.integers(0, 11),
+    st.integers(0, 11),
+)
+def test_with_one_right_item_it_is_plain_ndcg(scores: np.ndarray, target: int, seen: int) -> None:
+    excluded = np.array([[seen if seen != target else -1]], np.int32)
+    plain = ndcg(ranks(scores, [target], excluded), 5)
+    several = set_ndcg(scores, np.arange(12)[None] == target, excluded, 5)
+    np.testing.assert_allclose(several, plain)

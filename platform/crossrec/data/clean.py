@@ -7,6 +7,7 @@ as a repair; a row that breaks a rule of the schema is rejected with the reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -289,6 +290,8 @@ def _declared(domain: Domain) -> list[tuple[str, str, str]]:
     found = [("items", o.column, f"objective '{o.name}'") for o in domain.objectives if o.column]
     found += [("items", column, "a card column") for column in domain.card_columns]
     found += [("users", column, "an audit column") for column in domain.audit_columns]
+    template = domain.profile_template or ""
+    found += [("users", c, "part of a profile") for c in re.findall(r"{([^{}]*)}", template)]
     if domain.pool_column:
         found.append(("items", domain.pool_column, "the pool column"))
     for context in domain.context:

@@ -173,7 +173,7 @@ def _relevant(dataset: Dataset, rows: _Rows, numbers: dict[str, int]) -> sparse.
         for request, items in matches.iter_rows():
             if request in of_request and request not in named:
                 of_request[request] = {numbers[item] for item in items}
-    if all(len(items) == 1 for items in of_request.values()):
+    elif all(len(items) == 1 for items in of_request.values()):
         return None
     answers = [
         sorted(of_request.get(request, ())) or [numbers[item]]

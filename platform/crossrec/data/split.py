@@ -107,8 +107,8 @@ def make_split(
     Args:
         dataset: an imported data set.
         protocol: see `split_sequences`; or `requests`, which is also what a domain without
-            interactions gets (see data/requests.py).
-        seed: of the draws of `cold_items` and `max_users`.
+            interactions gets (see data/requests.py); or `profiles` (see data/profiles.py).
+        seed: of the draws of `cold_items`, `profiles` and `max_users`.
         max_users: keep this many users, drawn after that filter; None: all.
 
     Raises:
@@ -121,6 +121,10 @@ def make_split(
         from crossrec.data.requests import request_split
 
         return request_split(dataset, seed=seed, max_users=max_users)
+    if protocol == "profiles":
+        from crossrec.data.profiles import profile_split
+
+        return profile_split(dataset, seed=seed, max_users=max_users)
     kind = dataset.domain.time_kind
     if protocol == "temporal" and kind != "unix_seconds":
         raise DataError(

@@ -5,6 +5,7 @@ Leaves to others: finding the file (registry.py), fetching and reading the data 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -137,6 +138,9 @@ class Domain(_Strict):
     """`{column}` placeholders over the items' columns; a part in [square brackets] is left out
     where a column in it is empty: `{title}[ ({year})].[ Genres: {category}.]`. None: the column
     `text`."""
+    profile_template: str | None = None
+    """The sentence that describes a user, in the same notation over the columns of `users`; not
+    over `audit_columns`. It is the request in words of somebody without history."""
     context: list[ContextField] = []
     objectives: list[Objective] = []
     audit_columns: list[str] = []
@@ -147,6 +151,17 @@ class Domain(_Strict):
     """Items column within whose value a request is ranked (hotels apart from restaurants)."""
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     """More rejected rows than this share of a table stop an import."""
+
+    @model_validator(mode="after")
+    def _profile_without_audit(self) -> Domain:
+        named = set(re.findall(r"{([^{}]*)}", self.profile_template or ""))
+        audited = sorted(named & set(self.audit_columns))
+        if audited:
+            raise ValueError(
+                f"profile_template names {', '.join(audited)}, which audit_columns keep for"
+                " fairness audits only; take the column out of one of the two"
+            )
+        return self
 
     @field_validator("tables")
     @classmethod

@@ -1,0 +1,210 @@
+"""Requests in words: ours over the better of the frozen encoder and BM25, on the same cases.
+
+Rows `words_requests`: one a domain, and their geometric mean. A case is a test request; all items
+that satisfy it are relevant (`request_matches`; of dialogues the items suggested in answer);
+candidates are the items of the request's pool less those that its dialogue has named. Both peers
+choose their variant on validation. `--first-look` prints the peers over the whole catalogue
+instead, with and without all right answers. Minutes: one training a domain and seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import bm25s
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crossrec.config import load_config
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases
+from crossrec.evaluation.metrics import bootstrap_interval, set_ndcg
+from crossrec.evaluation.protocols import Part, right_answers, within_pool
+from crossrec.models.query import Queries
+from crossrec.models.signals import unit
+from crossrec.training.assemble import assemble
+from crossrec.training.loop import fit
+from crossrec.training.prepare import Prepared, prepare
+from tests.benchmarks.quality import dataset
+from tests.benchmarks.rows import write_rows
+
+Floats = NDArray[np.float32]
+Score = Callable[[Queries], Floats]
+Row = dict[str, Any]
+
+DOMAINS = ("movie_requests", "concierge", "assistant_requests", "support")
+BATCH = 256
+
+
+def frozen(prepared: Prepared) -> Iterator[tuple[str, Score]]:
+    """Cosine of request and item text in the encoder as it comes, less the mean text or not."""
+    mean = prepared.text.mean(axis=0)
+    for name, centre in (("", np.zeros_like(mean)), (", centred", mean)):
+        vectors = unit(prepared.text - centre)
+        yield f"frozen encoder{name}", lambda q, v=vectors, c=centre: unit(q.request - c) @ v.T
+
+
+def bm25(prepared: Prepared) -> Iterator[tuple[str, Score]]:
+    """BM25 of `bm25s` over the item texts."""
+    for stopwords, k1, b in itertools.product((None, "en"), (0.9, 1.5), (0.4, 0.75)):
+        index = bm25s.BM25(method="lucene", k1=k1, b=b)
+        corpus = bm25s.tokenize(prepared.texts, stopwords=stopwords, show_progress=False)
+        index.index(corpus, show_progress=False)
+
+        def score(
+            queries: Queries, index: bm25s.BM25 = index, stopwords: str | None = stopwords
+        ) -> Floats:
+            texts = list(queries.words or ())
+            tokens = bm25s.tokenize(
+                texts, stopwords=stopwords, return_ids=False, show_progress=False
+            )
+            nothing = np.zeros(len(prepared.texts), np.float32)
+            known = [[token for token in one if token in index.vocab_dict] for one in tokens]
+            return np.stack([index.get_scores(one) if one else nothing for one in known])
+
+        yield f"bm25s k1={k1} b={b} stopwords={stopwords}", score
+
+
+def judge(
+    prepared: Prepared, score: Score, part: Part, requests: Floats, *, whole: bool = False
+) -> NDArray[np.float64]:
+    """NDCG@10 of each case of `part`.
+
+    Args:
+        requests: (R, E) encoded requests.
+        whole: rank the whole catalogue instead of the request's pool.
+    """
+    split, width = prepared.split, prepared.text.shape[1]
+    cases: Cases = getattr(split, part)
+    values = []
+    for start in range(0, len(cases), BATCH):
+        some = Cases(cases.users[start : start + BATCH], cases.cuts[start : start + BATCH])
+        queries = queries_for(split.sequences, some, width, requests=requests)
+        scores = score(queries)
+        if not whole:
+            scores = within_pool(scores, split, split.targets(some))
+        rows = split.sequences.offsets[some.users] + some.cuts
+        right = right_answers(split, rows).toarray() > 0
+        values.append(set_ndcg(scores, right, queries.items, 10))
+    return np.concatenate(values)
+
+
+def best_peer(prepared: Prepared) -> tuple[str, NDArray[np.float64]]:
+    """The better of the two peers on test, each the variant that is best on validation."""
+    requests = prepared.wish_vectors[prepared.wish_of_row]
+    found = []
+    for family in (frozen, bm25):
+        tried = [
+            (judge(prepared, score, "validation", requests).mean(), name, score)
+            for name, score in family(prepared)
+        ]
+        _, name, score = max(tried, key=lambda one: one[0])
+        found.append((name, judge(prepared, score, "test", requests)))
+        print(f"  {name}: {found[-1][1].mean():.4f}", flush=True)
+    return max(found, key=lambda one: float(one[1].mean()))
+
+
+def ours(prepared: Prepared) -> NDArray[np.float64]:
+    """The fused model, trained with the prepared config."""
+    fitted = fit(prepared)
+    requests = fitted.network.texts.requests()
+    assert requests is not None
+    model = assemble(prepared, fitted)
+    for name, signal in model.signals_by_name.items():
+        print(f"    {name}: {judge(prepared, signal.score, 'test', requests).mean():.4f}")
+    validation = judge(prepared, model.score, "validation", requests).mean()
+    test = judge(prepared, model.score, "test", requests)
+    print(f"  ours: {test.mean():.4f} (validation {validation:.4f})", flush=True)
+    return test
+
+
+def row_of(name: str, n_seeds: int, overrides: list[str]) -> Row:
+    """One domain."""
+    print(name, flush=True)
+    settings = ["protocol=requests", *overrides]
+    runs = []
+    for seed in range(n_seeds):
+        config = load_config(overrides=[*settings, f"training.seed={seed}"])
+        prepared = prepare(dataset(name), config)
+        if not runs:
+            peer, theirs = best_peer(prepared)
+        runs.append(ours(prepared))
+    values = np.mean(runs, axis=0)
+    pools = "" if prepared.split.pools is None else " within pools,"
+    return {
+        "name": "words_requests",
+        "domain": name,
+        "value": float(values.mean()),
+        "unit": "ndcg@10",
+        "peer": peer,
+        "peer_value": float(theirs.mean()),
+        "ratio": float(values.mean() / theirs.mean()),
+        "n": len(values),
+        "ci95": list(bootstrap_interval(values, np.random.default_rng(0))),
+        "seeds": list(range(n_seeds)),
+        "protocol": f"{name}, test requests,{pools} all right answers relevant",
+        "data_hash": prepared.data_hash,
+    }
+
+
+def mean_of(rows: list[Row]) -> Row:
+    """Geometric mean of the ratios; its interval over the requests of each domain is not made."""
+    ratio = float(np.exp(np.mean([np.log(row["ratio"]) for row in rows])))
+    domains = ", ".join(row["domain"] for row in rows)
+    return {
+        "name": "words_requests",
+        "value": ratio,
+        "unit": "times the better peer",
+        "ratio": ratio,
+        "n": len(rows),
+        "seeds": rows[0]["seeds"],
+        "protocol": f"geometric mean of {domains}",
+    }
+
+
+def first_look(name: str) -> None:
+    """The peers over the whole catalogue, with all right answers relevant and with one."""
+    prepared = prepare(dataset(name), load_config(overrides=["protocol=requests"]))
+    requests = prepared.wish_vectors[prepared.wish_of_row]
+    one = Prepared(**{**vars(prepared), "split": _one_answer(prepared)})
+    for family in (frozen, bm25):
+        for label, score in family(prepared):
+            figures = [
+                judge(which, score, "test", requests, whole=True).mean()
+                for which in (prepared, one)
+            ]
+            print(f"{name}, {label}: all answers {figures[0]:.4f}, one {figures[1]:.4f}")
+
+
+def _one_answer(prepared: Prepared) -> Any:
+    from dataclasses import replace
+
+    return replace(prepared.split, relevant=None)
+
+
+def main() -> None:
+    """Measure the domains named on the command line, or all; rows of all four are written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--domain", choices=DOMAINS, action="append")
+    parser.add_argument("--set", action="append", default=[], help="a setting, a.b=value")
+    parser.add_argument("--first-look", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.first_look:
+        for name in given.domain or DOMAINS:
+            first_look(name)
+        return
+    rows = [row_of(name, given.seeds, given.set) for name in given.domain or DOMAINS]
+    if given.domain is None and not given.set:
+        write_rows("words", [*rows, mean_of(rows)])
+    else:
+        print(rows)
+
+
+if __name__ == "__main__":
+    main()
