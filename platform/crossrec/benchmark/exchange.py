@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from crossrec.benchmark.cells import PARTS
 from crossrec.data.split import Cases, Split
-from crossrec.errors import ConfigError, TrainingError
+from crossrec.errors import ConfigError
 from crossrec.evaluation.protocols import Evaluation, Part, judge_cases
 from crossrec.models.baselines import COLD_SCORE
 
@@ -36,7 +36,7 @@ ENVIRONMENTS = CHECKOUT / ".venv-peers"
 
 
 class NotRunError(Exception):
-    """A peer cannot run here; the message says what to do. Never leaves the benchmark."""
+    """A peer cannot run here; the message says why. Never leaves the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def run_script(
         epochs: train so many; None: it stops on validation.
 
     Raises:
-        NotRunError: its environment is missing.
-        TrainingError: the script failed, or its answer does not fit.
+        NotRunError: its environment is missing, it failed, or its answer does not fit: one peer
+            must not end hours of others, and the report says why it is missing.
     """
     python = peer.python()
     with tempfile.TemporaryDirectory(prefix="crossrec-peer-") as folder:
@@ -136,10 +136,10 @@ def run_script(
         (task / "task.json").write_text(json.dumps(about), encoding="utf-8")
         np.savez(task / "data.npz", **_data(split, text if peer.text else None))
         command = [str(python), str(peer.path), str(task), str(answer)]
-        done = subprocess.run(command, stdout=sys.stderr.fileno(), env=_environment(), check=False)
+        done = subprocess.run(command, stdout=2, env=_environment(), check=False)
         if done.returncode:
-            raise TrainingError(
-                f"peer '{peer.name}' ended with code {done.returncode}; its own message is above"
+            raise NotRunError(
+                f"failed: {peer.script} ended with code {done.returncode}; its message is above"
             )
         return _read(peer, answer, split)
 
@@ -175,13 +175,13 @@ def _read(peer: Script, folder: Path, split: Split) -> Answer:
     files = {path.stem: path for path in folder.glob("*.npy")}
     missing = {"validation", "test"} - set(files)
     if missing or not (folder / "result.json").is_file():
-        raise TrainingError(f"peer '{peer.name}' wrote {sorted(files)}; expected README.md's files")
+        raise NotRunError(f"failed: {peer.script} wrote {sorted(files)}; README.md says what to")
     factors = {name: np.load(path) for name, path in files.items()}
     width = factors["items"].shape[1] if "items" in factors else split.sequences.n_items
     for name, n in (("validation", len(split.validation)), ("test", len(split.test))):
         if factors[name].shape != (n, width):
-            raise TrainingError(
-                f"peer '{peer.name}' gave {name} of shape {factors[name].shape}; expected"
+            raise NotRunError(
+                f"failed: {peer.script} gave {name} of shape {factors[name].shape}; expected"
                 f" ({n}, {width})"
             )
     return Answer(factors, json.loads((folder / "result.json").read_text(encoding="utf-8")))

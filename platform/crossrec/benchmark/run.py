@@ -63,7 +63,7 @@ class Benchmark:
             on_cell: told each cell twice: before it (False) and after it (True).
 
         Raises:
-            CrossrecError: no data, training that diverged, a script that failed.
+            CrossrecError: no data, or our training diverged.
         """
         outcome = Outcome()
         for cell in self.cells:
@@ -99,7 +99,10 @@ class Benchmark:
         needed = {}
         for name in model.needs:
             seed = cell.seed if _differs_by_seed(name, cell) else 0
-            needed[name] = self.result(Cell(cell.domain, cell.split, name, seed))
+            try:
+                needed[name] = self.result(Cell(cell.domain, cell.split, name, seed))
+            except NotRunError as reason:
+                raise NotRunError(f"not run: it is made of {name}, which is {reason}") from reason
         if isinstance(model, Scripted) and model.script.neural:
             source = self._source(cell, arena)
             if source is not None:

@@ -236,11 +236,16 @@ def tune_all(
         if family not in found:
             found[family] = _best(_GRIDS[family](split, text_vectors), split, requests)
         if name != family:
-            recent = (found[family].with_decay(d) for d in DECAYS)
-            found[name] = _best(recent, split, requests)
+            found[name] = tune_decay(found[family], split, requests)
         if on_fitted is not None:
             on_fitted(name)
     return {name: found[name] for name in names}
+
+
+def tune_decay(model: Any, split: Split, requests: Floats | None = None) -> Baseline:
+    """A fitted ItemKNN or EASE with the decay of DECAYS that is best by NDCG@10 on validation."""
+    best: Baseline = _best((model.with_decay(decay) for decay in DECAYS), split, requests)
+    return best
 
 
 def _popularity(split: Split, text_vectors: Floats | None) -> Iterator[Baseline]:

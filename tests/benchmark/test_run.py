@@ -1,0 +1,127 @@
+"""A whole run on a small domain: every kind of peer, resuming, and the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crossrec.benchmark import run as run_module
+from crossrec.benchmark.run import make_plan
+from crossrec.errors import ConfigError, UnknownDomainError
+from tests.commands.conftest import Run, run, shop_domain
+
+__all__ = ["run", "shop_domain"]  # fixtures
+
+SMALL = [
+    *("--set", "training.max_epochs=1"),
+    *("--set", "model.dim=16"),
+    *("--set", "model.n_blocks=1"),
+    *("--set", "model.max_text_tokens=8"),
+]
+
+
+def quality(run: Run, out: Path, *arguments: str) -> dict:
+    fixed = ["--domains", "shop", "--splits", "leave_one_out", "--seeds", "1", "--out", str(out)]
+    answer = run("benchmark", "quality", *fixed, "--json", *SMALL, *arguments)
+    assert answer.exit_code == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def test_ours_and_peers_in_one_run_that_goes_on_where_it_was(
+    run: Run, shop_domain: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    first = quality(run, out, "--peers", "popularity", "ease", "ease_recency")
+    assert [cell["model"] for cell in first["cells"]] == [
+        "popularity",
+        "ease",
+        "ease_recency",
+        "crossrec",
+    ]
+    by_model = {cell["model"]: cell for cell in first["cells"]}
+    assert by_model["ease_recency"]["params"]["lam"] == by_model["ease"]["params"]["lam"]
+    assert by_model["crossrec"]["test"]["n"] == 40
+    [comparison] = [c for c in first["comparisons"] if c["against"] == "best_peer"]
+    assert comparison["ours"] == pytest.approx(by_model["crossrec"]["test"]["metrics"]["ndcg@10"])
+
+    files = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    assert len(files) == 4
+    again = quality(run, out, "--peers", "popularity", "ease", "ease_recency")
+    assert again["cells"] == first["cells"]
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == files
+
+    other = quality(run, out, "--peers", "popularity", "--set", "training.learning_rate=0.001")
+    made = set((out / "cells").iterdir()) - set(files)
+    assert [path.name.split("-")[2] for path in made] == ["crossrec"]
+    assert other["cells"][0]["key"] == by_model["popularity"]["key"]
+
+    text = (out / "quality.md").read_text()
+    assert "| crossrec |" in text
+    assert "best_peer" in text
+    assert (out / "plots" / "shop-leave_one_out.svg").is_file()
+
+
+def test_a_neural_peer_runs_as_a_script_and_enters_the_fusion(
+    run: Run, shop_domain: Path, tmp_path: Path
+):
+    found = quality(run, tmp_path, "--no-ours", "--peers", "sasrec_own", "peer_fusion")
+    sasrec, fusion = found["cells"]
+    assert sasrec["converged"]
+    assert set(fusion["params"]) > {"sasrec_own", "ease_recency", "popularity"}
+    assert fusion["validation"]["metrics"]["ndcg@10"] >= sasrec["validation"]["metrics"]["ndcg@10"]
+
+
+def test_a_peer_without_its_environment_is_reported(
+    run: Run, shop_domain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("crossrec.benchmark.exchange.ENVIRONMENTS", tmp_path / "none")
+    found = quality(run, tmp_path, "--no-ours", "--peers", "popularity", "implicit_als")
+    assert [cell["model"] for cell in found["cells"]] == ["popularity"]
+    [missing] = found["not_run"]
+    assert missing["model"] == "implicit_als"
+    assert "make_env.sh rectools" in missing["reason"]
+    assert "make_env.sh rectools" in (tmp_path / "quality.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "why"),
+    [
+        ({"domains": ["moveis"]}, UnknownDomainError, "moveis"),
+        ({"splits": ["random"]}, ConfigError, "no split is called 'random'"),
+        ({"peers": ["eese"]}, ConfigError, "did you mean 'ease'"),
+        ({"domains": ["books"], "splits": ["temporal"]}, ConfigError, "nothing to run"),
+    ],
+)
+def test_a_wrong_plan_is_refused_before_anything_runs(arguments: dict, error: type, why: str):
+    with pytest.raises(error, match=why):
+        make_plan(**arguments)
+
+
+def test_without_the_repository_the_packages_own_baselines_still_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("crossrec.benchmark.exchange.SCRIPTS", tmp_path)
+    cells = make_plan(["movies"], ["leave_one_out"], 1, ["ease", "popularity"])
+    assert [cell.model for cell in cells] == ["popularity", "ease", "crossrec"]
+    with pytest.raises(ConfigError, match="run from a checkout"):
+        make_plan(["movies"])
+    assert run_module.SPLITS[0] == "leave_one_out"
+
+
+@pytest.mark.mirror
+def test_peers_of_the_harness_agree_with_the_published_ones(
+    run: Run, data_mirror: Path, tmp_path: Path
+):
+    """Within two standard errors of the published figure, the grids' chances included."""
+    names = ["popularity", "itemknn", "itemknn_recency", "ease", "ease_recency"]
+    plan = ["--domains", "travel", "movies", "--splits", "leave_one_out", "--no-ours"]
+    answer = run("benchmark", "quality", *plan, "--peers", *names, "--out", tmp_path, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    cells = json.loads(answer.stdout)["cells"]
+    assert len(cells) == 2 * len(names)
+    for cell in cells:
+        published = cell["published"]
+        off = cell["test"]["metrics"]["ndcg@10"] - published["ndcg@10"]
+        assert abs(off) < 2 * published["ndcg@10_se"], (cell["domain"], cell["model"])
