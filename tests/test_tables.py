@@ -44,6 +44,13 @@ def test_several_rows_of_a_bar_are_told_apart_by_their_protocol():
     assert "time: batch 32 |" in table
 
 
+def test_rows_of_several_domains_are_told_apart_by_their_domain():
+    bar = Bar("speed", "time", "ratio", "< 2.0")
+    table = bar_table([bar], [_row(domain="movies", ratio=1.0), _row(domain="travel", ratio=1.0)])
+    assert "time: `movies` |" in table
+    assert "time: `travel` |" in table
+
+
 def test_every_bar_of_the_project_can_be_read():
     for bar in read_bars():
         compare, limit = bar.bar.split()

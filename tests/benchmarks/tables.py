@@ -81,9 +81,11 @@ def bar_table(bars: list[Bar], rows: list[Row]) -> str:
 
 
 def _title(bar: Bar, row: Row, found: list[Row]) -> str:
-    """The bar's title; of several rows each with what its protocol says first."""
+    """The bar's title; of several rows each with its domain, or what its protocol says first."""
     if len(found) == 1:
         return bar.title
+    if len({one["domain"] for one in found}) == len(found):
+        return f"{bar.title}: `{row['domain']}`"
     return f"{bar.title}: {', '.join(row['protocol'].split(', ')[:3])}"
 
 
