@@ -16,12 +16,14 @@ from crossrec.data.split import Cases
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import Fusion, query_features, standardise
 from crossrec.models.query import Queries
+from crossrec.models.rating_profile import RatingMix
 from crossrec.models.signals import SIGNALS, Signal
 from crossrec.training.blend import learn_fusion
 from crossrec.training.closed_form import fit_closed_form
 from crossrec.training.loop import Fitted
 from crossrec.training.network import drawn_answers
 from crossrec.training.prepare import Prepared
+from crossrec.training.rating_fit import fit_ratings
 
 Floats = NDArray[np.float32]
 
@@ -46,7 +48,7 @@ def assemble(
     texts = fitted.network.texts
     signals: list[Signal] = [fitted.sequence()]
     if prepared.task == "rate":
-        return _model(prepared, signals, None)
+        return _model(prepared, *fit_ratings(prepared, signals[0], report))
     signals += fit_closed_form(prepared, texts.vectors(), report)
     order = [one.name for one in SIGNALS]
     signals.sort(key=lambda signal: order.index(signal.name))
@@ -54,7 +56,7 @@ def assemble(
     return _model(prepared, signals, blend(prepared, signals, texts.wish_vectors()))
 
 
-def _model(prepared: Prepared, signals: list[Signal], fusion: Fusion | None) -> DomainModel:
+def _model(prepared: Prepared, signals: list[Signal], fusion: Fusion | RatingMix) -> DomainModel:
     by_name = {signal.name: signal for signal in signals}
     return DomainModel(prepared.domain, prepared.config, prepared.vocabulary, by_name, fusion)
 
