@@ -134,7 +134,7 @@ def run_script(
         about = {"n_items": split.sequences.n_items, "seed": seed, "settings": peer.settings}
         about |= {"params": params, "epochs": epochs}
         (task / "task.json").write_text(json.dumps(about), encoding="utf-8")
-        np.savez(task / "data.npz", **_data(split, text if peer.text else None))
+        np.savez(task / "data.npz", **task_data(split, text if peer.text else None))
         command = [str(python), str(peer.path), str(task), str(answer)]
         done = subprocess.run(command, stdout=2, env=_environment(), check=False)
         if done.returncode:
@@ -149,7 +149,8 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
-def _data(split: Split, text: Floats | None) -> dict[str, Any]:
+def task_data(split: Split, text: Floats | None) -> dict[str, Any]:
+    """The arrays of `data.npz`; `text` (N, E) for peers of text."""
     sequences = split.sequences
     users = np.repeat(np.arange(sequences.n_users), np.diff(sequences.offsets))[split.train]
     lengths = np.bincount(users, minlength=sequences.n_users)
