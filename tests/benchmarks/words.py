@@ -5,6 +5,8 @@ that satisfy it are relevant (`request_matches`; of dialogues the items suggeste
 candidates are the items of the request's pool less those that its dialogue has named. Both peers
 choose their variant on validation. `--first-look` prints the peers over the whole catalogue
 instead, with and without all right answers. Minutes: one training a domain and seed.
+
+Row `words_profile`: users described by a sentence alone, each tested once, ours over frozen text.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import bm25s
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from crossrec.config import load_config
 from crossrec.data.batches import queries_for
+from crossrec.data.profiles import FOLDS
 from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import bootstrap_interval, set_ndcg
 from crossrec.evaluation.protocols import Part, right_answers, within_pool
@@ -34,6 +38,7 @@ from tests.benchmarks.rows import write_rows
 
 Floats = NDArray[np.float32]
 Score = Callable[[Queries], Floats]
+Family = Callable[[Prepared], Iterator[tuple[str, Score]]]
 Row = dict[str, Any]
 
 DOMAINS = ("movie_requests", "concierge", "assistant_requests", "support")
@@ -95,17 +100,22 @@ def judge(
 
 def best_peer(prepared: Prepared) -> tuple[str, NDArray[np.float64]]:
     """The better of the two peers on test, each the variant that is best on validation."""
+    return max(
+        (best_of(prepared, family) for family in (frozen, bm25)), key=lambda one: one[1].mean()
+    )
+
+
+def best_of(prepared: Prepared, family: Family) -> tuple[str, NDArray[np.float64]]:
+    """The variant of a peer that is best on validation: its name, and its cases on test."""
     requests = prepared.wish_vectors[prepared.wish_of_row]
-    found = []
-    for family in (frozen, bm25):
-        tried = [
-            (judge(prepared, score, "validation", requests).mean(), name, score)
-            for name, score in family(prepared)
-        ]
-        _, name, score = max(tried, key=lambda one: one[0])
-        found.append((name, judge(prepared, score, "test", requests)))
-        print(f"  {name}: {found[-1][1].mean():.4f}", flush=True)
-    return max(found, key=lambda one: float(one[1].mean()))
+    tried = [
+        (judge(prepared, score, "validation", requests).mean(), name, score)
+        for name, score in family(prepared)
+    ]
+    _, name, score = max(tried, key=lambda one: one[0])
+    values = judge(prepared, score, "test", requests)
+    print(f"  {name}: {values.mean():.4f}", flush=True)
+    return name, values
 
 
 def ours(prepared: Prepared) -> NDArray[np.float64]:
@@ -151,6 +161,33 @@ def row_of(name: str, n_seeds: int, overrides: list[str]) -> Row:
     }
 
 
+def profile_row() -> Row:
+    """Described users of `restaurants_context`: one training for each fifth of them as test."""
+    print("restaurants_context", flush=True)
+    mine, theirs = [], []
+    for seed in range(FOLDS):
+        settings = ["protocol=profiles", "task=rank", f"training.seed={seed}"]
+        prepared = prepare(dataset("restaurants_context"), load_config(overrides=settings))
+        theirs.append(best_of(prepared, frozen)[1])
+        mine.append(ours(prepared))
+    values, peer = np.concatenate(mine), np.concatenate(theirs)
+    return {
+        "name": "words_profile",
+        "domain": "restaurants_context",
+        "value": float(values.mean()),
+        "unit": "ndcg@10",
+        "peer": "frozen encoder",
+        "peer_value": float(peer.mean()),
+        "ratio": float(values.mean() / peer.mean()),
+        "n": len(values),
+        "ci95": list(bootstrap_interval(values, np.random.default_rng(0))),
+        "seeds": list(range(FOLDS)),
+        "protocol": "restaurants_context, users described by a sentence, five parts, all their"
+        " items relevant",
+        "data_hash": prepared.data_hash,
+    }
+
+
 def mean_of(rows: list[Row]) -> Row:
     """Geometric mean of the ratios; its interval over the requests of each domain is not made."""
     ratio = float(np.exp(np.mean([np.log(row["ratio"]) for row in rows])))
@@ -170,7 +207,7 @@ def first_look(name: str) -> None:
     """The peers over the whole catalogue, with all right answers relevant and with one."""
     prepared = prepare(dataset(name), load_config(overrides=["protocol=requests"]))
     requests = prepared.wish_vectors[prepared.wish_of_row]
-    one = Prepared(**{**vars(prepared), "split": _one_answer(prepared)})
+    one = replace(prepared, split=replace(prepared.split, relevant=None))
     for family in (frozen, bm25):
         for label, score in family(prepared):
             figures = [
@@ -178,12 +215,6 @@ def first_look(name: str) -> None:
                 for which in (prepared, one)
             ]
             print(f"{name}, {label}: all answers {figures[0]:.4f}, one {figures[1]:.4f}")
-
-
-def _one_answer(prepared: Prepared) -> Any:
-    from dataclasses import replace
-
-    return replace(prepared.split, relevant=None)
 
 
 def main() -> None:
@@ -201,7 +232,7 @@ def main() -> None:
         return
     rows = [row_of(name, given.seeds, given.set) for name in given.domain or DOMAINS]
     if given.domain is None and not given.set:
-        write_rows("words", [*rows, mean_of(rows)])
+        write_rows("words", [*rows, mean_of(rows), profile_row()])
     else:
         print(rows)
 

@@ -9,17 +9,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossrec.models.lexical import AskedSignal, LexicalSignal, words_of
+from crossrec.models.lexical import AskedSignal, LexicalSignal, word_key, words_of
 from tests.models.test_signals import ask
 
 
 def signal(kind: type[LexicalSignal] = LexicalSignal) -> LexicalSignal:
     """W = river: 2 on item 0, 1 on item 2; vegetarian: 3 on item 1; veterinarian: no weight."""
+    weights = {"river": {0: 2, 2: 1}, "vegetarian": {1: 3}, "veterinarian": {}}
+    words = sorted(weights, key=word_key)
     return kind(
-        np.frombuffer(b"river\nvegetarian\nveterinarian", np.uint8),
-        np.array([0, 2, 3, 3]),
-        np.array([0, 2, 1], np.int32),
-        np.array([2, 1, 3], np.float16),
+        np.frombuffer("\n".join(words).encode(), np.uint8),
+        np.array([word_key(word) for word in words]),
+        np.cumsum([0, *(len(weights[word]) for word in words)]),
+        np.array([item for word in words for item in weights[word]], np.int32),
+        np.array([value for word in words for value in weights[word].values()], np.float16),
         n_items=4,
     )
 

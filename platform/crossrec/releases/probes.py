@@ -5,7 +5,10 @@ They find what file hashes cannot: code or libraries that score the same files o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Sequences
 from crossrec.errors import ReleaseError
 from crossrec.models.domain_model import DomainModel
+from crossrec.models.lexical import LexicalSignal
 from crossrec.models.query import Queries
 from crossrec.models.signals import RequestSignal
 from crossrec.models.tensor_file import map_tensors
@@ -21,6 +25,7 @@ from crossrec.models.tensor_file import map_tensors
 PROBES = "probe.safetensors"
 
 N_USERS = 3
+N_WORDS = 5
 TOLERANCE = 1e-3
 """Largest difference allowed, as a share of the largest absolute score: wide enough for other
 processors and numerical libraries, far below what any other model gives."""
@@ -39,6 +44,7 @@ def write_probes(folder: Path, model: DomainModel, sequences: Sequences | None, 
         "events": queries.events,
         "now": queries.now,
         "request": queries.request,
+        "words": np.frombuffer("\n".join(queries.words or ()).encode(), np.uint8),
         "scores": model.score(queries),
     }
     tensors |= {_CONTEXT + name: values for name, values in queries.context.items()}
@@ -58,7 +64,9 @@ def check_probes(folder: Path, model: DomainModel) -> None:
         raise ReleaseError(f"{path} cannot be read ({err}); publish the release again") from err
     context = {n.removeprefix(_CONTEXT): t for n, t in tensors.items() if n.startswith(_CONTEXT)}
     items, times, events = tensors["items"], tensors["times"], tensors["events"]
-    queries = Queries(items, times, events, tensors["now"], tensors["request"], context)
+    queries = Queries(
+        items, times, events, tensors["now"], tensors["request"], context, _said(tensors)
+    )
     scores = model.score(queries)
     expected = tensors["scores"]
     limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
@@ -70,7 +78,9 @@ def check_probes(folder: Path, model: DomainModel) -> None:
 
 
 def _draw(model: DomainModel, sequences: Sequences | None, rng: np.random.Generator) -> Queries:
-    """A few users at their last interaction; the last row also asks in words (a random vector)."""
+    """A few users at their last interaction; the last row also asks in words, those of the
+    catalogue, with a random vector as their meaning.
+    """
     request_signal = model.signals_by_name.get(RequestSignal.name)
     dim = len(request_signal.centre) if isinstance(request_signal, RequestSignal) else 0
     if sequences is None or sequences.n_users == 0:
@@ -82,7 +92,17 @@ def _draw(model: DomainModel, sequences: Sequences | None, rng: np.random.Genera
         length = model.config.model.history_length
         queries = queries_for(sequences, Cases(users, cuts), dim, length)
     queries.request[-1] = rng.normal(size=dim)
-    return queries
+    lexical = model.signals_by_name.get(LexicalSignal.name)
+    if not isinstance(lexical, LexicalSignal):
+        return queries
+    words = " ".join(lexical.some_words(rng, N_WORDS))
+    return replace(queries, words=("",) * (len(queries) - 1) + (words,))
+
+
+def _said(tensors: Mapping[str, NDArray[Any]]) -> tuple[str, ...] | None:
+    """The words of the questions; None in releases that were made before there were any."""
+    text = tensors["words"].tobytes().decode() if "words" in tensors else ""
+    return tuple(text.split("\n")) if text else None
 
 
 def blank_queries(model: DomainModel, n: int, request_dim: int) -> Queries:

@@ -19,7 +19,7 @@ from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Split
 from crossrec.evaluation.metrics import set_ndcg
 from crossrec.evaluation.protocols import right_answers, within_pool
-from crossrec.models.lexical import AskedSignal, LexicalSignal, words_of
+from crossrec.models.lexical import AskedSignal, LexicalSignal, word_key, words_of
 from crossrec.models.query import Queries
 from crossrec.training.prepare import Prepared
 
@@ -80,8 +80,9 @@ def asked_rows(split: Split) -> NDArray[np.int64]:
 
 
 def make_lexicon(documents: Iterable[list[str]], said: Sequence[list[str]]) -> Lexicon:
-    """Words in order of the alphabet; rarity is the idf of a word among requests, at most 1."""
-    words = sorted({word for text in itertools.chain(documents, said) for word in text})
+    """Words in order of their keys; rarity is the idf of a word among requests, at most 1."""
+    used_words = {word for text in itertools.chain(documents, said) for word in text}
+    words = sorted(used_words, key=word_key)
     numbers = {word: number for number, word in enumerate(words)}
     used = np.zeros(len(words))
     for text in said:
@@ -127,8 +128,9 @@ def signal_of(
     by_word = sparse.csc_array(weights)
     by_word.sort_indices()
     letters = np.frombuffer("\n".join(lexicon.words).encode(), np.uint8)
+    keys = np.array([word_key(word) for word in lexicon.words], np.int64)
     starts, items = by_word.indptr.astype(np.int64), by_word.indices.astype(np.int32)
-    return kind(letters, starts, items, by_word.data.astype(np.float16), weights.shape[0])
+    return kind(letters, keys, starts, items, by_word.data.astype(np.float16), weights.shape[0])
 
 
 def _present(text: str) -> str:
