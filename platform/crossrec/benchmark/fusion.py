@@ -134,7 +134,7 @@ def _ndcg(
     total = 0.0
     for start in range(0, len(targets), 256):
         rows = slice(start, start + 256)
-        mixed = np.einsum("s,sni->ni", weights.astype(np.float32), scores[:, rows])
+        mixed = np.tensordot(weights.astype(np.float32), scores[:, rows], axes=1)
         mixed[hidden[rows]] = -np.inf
         own = mixed[np.arange(len(mixed)), targets[rows]]
         total += float(ndcg((mixed >= own[:, None]).sum(axis=1), 10).sum())
