@@ -125,7 +125,9 @@ class Trainer:
         for targets, real in make_batches(windows, self.config.training.batch_size, rng):
             loss, n_targets = self._step(targets, real, rng)
             total, count = total + loss, count + n_targets
-        self.network.texts.refresh()
+        cases = self.validation
+        starts = self.prepared.split.sequences.offsets[cases.users]
+        self.network.texts.refresh(self._requests(starts + cases.cuts))
         score = self._validate()
         self._keep_best(score)
         metrics = {
@@ -151,10 +153,11 @@ class Trainer:
         wished = rng.random(targets.shape)  # drawn for the whole batch: equal on all processes
         seed = int(rng.integers(2**31))
         items = np.unique(self.prepared.split.sequences.items[targets[real]]).astype(np.int64)
+        said = self._requests(targets[real])
         mine = slice(self.rank, None, self.world)
         count = int(real.sum())
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.network.loss(targets[mine], real[mine], wished[mine], items, seed)
+        loss = self.network.loss(targets[mine], real[mine], wished[mine], items, seed, said)
         torch.autograd.backward(loss / count)
         self.network.texts.backward()
         total = loss.detach()
@@ -169,6 +172,10 @@ class Trainer:
         self.optimiser.step()
         self.network.texts.remember()
         return float(total), count
+
+    def _requests(self, rows: np.ndarray) -> NDArray[np.int64] | None:
+        """Distinct wishes of those rows; None where they were made up."""
+        return np.unique(self.prepared.wish_of_row[rows]) if self.prepared.requested else None
 
     def _warm_up(self) -> None:
         factor = min(1.0, self.steps / WARMUP_STEPS)

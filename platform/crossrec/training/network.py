@@ -80,6 +80,7 @@ class Network(nn.Module):
         wished: NDArray[np.float64],
         batch_items: NDArray[np.int64],
         seed: int,
+        batch_requests: NDArray[np.int64] | None = None,
     ) -> Tensor:
         """Sum of -log p(target) over the real targets of a batch.
 
@@ -88,6 +89,7 @@ class Network(nn.Module):
             wished: (B, T) uniform draws; below WISH_SHARE the target comes with a request.
             batch_items: distinct items of the whole batch, over all processes.
             seed: of id dropout and fresh texts, equal on all processes: they share items.
+            batch_requests: distinct wishes of the whole batch, where people really said them.
         """
         sequences = self.prepared.split.sequences
         inputs = self.rows.previous[targets]
@@ -97,7 +99,7 @@ class Network(nn.Module):
         items = sequences.items[np.maximum(inputs, 0)]
         target_items = drawn_answers(self.prepared.split, targets, seed)
         generator = torch.Generator().manual_seed(seed)
-        text = self.texts.table(batch_items, generator)
+        text = self.texts.table(batch_items, generator, batch_requests)
         vectors = self.items(text[self._tensor(self.warm)], self._tensor(self.warm), generator)
         asked = wished < (self.said[targets] if self.prepared.requested else WISH_SHARE)
         users = self._users(vectors, items, inputs, targets, present, asked)

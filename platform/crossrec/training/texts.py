@@ -29,8 +29,20 @@ class FrozenTexts(nn.Module):
         self._table = torch.from_numpy(self.whitening(prepared.text)).to(device)
         self._wishes = torch.from_numpy(self.whitening(prepared.wish_vectors)).to(device)
 
-    def table(self, items: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        """(N, E) whitened; in adapted mode some of `items` carry gradients."""
+    def table(
+        self,
+        items: NDArray[np.int64],
+        generator: torch.Generator,
+        requests: NDArray[np.int64] | None = None,
+    ) -> Tensor:
+        """(N, E) whitened; in adapted mode some of `items` carry gradients.
+
+        Args:
+            items: distinct items of the batch.
+            generator: draws those, equal on all processes.
+            requests: distinct indices into the wishes of the batch, where people really said
+                them: some carry gradients too, in the `wishes` that are asked for next.
+        """
         return self._table
 
     def wishes(self, rows: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Tensor:
@@ -59,7 +71,7 @@ class FrozenTexts(nn.Module):
     def remember(self) -> None:
         """After a step: nothing changes."""
 
-    def refresh(self) -> None:
+    def refresh(self, requests: NDArray[np.int64] | None = None) -> None:
         """Nothing changes."""
 
     def save_adapter(self, folder: Path) -> None:
