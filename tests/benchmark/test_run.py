@@ -99,6 +99,14 @@ def test_a_wrong_plan_is_refused_before_anything_runs(arguments: dict, error: ty
         make_plan(**arguments)
 
 
+def test_slow_peers_run_on_two_domains_unless_asked_for():
+    models = {(c.domain, c.model) for c in make_plan(["movies", "travel"], ["leave_one_out"], 1)}
+    assert ("movies", "sasrec_rectools") in models
+    assert ("travel", "sasrec_rectools") not in models
+    asked = make_plan(["travel"], ["leave_one_out"], 1, ["sasrec_rectools"], ours=False)
+    assert [cell.model for cell in asked] == ["sasrec_rectools"]
+
+
 def test_without_the_repository_the_packages_own_baselines_still_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -54,6 +54,8 @@ class Script:
     cold: bool = False
     """Can score items without interactions; else they come last."""
     settings: dict[str, Any] = field(default_factory=dict)
+    domains: list[str] | None = None
+    """Slow ones run on these, unless asked for by name; None: on all."""
 
     @property
     def path(self) -> Path:

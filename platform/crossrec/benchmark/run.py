@@ -169,12 +169,20 @@ def make_plan(
     chosen = [name for name in known if peers is None or name in peers]
     neural = [name for name, script in scripts().items() if script.neural]
     cells = plan(domains or DOMAINS, splits or SPLITS, seeds, chosen, neural, ours=ours)
+    if peers is None:
+        cells = [cell for cell in cells if _by_default(cell)]
     if not cells:
         raise ConfigError(
             f"nothing to run: of {list(domains)} none has the split {list(splits)}; temporal"
             f" suits {', '.join(TEMPORAL)}"
         )
     return cells
+
+
+def _by_default(cell: Cell) -> bool:
+    """Whether a peer runs on that domain without being asked for by name."""
+    script = scripts().get(cell.model)
+    return script is None or script.domains is None or cell.domain in script.domains
 
 
 def settings_of(cells: Sequence[Cell]) -> dict[str, Any]:
