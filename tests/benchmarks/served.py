@@ -21,19 +21,18 @@ from crossrec.data.importing import import_domain
 from crossrec.data.sequences import load_sequences
 from crossrec.domains import load_domain
 from crossrec.errors import DataError
-from crossrec.models.adapters import attach_adapter, save_adapter
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
-from crossrec.models.mixed import MixedEncoder
 from crossrec.models.signals import RequestSignal, unit
+from crossrec.models.upper import LayerCache, UpperBatch, UpperEncoder
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.schema import TEXT
 from crossrec.serving.launch import Service, ServiceSettings, start
 from crossrec.training.pipeline import train_here
 
 DOMAIN = "movies"
-ADAPTER_SCALE = 0.02
-"""Deviation of the random B of an adapter; moves a text's vector to a cosine of about .9."""
+ADAPTER_SCALE = 0.1
+"""Deviation of the random B of an adapter; item texts move to a cosine of .97 with what they were."""
 
 
 def trained(store: ReleaseStore) -> LoadedRelease:
@@ -55,12 +54,17 @@ def copies(store: ReleaseStore, n: int) -> list[str]:
     loaded, dataset = trained(store), Dataset.open(DOMAIN)
     manifest, sequences = loaded.release.manifest, load_sequences(dataset)
     encoder = TextEncoder.load(manifest.encoder)
+    config = loaded.model.config
+    texts = dataset.catalogue()[TEXT].to_list()
+    tokens = config.model.max_text_tokens
+    lower = LayerCache.build(encoder, texts, config.adapter.n_layers, tokens)
     names = [f"{DOMAIN}_{number}" for number in range(1, n + 1)]
     for number, name in enumerate(names):
         domain = loaded.model.domain.model_copy(update={"name": name})
+        adapted = _random_adapter(encoder, config.adapter, number)
+        model = _with_texts_of(adapted, lower.batch(range(len(texts))), loaded.model)
         with tempfile.TemporaryDirectory() as folder:
-            _write_adapter(encoder, number, Path(folder))
-            model = _adapted(loaded.model, dataset, encoder, Path(folder))
+            adapted.save(Path(folder))
             store.publish(
                 replace(model, domain=domain),
                 replace(dataset, domain=domain),
@@ -74,32 +78,30 @@ def copies(store: ReleaseStore, n: int) -> list[str]:
     return names
 
 
-def _write_adapter(encoder: TextEncoder, seed: int, folder: Path) -> None:
-    """A PEFT folder as adapted training writes it, of random weights: neither time nor memory
-    depend on what they are.
+def _random_adapter(encoder: TextEncoder, config: AdapterConfig, seed: int) -> UpperEncoder:
+    """An adapter as training begins with, its B random too: neither time nor memory depend on
+    what was learned.
     """
-    adapted = attach_adapter(encoder, AdapterConfig(), seed)
+    adapted = UpperEncoder(encoder, config, seed).eval()
     generator = torch.Generator().manual_seed(seed)
-    for name, weights in adapted.named_parameters():
-        if ".lora_B." in name:  # zero so far, so that the adapter would do nothing
+    for name, weights in adapted.lora.items():
+        if "lora_B" in name:  # zeros so far, so that the adapter would do nothing
             weights.data.normal_(0, ADAPTER_SCALE, generator=generator)
-    save_adapter(adapted, encoder, folder)
+    return adapted
 
 
-def _adapted(
-    model: DomainModel, dataset: Dataset, encoder: TextEncoder, adapter: Path
-) -> DomainModel:
-    """The model whose requests meet item texts of the adapter: two copies of them in memory."""
-    mixed = MixedEncoder(encoder)
-    mixed.add(DOMAIN, adapter)
-    texts = dataset.catalogue()[TEXT].to_list()
-    tokens = model.config.model.max_text_tokens
-    vectors = mixed.encode(texts, [DOMAIN] * len(texts), max_tokens=tokens)
+def _with_texts_of(adapted: UpperEncoder, lower: UpperBatch, model: DomainModel) -> DomainModel:
+    """The model whose requests meet item texts of the adapter: others than its histories'."""
+    with torch.inference_mode():
+        vectors = adapted(lower).numpy()
     centre = vectors.mean(axis=0)
-    signals = model.signals_by_name | {"request": RequestSignal(unit(vectors - centre), centre)}
+    request = RequestSignal(unit(vectors - centre), centre)
     training = model.config.training.model_copy(update={"mode": "adapted"})
-    config = model.config.model_copy(update={"training": training})
-    return replace(model, signals_by_name=signals, config=config)
+    return replace(
+        model,
+        signals_by_name=model.signals_by_name | {"request": request},
+        config=model.config.model_copy(update={"training": training}),
+    )
 
 
 @contextmanager
