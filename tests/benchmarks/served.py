@@ -32,7 +32,7 @@ from crossrec.training.pipeline import train_here
 
 DOMAIN = "movies"
 ADAPTER_SCALE = 0.1
-"""Deviation of the random B of an adapter; item texts move to a cosine of .97 with what they were."""
+"""Deviation of the random B of an adapter; item texts keep a cosine of .97 with what they were."""
 
 
 def trained(store: ReleaseStore) -> LoadedRelease:
