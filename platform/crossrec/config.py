@@ -93,9 +93,12 @@ class TrainingConfig(_Settings):
     weight_decay: float = Field(0.01, ge=0)
     temperature: float = Field(0.07, gt=0)
     """tau in the softmax over u·v / tau."""
-    cold_case_weight: float = Field(10.0, gt=0)
+    cold_case_weight: float = Field(3.0, gt=0)
     """How often a validation case whose target is a cold item counts when the fusion is learned.
     1: items nobody has had rank where the log says, which is low, for nobody was shown them."""
+    rarity_weight: float = Field(0.0, ge=0, le=1)
+    """How much more a rare target counts in the softmax: each target by (1 / its item's count) to
+    this power, scaled to a mean of 1. 0: all alike; 1: every item, or label, alike in sum."""
     seed: int = 0
     max_users: int | None = Field(None, ge=1)
     """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""

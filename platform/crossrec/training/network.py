@@ -66,6 +66,8 @@ class Network(nn.Module):
         if prepared.task == "rate":
             mean = float(sequences.ratings[split.train].mean())
             self.rating = RatingHead(config.model.dim, mean)
+        weights = rarity_weights(counts, config.training.rarity_weight)
+        self.target_weights = torch.from_numpy(weights).to(self.device)
         said = sequences.requests or [""] * len(sequences.items)
         self.said = np.array([float(bool(text)) for text in said])  # (R,) 1: with words
         self.warm = np.flatnonzero(split.warm)
@@ -82,7 +84,7 @@ class Network(nn.Module):
         seed: int,
         batch_requests: NDArray[np.int64] | None = None,
     ) -> Tensor:
-        """Sum of -log p(target) over the real targets of a batch.
+        """Sum of -w log p(target) over the real targets of a batch, w by `rarity_weight`.
 
         Args:
             targets: (B, T) row numbers of the split, padded where not `real`.
@@ -111,6 +113,7 @@ class Network(nn.Module):
             vectors,
             self.bias[self._tensor(self.warm)],
             self._tensor(self.warm_position[target_items[real]]),
+            self.target_weights[self._tensor(target_items[real])],
             offset=self._log_distance(targets[real]),
             offset_weight=-functional.softplus(self.place_weight),
             bf16=self.bf16,
@@ -198,6 +201,18 @@ class Network(nn.Module):
             place_weight=self._place_weight(),
             rating=self.rating,
         )
+
+
+def rarity_weights(counts: NDArray[np.int64], power: float) -> NDArray[np.float32]:
+    """Weight of each item as a target, (N,): count^-power, its mean over all targets 1.
+
+    >>> rarity_weights(np.array([8, 2, 0]), 1.0).tolist()
+    [0.625, 2.5, 1.0]
+    """
+    known = np.maximum(counts, 1).astype(np.float64) ** -power * (counts > 0)
+    total = float((known * counts).sum())
+    weights = known * counts.sum() / total if total else known
+    return np.where(counts > 0, weights, 1).astype(np.float32)
 
 
 def drawn_answers(split: Split, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
