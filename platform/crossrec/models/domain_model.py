@@ -24,6 +24,7 @@ from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError
 from crossrec.models.fusion import Fusion
+from crossrec.models.lexical import LexicalSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
 from crossrec.models.signals import SIGNALS, RequestSignal, SequenceSignal, Signal, TextSignal
@@ -32,6 +33,10 @@ from crossrec.models.tensor_file import map_tensors
 Scores = NDArray[np.float32]
 
 FILES = ("config.json", "domain.yaml", "vocabulary.json", "model.json", "model.safetensors")
+
+
+OF_REQUESTS = (RequestSignal, LexicalSignal)
+"""Signals that say nothing where nobody asks in words; they are not computed there."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,15 @@ class DomainModel:
 
     def signals(self, queries: Queries) -> dict[str, Scores]:
         """The parts of `score`: signal → (B, N); they sum to it (within 1e-4)."""
-        raw = {name: signal.score(queries) for name, signal in self.signals_by_name.items()}
-        return raw if self.fusion is None else self.fusion.parts(queries, raw)
+        asked = bool(queries.request.any())
+        raw = {
+            name: signal.score(queries)
+            for name, signal in self.signals_by_name.items()
+            if asked or not isinstance(signal, OF_REQUESTS)
+        }
+        parts = raw if self.fusion is None else self.fusion.parts(queries, raw)
+        nothing = np.broadcast_to(np.float32(0), (len(queries), len(self.vocabulary.item_ids)))
+        return parts | dict.fromkeys(self.signals_by_name.keys() - raw.keys(), nothing)
 
     @property
     def request_dim(self) -> int:

@@ -81,17 +81,24 @@ class Fusion:
     clock: bool
 
     def parts(self, queries: Queries, signals: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Each signal's share of the score, (B, N); `newness` is the cold items' offset."""
+        """Each signal's share of the score, (B, N); `newness` is the cold items' offset.
+
+        Signals that are not given have nothing to say on these queries, and get no share.
+        """
         features = query_features(queries, self.clock)
-        gains = np.logaddexp(0, features @ self.weights.T).astype(np.float32)  # (B, S)
-        shares = np.stack([signals[name] for name in self.names], dtype=np.float32)  # (S, B, N)
+        given = [row for row, name in enumerate(self.names) if name in signals]
+        names = [self.names[row] for row in given]
+        gains = np.logaddexp(0, features @ self.weights[given].T).astype(np.float32)  # (B, S)
+        shares = np.stack([signals[name] for name in names], dtype=np.float32)  # (S, B, N)
         if len(queries) == 1:  # all signals at once: half the time
             deviations = _centre(shares[:, 0])[:, None]
         else:
             deviations = np.stack([_centre(share) for share in shares])  # (S, B)
         shares *= (gains.T / deviations)[:, :, None]
-        shares *= self._lifts[:, None, :]
-        parts = dict(zip(self.names, shares, strict=True))
+        # A view where all are given; else a copy of the rows that are.
+        lifts = self._lifts if len(given) == len(self.names) else self._lifts[given]
+        shares *= lifts[:, None, :]
+        parts = dict(zip(names, shares, strict=True))
         if self.cold.any():
             parts["newness"] = (features @ self.cold_weights)[:, None] * self.cold
         return parts
