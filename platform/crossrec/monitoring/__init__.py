@@ -1,0 +1,1 @@
+"""Watching a stream of texts: what they say of each topic over time, and when that is unusual."""
