@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         settings,
         train,
         tune,
+        watch,
     )
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "settings",
     "train",
     "tune",
+    "watch",
 ]
 
 

@@ -20,6 +20,7 @@ from crossrec.commands import (
     release,
     serving,
     training,
+    watching,
 )
 from crossrec.commands.output import Commands, out
 
@@ -42,6 +43,7 @@ app.add_typer(benchmark.app, name="benchmark", help="Ours beside peers on public
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
 app.command()(serving.serve)
 app.command()(serving.recommend)
+app.command()(watching.watch)
 app.add_typer(keys.app, name="keys", help="API keys of the service.")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

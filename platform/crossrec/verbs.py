@@ -18,12 +18,16 @@ from crossrec.domains.spec import NAME_PATTERN, Domain
 from crossrec.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from crossrec.data.dataset import Dataset
     from crossrec.data.infer import Inference
     from crossrec.diagnosis import Finding
     from crossrec.evaluation.protocols import Part
     from crossrec.evaluation.report import Report
     from crossrec.models.encoder import TextEncoder
+    from crossrec.monitoring.alarm import Rule
+    from crossrec.monitoring.report import WatchReport
     from crossrec.releases.store import LoadedRelease, Release
     from crossrec.serving.launch import Mode, Service
     from crossrec.serving.messages import RecommendResponse
@@ -354,6 +358,52 @@ def recommend(
 
     with Client(url, api_key) as client:
         return client.recommend(domain, **fields)
+
+
+def watch(
+    domain: str,
+    texts: Path | str | pl.DataFrame,
+    *,
+    release: str = "current",
+    label: str = "negative",
+    every: str = "1d",
+    topics: Mapping[str, Sequence[str]] | None = None,
+    rule: Rule | None = None,
+    n_topics: int = 10,
+) -> WatchReport:
+    """Label a stream of dated texts by a released classifier; say when a label's share is unusual.
+
+    `crossrec.watch("finance_sentiment", "tweets.jsonl").alarms` has a row for each topic and
+    period whose share of negative texts lies above its usual range.
+
+    Args:
+        texts: a file, `-` for standard input, or a frame: `text`, `timestamp` and, if there is
+            one, `topic`; see `monitoring.stream.read_stream`.
+        label: the label that is watched.
+        every: length of a period, e.g. `6h`.
+        topics: name → words that make a text be about it; None: its `topic`, and tickers in it.
+        rule: what counts as unusual.
+        n_topics: topics with the most texts that are watched.
+
+    Raises:
+        ReleaseError: there is no such release, or it is damaged.
+        ConfigError: the domain does not classify, or has no such label.
+        DataError: the texts cannot be read.
+    """
+    from crossrec.monitoring.polarity import Classifier
+    from crossrec.monitoring.watching import watch_texts
+    from crossrec.releases.store import ReleaseStore
+
+    load_domain(domain)
+    return watch_texts(
+        Classifier.open(ReleaseStore().load(domain, release)),
+        texts,
+        label=label,
+        every=every,
+        topics=topics,
+        rule=rule,
+        n_topics=n_topics,
+    )
 
 
 def list_releases(domain: str | None = None) -> list[Release]:

@@ -86,8 +86,8 @@ def watch_labels(
 def _count(texts: pl.DataFrame, labels: Sequence[str], every: str) -> pl.DataFrame:
     """`topic`, `start`, `n` and `n_<label>`; periods without texts have no row."""
     return (
-        texts.explode("topics")
-        .rename({"topics": "topic"})
+        texts.select(pl.col("topics").alias("topic"), TIME, "label")
+        .explode("topic")
         .group_by("topic", pl.col(TIME).dt.truncate(every).alias("start"))
         .agg(pl.len().alias("n"), *((pl.col("label") == x).sum().alias(f"n_{x}") for x in labels))
         .sort("topic", "start")
