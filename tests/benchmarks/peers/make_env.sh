@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Makes the environments of the peers that cannot share ours: rectools (with implicit) and recbole,
-# or those named. They go to .venv-peers/ in the checkout; repeat after a change of requirements.
+# Makes the environments of the peers that cannot share ours: rectools (with implicit), recbole and
+# surprise, or those named. They go to .venv-peers/ in the checkout; repeat after a change of
+# requirements.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)/.venv-peers
 python=${PYTHON:-python3}
 names=("$@")
-[ $# -gt 0 ] || names=(rectools recbole)
+[ $# -gt 0 ] || names=(rectools recbole surprise)
 
 for name in "${names[@]}"; do
     "$python" -m venv "$root/$name"
@@ -17,6 +18,7 @@ for name in "${names[@]}"; do
         "${pip[@]}" --no-deps recbole==1.2.1
         "$root/$name/bin/python" -c "import recbole.config, recbole.data, recbole.trainer"
         ;;
+    surprise) "$root/$name/bin/python" -c "import surprise" ;;
     *) "$root/$name/bin/python" -c "import implicit, rectools.models.nn.transformers.sasrec" ;;
     esac
     echo "environment of $name: $root/$name"

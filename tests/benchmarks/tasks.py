@@ -1,0 +1,312 @@
+"""The tasks beside ranking by history: ratings, labels, and answers to a customer's question.
+
+Rows `rate_rmse`, `rate_mae` (movies: beside biases alone, and matrix factorisation with biases in
+the environment of `peers/make_env.sh surprise`), `classify_f1` (macro-F1 beside logistic regression
+on frozen embeddings), `answers_mrr` (beside frozen text and BM25). Every peer is tuned on the same
+validation cases. About an hour on two cores: LoRA trains for the labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from crossrec.config import load_config
+from crossrec.data.batches import queries_for
+from crossrec.data.split import Cases
+from crossrec.evaluation.metrics import macro_f1, ranks
+from crossrec.evaluation.protocols import Part, within_pool
+from crossrec.models.rating_baselines import tune_biases
+from crossrec.training.assemble import assemble
+from crossrec.training.loop import fit
+from crossrec.training.prepare import Prepared, prepare
+from tests.benchmarks.quality import dataset
+from tests.benchmarks.rows import write_rows
+from tests.benchmarks.words import bm25, frozen
+
+Row = dict[str, Any]
+Values = NDArray[Any]
+Metric = Callable[[Values, Values], float]
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = Path(__file__).parent / "peers"
+SURPRISE = ROOT / ".venv-peers" / "surprise" / "bin" / "python"
+DRAWS = 1000
+BATCH = 128
+STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""C of the logistic regression."""
+SETTINGS = {
+    "finance_sentiment": (
+        "training.mode=adapted",
+        "adapter.n_layers=3",
+        "adapter.rank=16",
+        "adapter.targets=[query,key,value,dense]",
+        "adapter.texts_per_step=128",
+        "training.batch_size=96",
+        "training.learning_rate=0.001",
+        "training.adapter_learning_rate=0.001",
+        "training.max_epochs=6",
+        "training.patience=2",
+    ),
+    "support": (
+        "training.mode=adapted",
+        "adapter.n_layers=3",
+        "adapter.rank=16",
+        "adapter.targets=[query,key,value,dense]",
+        "adapter.texts_per_step=128",
+        "training.batch_size=96",
+        "training.learning_rate=0.001",
+        "training.adapter_learning_rate=0.001",
+        "training.max_epochs=8",
+        "training.patience=2",
+    ),
+}
+"""Chosen on validation; ARCHITECTURE.md has what else was tried."""
+
+
+def trained(name: str, seed: int, *overrides: str) -> tuple[Prepared, Any, Values | None]:
+    """Data, model, and what was said as the model's own adapter reads it."""
+    config = load_config(overrides=[*overrides, f"training.seed={seed}"])
+    prepared = prepare(dataset(name), config)
+    fitted = fit(prepared, on_epoch=lambda epoch: print(epoch.metrics, flush=True))
+    return prepared, assemble(prepared, fitted), fitted.network.texts.requests()
+
+
+def scores(score: Any, prepared: Prepared, cases: Cases, requests: Values | None) -> Values:
+    """(n, N) within each target's pool."""
+    split, width = prepared.split, prepared.text.shape[1]
+    targets, parts = split.targets(cases), []
+    for start in range(0, len(cases), BATCH):
+        rows = slice(start, start + BATCH)
+        some = Cases(cases.users[rows], cases.cuts[rows])
+        queries = queries_for(split.sequences, some, width, requests=requests)
+        parts.append(within_pool(np.asarray(score(queries)), split, targets[rows]))
+    return np.concatenate(parts)
+
+
+def ratio_interval(metric: Metric, ours: Values, theirs: Values, truth: Values) -> list[float]:
+    """95 % interval of the ratio of means over seeds, cases drawn with replacement, in pairs.
+
+    Args:
+        ours, theirs: (seeds, n) predictions.
+        truth: (n,).
+    """
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(0, len(truth), len(truth)) for _ in range(DRAWS))
+    values = [mean(metric, ours, truth, d) / mean(metric, theirs, truth, d) for d in draws]
+    return np.percentile(values, [2.5, 97.5]).tolist()
+
+
+def value_interval(metric: Metric, ours: Values, truth: Values) -> list[float]:
+    """The same of our value."""
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(0, len(truth), len(truth)) for _ in range(DRAWS))
+    values = [mean(metric, ours, truth, d) for d in draws]
+    return np.percentile(values, [2.5, 97.5]).tolist()
+
+
+def mean(metric: Metric, predictions: Values, truth: Values, rows: Any = slice(None)) -> float:
+    """Mean over the seeds of a metric on some cases."""
+    return float(np.mean([metric(one[rows], truth[rows]) for one in predictions]))
+
+
+def row(
+    name: str, metric: Metric, unit: str, peer: str, ours: Any, theirs: Any, truth: Values,
+    prepared: Prepared, n_seeds: int, protocol: str,
+) -> Row:  # fmt: skip
+    """Ours beside one peer on the same cases; ours and theirs are (seeds, n) predictions."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    value, other = mean(metric, ours, truth), mean(metric, theirs, truth)
+    low, high = ratio_interval(metric, ours, theirs, truth)
+    return {
+        "name": name,
+        "domain": prepared.domain.name,
+        "value": value,
+        "unit": unit,
+        "peer": peer,
+        "peer_value": other,
+        "ratio": value / other,
+        "n": len(truth),
+        "ci95": value_interval(metric, ours, truth),
+        "seeds": list(range(n_seeds)),
+        "protocol": f"{protocol}; ratio [{low:.3f}, {high:.3f}] by paired bootstrap of cases",
+        "data_hash": prepared.data_hash,
+    }
+
+
+def rmse(predicted: Values, given: Values) -> float:
+    return float(np.sqrt(((predicted - given) ** 2).mean()))
+
+
+def mae(predicted: Values, given: Values) -> float:
+    return float(np.abs(predicted - given).mean())
+
+
+def rate_rmse(n_seeds: int) -> list[Row]:
+    """Ratings of movies, the last of each user."""
+    ours = []
+    for seed in range(n_seeds):
+        prepared, model, _ = trained("movies", seed, "task=rate")
+        cases = prepared.split.test
+        predicted = scores(model.score, prepared, cases, None)
+        ours.append(predicted[np.arange(len(cases)), prepared.split.targets(cases)])
+    split = prepared.split
+    given = split.sequences.ratings[split.sequences.offsets[cases.users] + cases.cuts]
+    factorised, settings = factorisation(prepared, range(n_seeds))
+    peers = {
+        "biases alone, tuned": tune_biases(split).predict(split, cases)[None],
+        f"matrix factorisation with biases, surprise SVD {settings}": factorised,
+    }
+    return [
+        row(name, metric, unit, peer, ours, theirs, given, prepared, n_seeds,
+            "leave_one_out, each user's last rating")
+        for name, metric, unit in (("rate_rmse", rmse, "RMSE"), ("rate_mae", mae, "MAE"))
+        for peer, theirs in peers.items()
+    ]  # fmt: skip
+
+
+def factorisation(prepared: Prepared, seeds: Sequence[int]) -> tuple[Values, str]:
+    """Test predictions (seeds, n) of the peer, and its settings in words."""
+    split = prepared.split
+    starts, ratings = split.sequences.offsets, split.sequences.ratings.astype(float)
+    rows = {p: starts[c.users] + c.cuts for p, c in parts(split).items()}
+    users = np.repeat(np.arange(split.sequences.n_users), np.diff(starts))
+    hidden = ratings.copy()
+    hidden[rows["test"]] = np.nan
+    task = {"users": users, "items": split.sequences.items, "ratings": hidden, **rows}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/task.npz", f"{folder}/answer.npz"]
+        np.savez(paths[0], train=np.flatnonzero(split.train), **task)
+        command = [str(SURPRISE), str(PEERS / "surprise_ratings.py"), *paths, *map(str, seeds)]
+        subprocess.run(command, check=True)
+        answer = np.load(paths[1])
+        return answer["test"], str(answer["settings"])
+
+
+def parts(split: Any) -> dict[Part, Cases]:
+    return {"validation": split.validation, "test": split.test}
+
+
+def pooled(prepared: Prepared, part: Part, pool: str | None) -> Cases:
+    """The cases of a part whose target lies in a pool; None: all."""
+    cases: Cases = getattr(prepared.split, part)
+    if pool is None:
+        return cases
+    names = dataset(prepared.domain.name).catalogue()["pool"].to_numpy()
+    kept = names[prepared.split.targets(cases)] == pool
+    return Cases(cases.users[kept], cases.cuts[kept])
+
+
+def logistic(prepared: Prepared, pool: str | None) -> tuple[Values, str]:
+    """Labels (n,) of the test cases by logistic regression on frozen embeddings, tuned."""
+    split = prepared.split
+    vectors = prepared.wish_vectors[prepared.wish_of_row]
+    rows = np.flatnonzero(split.train)
+    if pool is not None:
+        names = dataset(prepared.domain.name).catalogue()["pool"].to_numpy()
+        rows = rows[names[split.sequences.items[rows]] == pool]
+    labels = split.sequences.items
+    validation, test = (pooled(prepared, part, pool) for part in ("validation", "test"))
+    tried = []
+    for strength in STRENGTHS:
+        model = LogisticRegression(C=strength, max_iter=3000).fit(vectors[rows], labels[rows])
+        found = model.predict(vectors[split.sequences.offsets[validation.users]])
+        tried.append((macro_f1(found, split.targets(validation)), strength, model))
+    _, strength, model = max(tried, key=lambda one: one[0])
+    best = model.predict(vectors[split.sequences.offsets[test.users]])
+    return best, f"logistic regression on frozen embeddings, C={strength:g}"
+
+
+def classify_f1(n_seeds: int) -> list[Row]:
+    """Polarity of financial texts."""
+    ours = []
+    for seed in range(n_seeds):
+        name = "finance_sentiment"
+        prepared, model, requests = trained(name, seed, *SETTINGS[name])
+        ours.append(best_labels(model, prepared, requests, None))
+    return [labels_row(prepared, ours, None, n_seeds)]
+
+
+def best_labels(model: Any, prepared: Prepared, requests: Any, pool: str | None) -> Values:
+    found = scores(model.score, prepared, pooled(prepared, "test", pool), requests)
+    labels: Values = np.nanargmax(found, axis=1)
+    print("macro-F1", macro_f1(labels, prepared.split.targets(pooled(prepared, "test", pool))))
+    return labels
+
+
+def labels_row(prepared: Prepared, ours: list[Values], pool: str | None, n_seeds: int) -> Row:
+    theirs, peer = logistic(prepared, pool)
+    truth = prepared.split.targets(pooled(prepared, "test", pool))
+    protocol = f"{prepared.split.protocol}, {pool or 'all'} test texts"
+    return row("classify_f1", macro_f1, "macro-F1", peer, ours, theirs[None], truth, prepared,
+               n_seeds, protocol)  # fmt: skip
+
+
+def support(n_seeds: int) -> list[Row]:
+    """Intents of bank customers' questions, and the answers to others."""
+    intents, answers = "banking77_intents", "bank_faq_answers"
+    labels, places = [], []
+    for seed in range(n_seeds):
+        prepared, model, requests = trained("support", seed, *SETTINGS["support"])
+        labels.append(best_labels(model, prepared, requests, intents))
+        places.append(places_of(model.score, prepared, answers, "test", requests))
+    rows = [labels_row(prepared, labels, intents, n_seeds)]
+    said = prepared.wish_vectors[prepared.wish_of_row]
+    for family in (frozen, bm25):
+        options = list(family(prepared))
+        name, score = max(
+            options,
+            key=lambda o: mrr(places_of(o[1], prepared, answers, "validation", said)),
+        )
+        theirs = places_of(score, prepared, answers, "test", said)
+        rows.append(
+            row("answers_mrr", mrr, "MRR", name, places, theirs[None], np.zeros(len(theirs)),
+                prepared, n_seeds, f"{prepared.split.protocol}, {answers}, all answers ranked")
+        )  # fmt: skip
+    return rows
+
+
+def places_of(
+    score: Any, prepared: Prepared, pool: str, part: Part, requests: Values | None
+) -> Values:
+    """Rank of each case's answer among all of its pool, (n,)."""
+    cases = pooled(prepared, part, pool)
+    nothing = np.full((len(cases), 1), -1, np.int32)
+    found = scores(score, prepared, cases, requests)
+    return ranks(found, prepared.split.targets(cases), nothing)
+
+
+def mrr(places: Values, _: Values | None = None) -> float:
+    return float((1 / places).mean())
+
+
+PARTS: dict[str, Callable[[int], list[Row]]] = {
+    "rate_rmse": rate_rmse,
+    "classify_f1": classify_f1,
+    "support": support,
+}
+
+
+def main() -> None:
+    """Run the parts named on the command line, or all; each part has a file of rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--part", choices=PARTS, action="append")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for part in given.part or PARTS:
+        command = f"python -m tests.benchmarks.tasks --seeds {given.seeds} --part {part}"
+        write_rows(f"tasks_{part}", [one | {"command": command} for one in PARTS[part](given.seeds)])
+
+
+if __name__ == "__main__":
+    main()
