@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.data.batches import queries_for
-from crossrec.data.split import Cases
+from crossrec.data.split import Cases, Split
 from crossrec.models.domain_model import DomainModel
-from crossrec.models.fusion import Fusion, query_features, standardise
+from crossrec.models.fusion import Fusion, query_features
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
 from crossrec.models.signals import SIGNALS, Signal
 from crossrec.training.blend import learn_fusion
+from crossrec.training.candidates import gather
 from crossrec.training.closed_form import fit_closed_form
 from crossrec.training.loop import Fitted
 from crossrec.training.network import drawn_answers
@@ -27,9 +29,7 @@ from crossrec.training.rating_fit import fit_ratings
 
 Floats = NDArray[np.float32]
 
-MAX_BLEND_CASES = 1500
-MAX_BLEND_CELLS = 12_000_000
-"""Cases times items: 6 signals of it are 290 MB in float32."""
+MAX_BLEND_CASES = 4000
 ANSWERS = 3
 """Right answers drawn for each request of validation that has several."""
 WISH_COPIES, BARE_COPIES = 0.25, 0.1
@@ -69,35 +69,35 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
     """
     split = prepared.split
     queries, targets = _cases(prepared, wish_vectors)
-    # Broadcast rows (popularity) become real ones: torch shares memory with numpy.
-    scores = np.stack([np.array(standardise(signal.score(queries))) for signal in signals])
-    allowed = np.ones(scores.shape[1:], bool)
-    rows, steps = np.nonzero(queries.items >= 0)
-    allowed[rows, queries.items[rows, steps]] = False
-    if split.pools is not None:
-        allowed &= split.pools == split.pools[targets][:, None]
-    allowed[np.arange(len(targets)), targets] = True
     counts = np.bincount(split.sequences.items[split.train], minlength=split.sequences.n_items)
-    cold_case_weight = prepared.config.training.cold_case_weight
     evidence = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9) * 2 - 1
+    training = prepared.config.training
     return learn_fusion(
         [signal.name for signal in signals],
-        scores,
+        gather(signals, queries, targets, partial(_allowed, split), len(counts), training.seed),
         query_features(queries, prepared.clock),
-        targets,
-        allowed,
-        np.where(split.warm[targets], 1, cold_case_weight).astype(np.float32),
+        np.where(split.warm[targets], 1, training.cold_case_weight).astype(np.float32),
         evidence.astype(np.float32),
         (~split.warm).astype(np.float32),
         prepared.clock,
     )
 
 
+def _allowed(split: Split, queries: Queries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Items outside the history and inside the target's pool: (B, N)."""
+    allowed = np.ones((len(queries), split.sequences.n_items), bool)
+    rows, steps = np.nonzero(queries.items >= 0)
+    allowed[rows, queries.items[rows, steps]] = False
+    if split.pools is not None:
+        allowed &= split.pools == split.pools[targets][:, None]
+    return allowed
+
+
 def _cases(prepared: Prepared, wish_vectors: Floats) -> tuple[Queries, NDArray[np.int64]]:
     split = prepared.split
     rng = np.random.default_rng(prepared.config.training.seed)
     answers = ANSWERS if split.relevant is not None else 1
-    limit = min(MAX_BLEND_CASES, MAX_BLEND_CELLS // (answers * split.sequences.n_items))
+    limit = MAX_BLEND_CASES // answers
     chosen = np.sort(rng.permutation(len(split.validation))[:limit])
     cases = Cases(split.validation.users[chosen], split.validation.cuts[chosen])
     targets = split.targets(cases).astype(np.int64)

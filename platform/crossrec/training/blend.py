@@ -1,7 +1,7 @@
-"""Learns the fusion's weights on validation cases by a softmax over the catalogue.
+"""Learns the fusion's weights on the candidates of validation cases.
 
-Leaves to others: the signals (assemble.py), applying the weights (models/fusion.py).
-Sizes: n cases, N items, S signals, F query features.
+Leaves to others: the candidates (candidates.py), applying the weights (models/fusion.py).
+Sizes: n cases, N items, C candidates, S signals, F query features.
 """
 
 from __future__ import annotations
@@ -15,38 +15,41 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossrec.models.fusion import Fusion
+from crossrec.training.candidates import Candidates
 
 Floats = NDArray[np.float32]
 
 MAX_STEPS = 60
-PRIOR = 2.0
-"""Weight of the pull towards the start, in cases: 80 cases bend little, 2,000 nearly freely."""
+PRIOR = 0.5
+"""Weight of the pull towards the start, in cases: 20 cases bend little, 500 nearly freely."""
 START_GAIN = 0.5
+SOFTNESS = 0.4
+"""q of the generalised cross-entropy (1 - p^q) / q: 0 is -log p, 1 is 1 - p. A case whose target
+no weights could bring into the top pulls by p^q, so it no longer outweighs those that can."""
 
 
 def learn_fusion(
     names: list[str],
-    scores: Floats,
+    candidates: Candidates,
     features: Floats,
-    targets: NDArray[np.int64],
-    allowed: NDArray[np.bool_],
     case_weights: Floats,
     evidence: Floats,
     cold: Floats,
     clock: bool,
 ) -> Fusion:
-    """Minimise the weighted mean of -log softmax(score)[target] with L-BFGS and a Gaussian prior.
+    """Minimise the weighted mean of (1 - p^q) / q, p the softmax of the target, by L-BFGS with a
+    Gaussian prior, from where -log p has its minimum.
+
+    Source of the loss: Zhang & Sabuncu 2018, "Generalized Cross Entropy Loss", eq. 6.
 
     Args:
         names: S signals.
-        scores: (S, n, N) standardised.
+        candidates: of each case.
         features: (n, F).
-        targets: (n,) item_idx.
-        allowed: (n, N) False for items of the history, which are no candidates.
         case_weights: (n,) how often each case counts.
         evidence, cold: (N,) as in Fusion.
     """
-    n_signals, n_cases, _ = scores.shape
+    n_signals = candidates.scores.shape[2]
     weights = torch.zeros(n_signals, features.shape[1])
     weights[:, 0] = float(np.log(np.expm1(START_GAIN)))
     parameters = [
@@ -55,63 +58,71 @@ def learn_fusion(
         torch.zeros(n_signals, requires_grad=True),
         torch.zeros(features.shape[1], requires_grad=True),
     ]
+    data = _Data(candidates, features, case_weights, evidence, cold)
     start = [parameter.detach().clone() for parameter in parameters]
-    data = _Data(scores, features, targets, allowed, case_weights, evidence, cold)
-    optimiser = torch.optim.LBFGS(parameters, max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Any:
-        optimiser.zero_grad()
-        loss = data.loss(*parameters)
-        pull = sum(((p - s) ** 2).sum() for p, s in zip(parameters, start, strict=True))
-        loss = loss + PRIOR / n_cases * pull
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    for softness in (0.0, SOFTNESS):  # the second alone has several minima
+        _descend(parameters, start, data, softness)
     learned = (parameter.detach().numpy().copy() for parameter in parameters)
     gains, lifts, cold_lifts, offsets = learned
     return Fusion(names, gains, lifts, cold_lifts, offsets, evidence, cold, clock)
 
 
-class _Data:
-    """The cases as tensors; `loss` walks over them in chunks so that gradients fit in memory."""
+def _descend(parameters: list[Tensor], start: list[Tensor], data: _Data, softness: float) -> None:
+    optimiser = torch.optim.LBFGS(parameters, max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
 
-    CHUNK_CELLS = 4_000_000
+    def closure() -> Any:
+        optimiser.zero_grad()
+        pulls = [((p - s) ** 2).sum() for p, s in zip(parameters, start, strict=True)]
+        prior = PRIOR / data.n_cases * torch.stack(pulls).sum()
+        torch.autograd.backward(prior)
+        return prior.detach() + data.backward(parameters, softness)
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+
+
+class _Data:
+    """The cases as tensors; walked over in chunks so that gradients fit in memory."""
+
+    CHUNK_CELLS = 2_000_000
 
     def __init__(
         self,
-        scores: Floats,
+        candidates: Candidates,
         features: Floats,
-        targets: NDArray[np.int64],
-        allowed: NDArray[np.bool_],
         case_weights: Floats,
         evidence: Floats,
         cold: Floats,
     ) -> None:
-        self.scores = torch.from_numpy(scores)
+        items = np.maximum(candidates.items, 0)
+        self.scores = torch.from_numpy(candidates.scores)
+        self.log_weights = torch.from_numpy(candidates.log_weights)
+        self.evidence = torch.from_numpy(evidence[items])
+        self.cold = torch.from_numpy(cold[items])
         self.features = torch.from_numpy(features)
-        self.targets = torch.from_numpy(targets)
-        self.case_weights = torch.from_numpy(case_weights)
-        self.hidden = torch.from_numpy(~allowed)
-        self.evidence = torch.from_numpy(evidence)
-        self.cold = torch.from_numpy(cold)
+        self.case_weights = torch.from_numpy(case_weights / case_weights.sum())
+        self.n_cases = len(features)
 
-    def loss(
-        self, weights: Tensor, evidence_weights: Tensor, cold_lifts: Tensor, cold_weights: Tensor
-    ) -> Tensor:
-        gains = functional.softplus(self.features @ weights.T)  # (n, S)
-        lifts = torch.exp(
-            evidence_weights[:, None] * self.evidence + cold_lifts[:, None] * self.cold
-        )  # (S, N)
-        offsets = self.features @ cold_weights  # (n,)
-        n_signals, n_cases, n_items = self.scores.shape
-        size = max(1, self.CHUNK_CELLS // (n_signals * n_items))
+    def backward(self, parameters: list[Tensor], softness: float) -> Tensor:
+        """The weighted mean loss; its gradients are added to those of the parameters."""
+        _, n_candidates, n_signals = self.scores.shape
+        size = max(1, self.CHUNK_CELLS // (n_candidates * n_signals))
         total = torch.zeros(())
-        for start in range(0, n_cases, size):
-            rows = slice(start, start + size)
-            mixed = torch.einsum("ns,sni,si->ni", gains[rows], self.scores[:, rows], lifts)
-            mixed = mixed + offsets[rows, None] * self.cold
-            mixed = mixed.masked_fill(self.hidden[rows], float("-inf"))
-            losses = functional.cross_entropy(mixed, self.targets[rows], reduction="none")
-            total = total + (losses * self.case_weights[rows]).sum()
-        return total / self.case_weights.sum()
+        for begin in range(0, self.n_cases, size):
+            loss = self._loss(slice(begin, begin + size), parameters, softness)
+            torch.autograd.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _loss(self, rows: slice, parameters: list[Tensor], softness: float) -> Tensor:
+        weights, evidence_weights, cold_lifts, cold_weights = parameters
+        features, cold = self.features[rows], self.cold[rows]
+        gains = functional.softplus(features @ weights.T)  # (b, S)
+        lifts = torch.exp(
+            self.evidence[rows][..., None] * evidence_weights + cold[..., None] * cold_lifts
+        )  # (b, C, S)
+        mixed = torch.einsum("bs,bcs,bcs->bc", gains, self.scores[rows], lifts)
+        mixed = mixed + (features @ cold_weights)[:, None] * cold + self.log_weights[rows]
+        surprise = torch.logsumexp(mixed, dim=1) - mixed[:, 0]
+        if softness:
+            surprise = -torch.expm1(-softness * surprise) / softness
+        return (surprise * self.case_weights[rows]).sum()
