@@ -3,13 +3,16 @@
 Rows `rate_rmse`, `rate_mae` (movies: beside biases alone, and matrix factorisation with biases in
 the environment of `peers/make_env.sh surprise`), `classify_f1` (macro-F1 beside logistic regression
 on frozen embeddings), `answers_mrr` (beside frozen text and BM25). Every peer is tuned on the same
-validation cases. About an hour on two cores: LoRA trains for the labels.
+validation cases. About an hour on two cores: LoRA trains for the labels. Predictions of a seed are
+kept under `<home>/cache/tasks`, so that a run goes on where it was cut off and seeds can be added;
+after a change of the code, `--fresh` makes them anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from crossrec.config import load_config
+from crossrec.config import home, load_config
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import macro_f1, ranks
@@ -41,6 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"
 SURPRISE = ROOT / ".venv-peers" / "surprise" / "bin" / "python"
 DRAWS = 1000
+FRESH = "--fresh"
 BATCH = 128
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """C of the logistic regression."""
@@ -54,7 +58,7 @@ SETTINGS = {
         "training.batch_size=96",
         "training.learning_rate=0.001",
         "training.adapter_learning_rate=0.001",
-        "training.max_epochs=6",
+        "training.max_epochs=4",
         "training.patience=2",
     ),
     "support": (
@@ -73,12 +77,30 @@ SETTINGS = {
 """Chosen on validation; ARCHITECTURE.md has what else was tried."""
 
 
-def trained(name: str, seed: int, *overrides: str) -> tuple[Prepared, Any, Values | None]:
-    """Data, model, and what was said as the model's own adapter reads it."""
-    config = load_config(overrides=[*overrides, f"training.seed={seed}"])
-    prepared = prepare(dataset(name), config)
-    fitted = fit(prepared, on_epoch=lambda epoch: print(epoch.metrics, flush=True))
-    return prepared, assemble(prepared, fitted), fitted.network.texts.requests()
+Made = dict[str, Values]
+Make = Callable[[Prepared, Any, Values | None], Made]
+
+
+def predictions(
+    name: str, overrides: Sequence[str], n_seeds: int, make: Make
+) -> tuple[Prepared, list[Made]]:
+    """Of each seed what `make` takes from a trained model, remembered; and the last seed's data.
+
+    `make` gets the data, the model, and what was said as the model's own adapter reads it.
+    """
+    made = []
+    for seed in range(n_seeds):
+        config = load_config(overrides=[*overrides, f"training.seed={seed}"])
+        prepared = prepare(dataset(name), config)
+        key = f"{name}-{config.digest()}-{prepared.data_hash[:12]}.npz"
+        path = home() / "cache" / "tasks" / key
+        if not path.is_file() or FRESH in sys.argv:
+            fitted = fit(prepared, on_epoch=lambda epoch: print(epoch.metrics, flush=True))
+            model, said = assemble(prepared, fitted), fitted.network.texts.requests()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, **make(prepared, model, said))
+        made.append(dict(np.load(path)))
+    return prepared, made
 
 
 def scores(score: Any, prepared: Prepared, cases: Cases, requests: Values | None) -> Values:
@@ -153,13 +175,15 @@ def mae(predicted: Values, given: Values) -> float:
 
 def rate_rmse(n_seeds: int) -> list[Row]:
     """Ratings of movies, the last of each user."""
-    ours = []
-    for seed in range(n_seeds):
-        prepared, model, _ = trained("movies", seed, "task=rate")
+
+    def ratings(prepared: Prepared, model: Any, _: Values | None) -> Made:
         cases = prepared.split.test
         predicted = scores(model.score, prepared, cases, None)
-        ours.append(predicted[np.arange(len(cases)), prepared.split.targets(cases)])
-    split = prepared.split
+        return {"ratings": predicted[np.arange(len(cases)), prepared.split.targets(cases)]}
+
+    prepared, made = predictions("movies", ["task=rate"], n_seeds, ratings)
+    ours = [one["ratings"] for one in made]
+    split, cases = prepared.split, prepared.split.test
     given = split.sequences.ratings[split.sequences.offsets[cases.users] + cases.cuts]
     factorised, settings = factorisation(prepared, range(n_seeds))
     peers = {
@@ -228,12 +252,13 @@ def logistic(prepared: Prepared, pool: str | None) -> tuple[Values, str]:
 
 def classify_f1(n_seeds: int) -> list[Row]:
     """Polarity of financial texts."""
-    ours = []
-    for seed in range(n_seeds):
-        name = "finance_sentiment"
-        prepared, model, requests = trained(name, seed, *SETTINGS[name])
-        ours.append(best_labels(model, prepared, requests, None))
-    return [labels_row(prepared, ours, None, n_seeds)]
+
+    def polarities(prepared: Prepared, model: Any, said: Values | None) -> Made:
+        return {"labels": best_labels(model, prepared, said, None)}
+
+    name = "finance_sentiment"
+    prepared, made = predictions(name, SETTINGS[name], n_seeds, polarities)
+    return [labels_row(prepared, [one["labels"] for one in made], None, n_seeds)]
 
 
 def best_labels(model: Any, prepared: Prepared, requests: Any, pool: str | None) -> Values:
@@ -254,12 +279,14 @@ def labels_row(prepared: Prepared, ours: list[Values], pool: str | None, n_seeds
 def support(n_seeds: int) -> list[Row]:
     """Intents of bank customers' questions, and the answers to others."""
     intents, answers = "banking77_intents", "bank_faq_answers"
-    labels, places = [], []
-    for seed in range(n_seeds):
-        prepared, model, requests = trained("support", seed, *SETTINGS["support"])
-        labels.append(best_labels(model, prepared, requests, intents))
-        places.append(places_of(model.score, prepared, answers, "test", requests))
-    rows = [labels_row(prepared, labels, intents, n_seeds)]
+
+    def both(prepared: Prepared, model: Any, said: Values | None) -> Made:
+        places = places_of(model.score, prepared, answers, "test", said)
+        return {"labels": best_labels(model, prepared, said, intents), "places": places}
+
+    prepared, made = predictions("support", SETTINGS["support"], n_seeds, both)
+    places = [one["places"] for one in made]
+    rows = [labels_row(prepared, [one["labels"] for one in made], intents, n_seeds)]
     said = prepared.wish_vectors[prepared.wish_of_row]
     for family in (frozen, bm25):
         options = list(family(prepared))
@@ -301,11 +328,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument(FRESH, action="store_true", help="remember nothing of earlier runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for part in given.part or PARTS:
         command = f"python -m tests.benchmarks.tasks --seeds {given.seeds} --part {part}"
-        write_rows(f"tasks_{part}", [one | {"command": command} for one in PARTS[part](given.seeds)])
+        rows = PARTS[part](given.seeds)
+        write_rows(f"tasks_{part}", [one | {"command": command} for one in rows])
 
 
 if __name__ == "__main__":

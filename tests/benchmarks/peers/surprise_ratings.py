@@ -2,8 +2,8 @@
 Volinsky 2009, eq. 4), in an environment of its own.
 
 `python surprise_ratings.py TASK ANSWER SEED...`: TASK is an .npz of `users`, `items`, `ratings`
-(one row a rating), and row numbers `train`, `validation`, `test`; the ratings of test rows are NaN. The
-settings with the lowest validation RMSE on the first seed are used for all. ANSWER gets
+(one row a rating), and row numbers `train`, `validation`, `test`; the ratings of test rows are NaN.
+The settings with the lowest validation RMSE on the first seed are used for all. ANSWER gets
 `validation` and `test` predictions, (seeds, n), and the settings in words.
 
 Leaves to others: judging (tests/benchmarks/tasks.py).
