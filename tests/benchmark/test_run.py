@@ -52,6 +52,10 @@ def test_ours_and_peers_in_one_run_that_goes_on_where_it_was(
     assert again["cells"] == first["cells"]
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == files
 
+    there = quality(run, out, "--peers", "popularity", "frozen_text", "--no-run", "--no-ours")
+    assert [cell["model"] for cell in there["cells"]] == ["popularity"]
+    assert [cell["reason"] for cell in there["not_run"]] == ["not run yet"]
+
     other = quality(run, out, "--peers", "popularity", "--set", "training.learning_rate=0.001")
     made = set((out / "cells").iterdir()) - set(files)
     assert [path.name.split("-")[2] for path in made] == ["crossrec"]

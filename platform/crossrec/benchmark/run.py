@@ -45,11 +45,13 @@ class Benchmark:
     Attributes:
         folder: of the run: cells go to `cells/` in it.
         config: settings of ours; protocol and seed are set by the cell.
+        make: whether to make what is missing, or only to say that it is.
     """
 
     folder: Path
     cells: list[Cell]
     config: RunConfig = field(default_factory=RunConfig)
+    make: bool = True
 
     def __post_init__(self) -> None:
         self.store = CellStore(self.folder)
@@ -89,6 +91,8 @@ class Benchmark:
         key = model.key(cell, arena, keys)
         result = self.store.load(cell, key)
         if result is None:
+            if not self.make:
+                raise NotRunError("not run yet")
             result = model.run(cell, key, arena, needed)
             self.store.save(result)
         self._results[cell] = result
@@ -102,7 +106,7 @@ class Benchmark:
             try:
                 needed[name] = self.result(Cell(cell.domain, cell.split, name, seed))
             except NotRunError as reason:
-                raise NotRunError(f"not run: it is made of {name}, which is {reason}") from reason
+                raise NotRunError(f"not run: it needs {name} ({reason})") from reason
         if isinstance(model, Scripted) and model.script.neural:
             source = self._source(cell, arena)
             if source is not None:

@@ -66,15 +66,19 @@ def quality(
     to: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Cells and report; repeat it to go on.")
     ] = Path("artifacts/quality"),
+    make: Annotated[
+        bool, typer.Option("--run/--no-run", help="Make missing cells, or report what is there.")
+    ] = True,
     config: ConfigFile = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Train ours and the peers on the same splits, judge all by one judge, write a report.
 
-    Every cell (domain, split, model, seed) is a file below --out, kept until its data, settings
-    or code change: what was interrupted goes on. Peers with an environment of their own
-    need tests/benchmarks/peers/make_env.sh once. Writes quality.json, quality.md and plots.
+    Every cell (domain, split, model, seed) is a file below --out, kept until its data,
+    settings or code change: what was interrupted goes on. Peers with an environment of
+    their own need tests/benchmarks/peers/make_env.sh once. Writes quality.json, quality.md
+    and plots.
 
     \b
     crossrec benchmark quality --domains movies travel --splits leave_one_out --seeds 1
@@ -87,7 +91,7 @@ def quality(
 
     cells = make_plan(domains or (), splits or (), seeds, peers, ours=ours)
     settings = verbs.settings(config, overrides or ())
-    bench = Benchmark(to, cells, settings)
+    bench = Benchmark(to, cells, settings, make)
     with progress_bars() as progress:
         task = progress.add_task("quality", total=len(cells))
         outcome = bench.run(
