@@ -16,6 +16,7 @@ from crossrec.commands import (
     demo,
     doctor,
     domain,
+    folds,
     keys,
     release,
     serving,
@@ -39,6 +40,7 @@ app.add_typer(domain.app, name="domain", help="List domains; make one from your 
 app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.evaluate)
+app.command()(folds.crossvalidate)
 app.add_typer(benchmark.app, name="benchmark", help="Ours beside peers on public data.")
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
 app.command()(serving.serve)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from crossrec.data.dataset import Dataset
+    from crossrec.data.folds import By
     from crossrec.data.infer import Inference
     from crossrec.diagnosis import Finding
-    from crossrec.evaluation.protocols import Part
+    from crossrec.evaluation.protocols import Evaluation, Part
     from crossrec.evaluation.report import Report
     from crossrec.models.encoder import TextEncoder
     from crossrec.monitoring.alarm import Rule
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from crossrec.releases.store import LoadedRelease, Release
     from crossrec.serving.launch import Mode, Service
     from crossrec.serving.messages import RecommendResponse
+    from crossrec.training.folds import FoldReport
     from crossrec.training.runs import TrainResult
     from crossrec.tuning.selection import TuneResult
 
@@ -284,6 +286,33 @@ def evaluate(
         task=config.task,
         notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
         on_step=on_step,
+    )
+
+
+def cross_validate(
+    domain: str,
+    *,
+    folds: int = 5,
+    by: By = "user",
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    on_fold: Callable[[int, Evaluation], None] = lambda number, evaluation: None,
+) -> FoldReport:
+    """Judge settings on folds of users or of time: one training a fold, nothing published.
+
+    Args:
+        by: `user`: users never seen in training; `time`: what comes after the training.
+        on_fold: called with each fold that is done, from 1, and its figures.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DataError: never imported, or the data cannot be cut so.
+    """
+    from crossrec.training import folds as rooms
+
+    _expect_domains([domain])
+    return rooms.cross_validate(
+        dataset(domain), settings(config, overrides), folds, by, on_fold=on_fold
     )
 
 
