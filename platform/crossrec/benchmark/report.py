@@ -102,7 +102,7 @@ def markdown(
         "# Quality",
         "",
         "Full catalogue, ties against the model, every peer tuned on validation and judged by the"
-        " same judge. Means over seeds; `n` seeds as said. Best peer: by validation NDCG@10.",
+        " same judge. Means over seeds (how many: below, under Cells). Best peer: by validation.",
     ]
     for split in dict.fromkeys(group.split for group in found):
         lines += ["", f"## {split}: {NOTES.get(split, '')}", ""]
