@@ -99,6 +99,10 @@ class TrainingConfig(_Settings):
     rarity_weight: float = Field(0.0, ge=0, le=1)
     """How much more a rare target counts in the softmax: each target by (1 / its item's count) to
     this power, scaled to a mean of 1. 0: all alike; 1: every item, or label, alike in sum."""
+    popularity_correction: float = Field(0.0, ge=0, le=1)
+    """Logit adjustment (Menon et al. 2021, arXiv:2007.07314, eq. 10): while the towers train, so
+    much of log(count) is added to an item's logit and left out when it is scored, so that they
+    need not learn popularity. The signal of popularity stays in the fusion."""
     seed: int = 0
     max_users: int | None = Field(None, ge=1)
     """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""

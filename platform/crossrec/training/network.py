@@ -67,6 +67,8 @@ class Network(nn.Module):
             mean = float(sequences.ratings[split.train].mean())
             self.rating = RatingHead(config.model.dim, mean)
         weights = rarity_weights(counts, config.training.rarity_weight)
+        prior = config.training.popularity_correction * np.log(np.maximum(counts, 1))
+        self.prior = torch.from_numpy(prior.astype(np.float32)).to(self.device)
         self.target_weights = torch.from_numpy(weights).to(self.device)
         said = sequences.requests or [""] * len(sequences.items)
         self.said = np.array([float(bool(text)) for text in said])  # (R,) 1: with words
@@ -111,7 +113,7 @@ class Network(nn.Module):
         return softmax_cross_entropy(
             users / self.prepared.config.training.temperature,
             vectors,
-            self.bias[self._tensor(self.warm)],
+            (self.bias + self.prior)[self._tensor(self.warm)],
             self._tensor(self.warm_position[target_items[real]]),
             self.target_weights[self._tensor(target_items[real])],
             offset=self._log_distance(targets[real]),
