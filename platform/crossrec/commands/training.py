@@ -24,6 +24,9 @@ from crossrec.commands.output import (
     progress_bars,
 )
 
+OWN_FIGURES = {"rmse": "RMSE", "mae": "MAE", "macro_f1": "macro-F1", "accuracy": "accuracy"}
+"""Of the tasks rate and classify: key in the metrics → name."""
+
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes of Ray Train; 0: this process, without Ray.")
 ]
@@ -73,7 +76,7 @@ def train(
         )
         for result in results
     ]
-    print_table(("domain", "NDCG@10 (test)", "epochs", "time", "release"), rows, "")
+    print_table(("domain", "figures (test)", "epochs", "time", "release"), rows, "")
     after = f"next: crossrec serve {' '.join(domains)} --open-on-loopback"
     out.print(f"run {results[0].run}; {after if publish else 'nothing published'}", markup=False)
 
@@ -166,5 +169,14 @@ def evaluate(
 
 
 def _figure(metrics: dict[str, Any]) -> str:
+    """The figures of the task: of ratings and labels their own, else NDCG@10 with its interval.
+
+    >>> _figure({"metrics": {"ndcg@10": 0.2, "rmse": 0.96, "mae": 0.75}})
+    'RMSE 0.9600, MAE 0.7500'
+    """
+    known = metrics["metrics"]
+    own = [f"{name} {known[key]:.4f}" for key, name in OWN_FIGURES.items() if key in known]
+    if own:
+        return ", ".join(own)
     low, high = metrics["ci95"]["ndcg@10"]
-    return f"{metrics['metrics']['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"
+    return f"NDCG@10 {known['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"
