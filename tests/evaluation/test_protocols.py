@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from crossrec.data.sequences import sequences_from
 from crossrec.data.split import Cases, Split, fingerprint, split_sequences
@@ -55,6 +56,17 @@ def test_ranks_leave_out_the_history_and_nothing_else() -> None:
     assert got.mean("recall@10") == 1
     assert got.mean("mrr@10") == pytest.approx((1 + 1 / 2 + 1) / 3)
     assert got.mean("ndcg@10") == pytest.approx((1 + 1 / np.log2(3) + 1) / 3)
+
+
+def test_all_right_answers_of_a_request_count_where_there_are_several() -> None:
+    right = np.zeros((12, 8), np.float32)
+    right[[3, 3, 7, 11], [3, 4, 4, 5]] = 1
+    several = replace(SPLIT, relevant=sparse.csr_array(right))
+    figures = judge(DESCENDING, several, batch_size=2).task_figures
+    # Left, best first: u00 defgh, both first; u01 defgh, e 2nd; u02 befgh, f 3rd
+    expected = (1 + 1 / np.log2(3) + 1 / np.log2(4)) / 3
+    assert figures == {"set_ndcg@10": pytest.approx(expected)}
+    assert judge(DESCENDING, SPLIT).task_figures == {}
 
 
 def test_validation_cases_are_one_step_earlier() -> None:

@@ -50,7 +50,8 @@ class Evaluation:
     coverage: dict[int, float]
     """k → share of the catalogue in all top-k lists."""
     task_figures: dict[str, float] = field(default_factory=dict)
-    """Of the task `rate`: rmse and mae; of `classify`: accuracy and macro_f1; else empty."""
+    """Of the task `rate`: rmse and mae; of `classify`: accuracy and macro_f1; of requests with
+    several right answers: set_ndcg@k, which counts them all; else empty."""
 
     @property
     def n(self) -> int:
@@ -163,6 +164,7 @@ def judge_cases(
     n_items = split.sequences.n_items
     ranks, own = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.float32)
     top = np.full((len(cases), min(max(ks), n_items)), -1, np.int64)
+    whole: dict[str, float] = {}  # sums over the cases so far
     done = 0
     for rows in _batches(cases, n_items, batch_size):
         some = Cases(cases.users[rows], cases.cuts[rows])
@@ -171,6 +173,8 @@ def judge_cases(
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
+        for name, value in _of_all_answers(split, some, scores, queries, ks).items():
+            whole[name] = whole.get(name, 0.0) + value / len(cases)
         done += len(rows)
         if on_progress is not None:
             on_progress(done, len(cases))
@@ -184,8 +188,24 @@ def judge_cases(
         ranks,
         split.warm[targets],
         {k: metrics.coverage(top[:, :k], n_items) for k in ks},
-        _task_figures(task, split, cases, own, top[:, 0]),
+        _task_figures(task, split, cases, own, top[:, 0]) | whole,
     )
+
+
+def _of_all_answers(
+    split: Split,
+    cases: Cases,
+    scores: NDArray[np.float32],
+    queries: Queries,
+    ks: tuple[int, ...],
+) -> dict[str, float]:
+    """Sum over the cases of NDCG over all right answers, where requests have several."""
+    if split.relevant is None:
+        return {}
+    rows = split.sequences.offsets[cases.users] + cases.cuts
+    right = right_answers(split, rows).toarray() > 0
+    values = {k: metrics.set_ndcg(scores, right, queries.items, k) for k in ks}
+    return {f"set_ndcg@{k}": float(value.sum()) for k, value in values.items()}
 
 
 def _task_figures(
