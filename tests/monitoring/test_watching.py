@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,12 @@ from crossrec.cli import app
 from crossrec.config import RunConfig
 from crossrec.errors import ConfigError, ReleaseError
 from crossrec.monitoring.chart import chart
+from crossrec.monitoring.polarity import Classifier
 from crossrec.plots import save
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.messages import RecommendRequest
+from crossrec.serving.recommender import Recommender
 from crossrec.training.pipeline import train_here
 from tests.models.tiny import make_tiny_encoder
 from tests.training.small import settings
@@ -133,3 +139,27 @@ def test_what_does_not_fit_is_said(at_home: Path) -> None:
         crossrec.watch("mood", stream(), release="never")
     result = CliRunner().invoke(app, ["watch", "mood", "--texts", "x.csv", "--topic", "x"])
     assert "expected NAME=WORD,WORD" in result.stderr
+
+
+def test_served_it_recommends_the_same_label_with_reasons(at_home: Path) -> None:
+    loaded = ReleaseStore().load("mood")
+    classifier = Classifier.open(loaded)
+
+    async def encode(texts: list[str]) -> np.ndarray:
+        return classifier._encode(texts)
+
+    log = FeedbackLog(at_home / "feedback.db")
+    recommender = Recommender(loaded, encode, log)
+    rng = np.random.default_rng(5)
+    texts = [say(label, rng) for label in WORDS]
+    known = classifier.classify(texts, [None] * 3)
+    for text, label in zip(texts, known, strict=True):
+        request = RecommendRequest(text=text, k=3, explain=True)
+        answer = asyncio.run(recommender.recommend(request))
+        assert answer.items[0].item_id == classifier.labels[label]
+        explanation = answer.items[0].explanation
+        assert explanation is not None
+        parts = [part.value for part in explanation.parts]
+        assert sum(parts) == pytest.approx(answer.items[0].score, abs=1e-3)
+        assert any(part.kind == "request" and part.name in text for part in explanation.parts)
+    log.close()
