@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.ratings import rating_levels, ratings_as_events
 from crossrec.data.sequences import load_sequences
 from crossrec.data.split import Sequences
 from crossrec.errors import ReleaseError
@@ -117,6 +118,8 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     if contents.adapter_folder is not None and not (folder / "adapter").exists():
         shutil.copytree(contents.adapter_folder, folder / "adapter")
     users = load_sequences(dataset, 1) if dataset.has("interactions") else None
+    if users is not None and rating_levels(model.vocabulary.events) is not None:
+        users = ratings_as_events(users, all_rated=False)  # what such a model reads of a history
     write_catalogue(folder / CATALOGUE, dataset, model.vocabulary.item_ids, users)
     text = json.dumps(contents.metrics, indent=1, ensure_ascii=False)
     (folder / METRICS).write_text(text, encoding="utf-8")

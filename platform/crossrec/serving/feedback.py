@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from crossrec.data.ratings import rating_levels
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
 from crossrec.errors import suggest
@@ -41,6 +42,7 @@ class FeedbackRules:
         self.meanings: dict[str, Meaning] = GENERAL | dropped | own
         interests = [event for event in vocabulary.events if own[event] == "interest"]
         self._stand_in = vocabulary.event_idx[interests[0]] if interests else -1
+        self._rated = rating_levels(vocabulary.events) is not None
 
     def meaning(self, event: str) -> Meaning:
         """What an event says; one that the domain no longer knows says nothing."""
@@ -50,8 +52,11 @@ class FeedbackRules:
         """Index of the event in the vocabulary; `like` and its kind count as the domain's own.
 
         A model has never seen the general events, so they stand for the domain's first event
-        of interest.
+        of interest. Where events are ratings, `like` is the highest, and what is no rating says
+        nothing of how it was found.
         """
+        if self._rated and event not in self._vocabulary.event_idx:
+            return len(self._vocabulary.events) - 1 if event == "like" else -1
         return self._vocabulary.event_idx.get(event, self._stand_in)
 
     def sort_out(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from crossrec.config import RunConfig, home
 from crossrec.data.dataset import Dataset
-from crossrec.data.split import Sequences, Split, make_split
+from crossrec.data.ratings import ratings_as_events
+from crossrec.data.split import Split, make_split
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
-from crossrec.errors import DataError
 from crossrec.evaluation.protocols import Task
 from crossrec.models.context import ContextEncoder
 from crossrec.schema import CATEGORY, TEXT
@@ -131,23 +131,6 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
     if (config.task or dataset.domain.task) == "rate":
         split = replace(split, sequences=ratings_as_events(split.sequences))
     return split
-
-
-def ratings_as_events(sequences: Sequences) -> Sequences:
-    """The rating of each step in place of its event, so that a history says what was liked.
-
-    Raises:
-        DataError: a row has no rating.
-    """
-    missing = int(np.isnan(sequences.ratings).sum())
-    if missing:
-        raise DataError(
-            f"{missing} of {len(sequences.ratings)} rows have no rating; expected one in each"
-            " for the task 'rate'"
-        )
-    levels, index = np.unique(sequences.ratings, return_inverse=True)
-    names = [f"rating {level:g}" for level in levels]
-    return replace(sequences, events=index.astype(np.int16), event_names=names)
 
 
 def _wishes(

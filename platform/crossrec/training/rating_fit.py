@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from crossrec.data.batches import queries_for
+from crossrec.data.ratings import rating_levels
 from crossrec.data.split import Cases, Split
 from crossrec.models.rating_profile import RatingMix, RatingProfileSignal, drift_covariance
 from crossrec.models.signals import Signal
@@ -149,8 +150,9 @@ class _Ratings:
                 items = sequences.items[rows].astype(np.int64)
                 users.append((items, sequences.ratings[rows].astype(np.float64)))
         given = np.hstack([np.ones((sequences.n_items, 1)), text_directions(prepared.text)])
-        levels = [float(name.removeprefix("rating ")) for name in sequences.event_names]
-        return cls(users, given, np.array(levels, np.float32), seed)
+        levels = rating_levels(sequences.event_names)
+        assert levels is not None  # the task rate puts ratings in place of events
+        return cls(users, given, levels, seed)
 
     @property
     def all(self) -> tuple[NDArray[np.int64], Doubles]:
