@@ -30,6 +30,7 @@ from crossrec.models.baselines import (
 )
 from crossrec.models.linear_weights import (
     ease_weights,
+    following_weights,
     history_matrix,
     knn_weights,
     training_matrix,
@@ -318,3 +319,23 @@ def test_figures_are_the_published_ones(
 def test_cases_of_one_user_can_be_scored(split: Split) -> None:
     one = queries_for(split.sequences, Cases(np.array([3]), np.array([1])), 0)
     assert Popularity().fit(split).score(one).shape == (1, N_ITEMS)
+
+
+def test_what_follows_what_is_weighted_by_distance_and_counts() -> None:
+    rows = {  # (user, item, time): a then b then c; a then c
+        "user_id": ["u"] * 4 + ["v"] * 4,
+        "item_id": ["a", "b", "x", "y", "a", "c", "x", "y"],
+        "timestamp": [1, 2, 3, 4] * 2,
+    }
+    items = pl.DataFrame({"item_id": ["a", "b", "c", "x", "y"]})
+    interactions = pl.LazyFrame(rows)
+    sequences = sequences_from(items, interactions, Domain(name="d", title="D"))
+    split = split_sequences(sequences, "leave_one_out")  # the last two rows of a user are held out
+    weights = following_weights(split, shrink=1.0).toarray()
+    a, b, c = 0, 1, 2
+    assert weights[a, b] == pytest.approx(1 / (2**0.5 * 1**0.2 + 1))  # twice a, once b
+    assert weights[b, a] == pytest.approx(0.5 / (1**0.5 * 2**0.2 + 1))
+    assert weights[a, c] == pytest.approx(1 / (2**0.5 + 1))
+    assert not weights[b, c]
+    assert not weights[3].any()  # x and y are held out
+    assert not weights.diagonal().any()

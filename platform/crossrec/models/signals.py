@@ -169,8 +169,8 @@ def recency_weights(present: NDArray[np.bool_], decay: float) -> Floats:
 class NeighbourSignal:
     """s_i = sum over history h of decay^age_h W[h, i], with W sparse by rows.
 
-    W comes from EASE (Steck 2019, eq. 8) or cosine neighbours; columns and rows of items
-    without interactions are lent by their nearest items in text (collaborative.py).
+    W comes from cosine neighbours or from what follows what (linear_weights.py); columns and
+    rows of items without interactions are lent by their nearest items in text (collaborative.py).
     """
 
     name: ClassVar[str] = "neighbours"

@@ -7,6 +7,7 @@ validation cases, by NDCG@10 under the protocol's rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from crossrec.evaluation.protocols import within_pool
 from crossrec.models.collaborative import KEPT_PER_ROW, lend, prune, text_lenders
 from crossrec.models.linear_weights import (
     ease_weights,
+    following_weights,
     history_matrix,
     knn_weights,
     training_matrix,
@@ -39,13 +41,14 @@ from crossrec.training.prepare import Prepared
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 
-DECAYS = (1.0, 0.95, 0.9, 0.8, 0.6)
+DECAYS = (1.0, 0.95, 0.9, 0.8, 0.6, 0.3)
 EASE_LAMBDAS = (3.0, 50.0, 200.0, 1000.0)
 EASE_LAMBDA_LARGE = (200.0,)
 """Above LARGE items a fit takes half a minute: one value, the best on most data."""
 LARGE = 6_000
 MAX_EASE_ITEMS = 20_000
 KNN_SHRINKS = (0.0, 50.0)
+FOLLOWING_SHRINKS = (0.0, 10.0)
 HALF_LIVES = (None, 0.25, 0.05, 0.01)
 """Of popularity, as a share of the training part's time span."""
 MAX_TUNING_CASES = 1000
@@ -120,8 +123,13 @@ def _collaborative(
 def _neighbours(
     matrix: sparse.csr_matrix, lenders: sparse.csr_array, tuning: Tuning
 ) -> NeighbourSignal:
-    candidates = (prune(knn_weights(matrix, shrink, KEPT_PER_ROW)) for shrink in KNN_SHRINKS)
-    return NeighbourSignal(*_with_decay(candidates, lenders, tuning))
+    """Cosine neighbours or what follows what, whichever validation prefers."""
+    cosines = (prune(knn_weights(matrix, shrink, KEPT_PER_ROW)) for shrink in KNN_SHRINKS)
+    following = (
+        prune(sparse.csr_array(following_weights(tuning.split, shrink)))
+        for shrink in FOLLOWING_SHRINKS
+    )
+    return NeighbourSignal(*_with_decay(chain(cosines, following), lenders, tuning))
 
 
 def _with_decay(
