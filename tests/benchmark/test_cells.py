@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrec.benchmark.cells import OURS, Cell, CellStore, Result, code_hash, plan
+from crossrec.benchmark.cells import (
+    OURS,
+    Cell,
+    CellStore,
+    Result,
+    code_hash,
+    definitions_hash,
+    plan,
+)
 from crossrec.evaluation.protocols import Evaluation
 
 
@@ -56,6 +64,17 @@ def test_the_hash_of_code_sees_what_it_does_and_not_how_it_is_told(tmp_path: Pat
     said = of('def f():\n    """Old words."""\n    return 1  # one\n')
     assert of('def f():\n    """New words."""\n    return 1\n') == said
     assert of('def f():\n    """Old words."""\n    return 2\n') != said
+
+
+def test_the_hash_of_a_function_sees_what_it_uses_and_nothing_else(tmp_path: Path):
+    def of(text: str) -> str:
+        path = tmp_path / f"{abs(hash(text))}.py"
+        path.write_text(text)
+        return definitions_hash(path, "f")
+
+    text = "A = 1\n\n\ndef g():\n    return A\n\n\ndef f():\n    return g()\n"
+    assert of(text + "\n\ndef other():\n    return 3\n") == of(text)
+    assert of(text.replace("A = 1", "A = 2")) != of(text)
 
 
 def test_only_what_has_randomness_runs_with_several_seeds():

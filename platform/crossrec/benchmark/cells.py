@@ -197,16 +197,49 @@ def code_hash(*paths: Path) -> str:
     return digest([_meaning(path) for path in paths])
 
 
+@cache
+def definitions_hash(path: Path, *names: str) -> str:
+    """The same of some functions and classes of a file with what they use of that file, so that
+    a change elsewhere in it makes no cell anew.
+    """
+    found: dict[str, ast.stmt] = {}
+    for statement in _tree(path).body:
+        for name in _names(statement):
+            found[name] = statement
+    used, wanted = set[str](), list(names)
+    while wanted:
+        name = wanted.pop()
+        if name in found and name not in used:
+            used.add(name)
+            wanted += [one.id for one in ast.walk(found[name]) if isinstance(one, ast.Name)]
+    missing = set(names) - used
+    assert not missing, f"{path.name} has no {missing}"
+    return digest([[name, ast.dump(found[name])] for name in sorted(used)])
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    """What a statement at the top of a file defines."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign):
+        return [one.id for one in statement.targets if isinstance(one, ast.Name)]
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return [statement.target.id]
+    return []
+
+
 def _meaning(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".py":
-        return text
-    tree = ast.parse(text)
+    return ast.dump(_tree(path)) if path.suffix == ".py" else path.read_text(encoding="utf-8")
+
+
+def _tree(path: Path) -> ast.Module:
+    """A file's syntax without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body:
             node.body = [one for one in body if not _is_text(one)] or [ast.Pass()]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return tree
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -16,7 +16,17 @@ import numpy as np
 
 import crossrec
 from crossrec.benchmark import fusion
-from crossrec.benchmark.cells import FUSION, OURS, PARTS, TEXT, Cell, Result, code_hash, digest
+from crossrec.benchmark.cells import (
+    FUSION,
+    OURS,
+    PARTS,
+    TEXT,
+    Cell,
+    Result,
+    code_hash,
+    definitions_hash,
+    digest,
+)
 from crossrec.benchmark.exchange import (
     SCRIPTS,
     Script,
@@ -151,9 +161,8 @@ class Simple(Contestant):
 
     def settings(self, cell: Cell, arena: Arena) -> list[Any]:
         """The code of the baselines, which holds their grids."""
-        files = (PACKAGE / "models" / name for name in ("baselines.py", "linear_weights.py"))
         text = arena.text_settings if cell.model == TEXT else None
-        return [text, code_hash(*files)]
+        return [text, *(definitions_hash(PACKAGE / "models" / f, *names) for f, names in _CODE)]
 
     def run(self, cell: Cell, key: str, arena: Arena, needed: Mapping[str, Result]) -> Result:
         """Tune on validation, judge; `fit_seconds` is one fit with what was chosen."""
@@ -170,6 +179,13 @@ class Simple(Contestant):
         evaluations = {part: judge(model.score, prepared.split, part) for part in PARTS}
         seconds = fitted - tuned, before + fitted - started
         return _result(cell, key, arena, evaluations, model.params, *seconds)
+
+
+_CODE = (
+    ("baselines.py", ("tune", "tune_decay")),
+    ("linear_weights.py", ("ease_weights", "history_matrix", "knn_weights", "training_matrix")),
+)
+"""What decides a baseline's figure."""
 
 
 def refitted(result: Result, arena: Arena) -> Baseline:
