@@ -172,8 +172,8 @@ def _ratio_row(one: Ratio, against: str) -> str:
 
 def _cell_table(found: Sequence[Group]) -> list[str]:
     lines = [
-        "`published`: test NDCG@10 in the project's published table, on the very same cases; in"
-        " units of its standard error where ours differs by more than 2.",
+        "`published`: test NDCG@10 of the published peers on the very same cases; where the figure"
+        " here differs by more than two of its standard errors, how far, and their parameters.",
         "",
         "| split | domain | model | seeds | validation | test | published | training s | found |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -192,13 +192,18 @@ def _cell_table(found: Sequence[Group]) -> list[str]:
 
 
 def _published(group: Group) -> str:
-    """The published figure; how far ours is, and whether that one was cut short."""
+    """The published figure and whether it was cut short; where ours is far from it, how far in
+    its standard errors, and with what parameters it was made.
+    """
     figures = group.published
     if figures is None:
         return ""
     off = (group.mean() - figures[MAIN]) / max(figures["ndcg@10_se"], 1e-9)
-    short = " (cut short)" if figures["converged"] is False else ""
-    return f"{figures[MAIN]:.4f}{short}" + (f" ({off:+.1f} s.e.)" if abs(off) > 2 else "")
+    notes = ["cut short"] if figures["converged"] is False else []
+    if abs(off) > 2:
+        params = (f"{name}={value}" for name, value in figures["params"].items())
+        notes += [f"{off:+.1f} s.e.", *params]
+    return f"{figures[MAIN]:.4f}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _plots(folder: Path, found: Sequence[Group]) -> dict[str, Path]:
