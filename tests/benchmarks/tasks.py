@@ -70,7 +70,7 @@ SETTINGS = {
         "training.batch_size=96",
         "training.learning_rate=0.001",
         "training.adapter_learning_rate=0.001",
-        "training.max_epochs=8",
+        "training.max_epochs=5",
         "training.patience=2",
     ),
 }
