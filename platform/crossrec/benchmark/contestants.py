@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import crossrec
 from crossrec.benchmark import fusion
@@ -37,7 +38,7 @@ from crossrec.benchmark.exchange import (
 )
 from crossrec.config import RunConfig
 from crossrec.data.dataset import Dataset
-from crossrec.data.split import fingerprint
+from crossrec.data.split import Split, fingerprint
 from crossrec.evaluation.protocols import Evaluation, Part, ScoreCases, judge, judge_cases
 from crossrec.models import baselines
 from crossrec.models.baselines import Baseline
@@ -68,16 +69,27 @@ class Arena:
         self.dataset, self.config = dataset, config
 
     @cached_property
+    def split(self) -> Split:
+        """Training rows and cases."""
+        from crossrec.training.prepare import split_for
+
+        return split_for(self.dataset, self.config)
+
+    @cached_property
     def prepared(self) -> Prepared:
-        """Split, texts and the rest, made when first asked for."""
+        """What ours and models of text read besides; made when first asked for."""
         from crossrec.training.prepare import prepare
 
-        return prepare(self.dataset, self.config)
+        return prepare(self.dataset, self.config, split=self.split)
+
+    def text(self, wanted: bool) -> NDArray[np.float32] | None:
+        """(N, E) vectors of the item texts for those that read them, for encoding takes time."""
+        return self.prepared.text if wanted else None
 
     @cached_property
     def split_hash(self) -> str:
         """Of the data, the training rows and the cases."""
-        split = self.prepared.split
+        split = self.split
         cases = [fingerprint(split, getattr(split, part)) for part in PARTS]
         rows = split.sequences.offsets[:-1] + np.add.reduceat(
             split.train.astype(np.int64), split.sequences.offsets[:-1]
@@ -167,16 +179,16 @@ class Simple(Contestant):
     def run(self, cell: Cell, key: str, arena: Arena, needed: Mapping[str, Result]) -> Result:
         """Tune on validation, judge; `fit_seconds` is one fit with what was chosen."""
         started = time.perf_counter()
-        prepared = arena.prepared
+        split, text = arena.split, arena.text(cell.model == TEXT)
         before = sum(result.tune_seconds for result in needed.values())
         if self.needs:
-            model = baselines.tune_decay(refitted(needed[self.needs[0]], arena), prepared.split)
+            model = baselines.tune_decay(refitted(needed[self.needs[0]], arena), split)
         else:
-            model = baselines.tune(cell.model, prepared.split, prepared.text)
+            model = baselines.tune(cell.model, split, text)
         tuned = time.perf_counter()
-        model.fit(prepared.split, prepared.text)
+        model.fit(split, text)
         fitted = time.perf_counter()
-        evaluations = {part: judge(model.score, prepared.split, part) for part in PARTS}
+        evaluations = {part: judge(model.score, split, part) for part in PARTS}
         seconds = fitted - tuned, before + fitted - started
         return _result(cell, key, arena, evaluations, model.params, *seconds)
 
@@ -192,7 +204,7 @@ def refitted(result: Result, arena: Arena) -> Baseline:
     """A baseline with the parameters that a cell of it found."""
     family = result.cell.model.removesuffix("_recency")
     model = FAMILIES[family](**result.params)
-    return model.fit(arena.prepared.split, arena.prepared.text)
+    return model.fit(arena.split, arena.text(family == TEXT))
 
 
 FAMILIES: dict[str, Callable[..., Baseline]] = {
@@ -221,13 +233,13 @@ class Scripted(Contestant):
 
     def run(self, cell: Cell, key: str, arena: Arena, needed: Mapping[str, Result]) -> Result:
         """Run the script; hyperparameters come from what is in `needed`, else it searches."""
-        prepared = arena.prepared
+        split, text = arena.split, arena.text(self.script.text)
         found = needed.get(self.script.name)
         epochs = found.epochs if found is not None and found.cell.split != cell.split else None
         params = None if found is None else found.params
-        answer = run_script(self.script, prepared.split, prepared.text, cell.seed, params, epochs)
+        answer = run_script(self.script, split, text, cell.seed, params, epochs)
         factors, about = answer.factors, answer.about
-        evaluations = judge_factors(factors, prepared.split, cold=self.script.cold)
+        evaluations = judge_factors(factors, split, cold=self.script.cold)
         return Result(
             cell,
             key,
@@ -253,7 +265,7 @@ class Fused(Contestant):
 
     def run(self, cell: Cell, key: str, arena: Arena, needed: Mapping[str, Result]) -> Result:
         """Score again with what the peers' cells found, tune five weights, judge."""
-        split = arena.prepared.split
+        split = arena.split
         started = time.perf_counter()
         models = {n: refitted(needed[n], arena) for n in self.needs if n in baselines.NAMES}
 
@@ -280,7 +292,7 @@ class Fused(Contestant):
         if name in models:
             return lambda rows, queries: models[name].score(queries)
         factors = needed[name].factors
-        unknown = np.flatnonzero(~arena.prepared.split.warm)
+        unknown = np.flatnonzero(~arena.split.warm)
         return lambda rows, queries: scored(factors, part, rows, unknown)
 
 

@@ -115,7 +115,7 @@ class Benchmark:
 
     def _source(self, cell: Cell, arena: Arena) -> Cell | None:
         """Where a neural peer's hyperparameters come from; None: it searches."""
-        thin = len(arena.prepared.split.validation) < THIN
+        thin = len(arena.split.validation) < THIN
         if cell.split == "temporal" and thin:
             return Cell(cell.domain, "leave_one_out", cell.model, 0)
         return Cell(cell.domain, cell.split, cell.model, 0) if cell.seed else None
