@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 MAX_CASES = 500
 SATURATIONS, LENGTH_WEIGHTS = (0.9, 1.5, 3.0), (0.3, 0.75)
-"""k1 and b of BM25 that are tried; the middle ones are taken where nobody has asked yet."""
+"""k1 and b of BM25 that are tried."""
 
 _ABSENT = re.compile(r"[\w ]+: *(?:false|no|none|not [\w ]+)\b", re.IGNORECASE)
 
@@ -42,19 +42,19 @@ class Lexicon:
 
 
 def fit_lexical(prepared: Prepared) -> list[LexicalSignal]:
-    """The items' own words; and, where people have asked, the words they asked with.
+    """The items' own words and the words that people asked with; nothing where nobody has asked.
 
-    Without real requests the items' words are taken with the usual parameters: made-up requests
-    repeat an item's words, so they would choose whatever trusts words most.
+    Made-up requests repeat an item's words, and a fusion that learns from them trusts words too
+    much: `movies`, asked with 1,109 real requests, has NDCG@10 .029 with `lexical`, .035 without.
     """
     split = prepared.split
-    documents = [words_of(_present(text)) for text in prepared.texts]
     asked = asked_rows(split)
+    if not len(asked):
+        return []
+    documents = [words_of(_present(text)) for text in prepared.texts]
     said = [words_of(prepared.wishes[row]) for row in asked]
     lexicon = make_lexicon(documents, said)
     own = count_words(lexicon, documents)
-    if not len(asked):
-        return [signal_of(LexicalSignal, lexicon, bm25(own, 1.5, 0.75))]
     cases = _Cases.draw(split, prepared.config.training.seed)
     rare = sparse.diags_array(lexicon.rarity)
     lexical = cases.best(

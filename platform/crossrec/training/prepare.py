@@ -22,15 +22,13 @@ from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
 from crossrec.evaluation.protocols import Task
 from crossrec.models.context import ContextEncoder
-from crossrec.schema import CATEGORY, TEXT
+from crossrec.schema import TEXT
+from crossrec.training.wishes import wishes_for
 
 if TYPE_CHECKING:
     from crossrec.models.encoder import Progressing, TextEncoder
 
 Floats = NDArray[np.float32]
-
-WISH_WORDS = 4
-"""Words of its text that a made-up request for an item names, beside one category."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Prepared:
     requested: bool
     """Every row comes with what somebody really said; else requests are made up for training."""
     wishes: list[str]
-    """Q requests: the rows' own, or one made up for each item."""
+    """Q requests: the rows' own, or some made up for each item."""
     wish_of_row: NDArray[np.int64]  # (R,) index into `wishes`
     text: Floats  # (N, E) unit, of the encoder without adapter
     wish_vectors: Floats  # (Q, E) unit, likewise
@@ -90,7 +88,7 @@ def prepare(
     encoder = encoder or TextEncoder.load(config.encoder)
     catalogue = dataset.catalogue()
     texts = catalogue[TEXT].to_list()
-    wishes, wish_of_row = _wishes(split, catalogue, config.training.seed)
+    wishes = wishes_for(split, catalogue, config.training.seed)
     tokens = config.model.max_text_tokens
     return Prepared(
         domain=dataset.domain,
@@ -101,10 +99,10 @@ def prepare(
         context=_context(dataset.domain, split, config.model.use_context),
         texts=texts,
         requested=split.sequences.requests is not None,
-        wishes=wishes,
-        wish_of_row=wish_of_row,
+        wishes=wishes.texts,
+        wish_of_row=wishes.of_row,
         text=encode_cached(encoder, texts, tokens, progress),
-        wish_vectors=encode_cached(encoder, wishes, tokens, progress),
+        wish_vectors=encode_cached(encoder, wishes.texts, tokens, progress),
         places=_places(dataset.domain, catalogue),
         encoder=encoder,
     )
@@ -131,37 +129,6 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
     if (config.task or dataset.domain.task) == "rate":
         split = replace(split, sequences=ratings_as_events(split.sequences))
     return split
-
-
-def _wishes(
-    split: Split, catalogue: pl.DataFrame, seed: int
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Requests, and which of them each row comes with."""
-    sequences = split.sequences
-    if sequences.requests is not None:
-        return sequences.requests, np.arange(len(sequences.items))
-    texts = catalogue[TEXT].to_list()
-    categories: list[list[str] | None] = [None] * len(texts)
-    if CATEGORY in catalogue.columns:
-        categories = catalogue[CATEGORY].to_list()
-    return make_wishes(texts, categories, seed), sequences.items.astype(np.int64)
-
-
-def make_wishes(texts: list[str], categories: list[list[str] | None], seed: int) -> list[str]:
-    """For each item, one category and a few words of its text, in lower case, drawn by seed.
-
-    Pairs made from the data itself teach the user tower that a request names what is wanted;
-    the title's first words are left out, since a wish rarely names the thing.
-    """
-    rng = np.random.default_rng(seed)
-    wishes = []
-    for text, category in zip(texts, categories, strict=True):
-        words = [w.strip(".,:;()!?\"'") for w in text.split()]
-        words = [w.lower() for w in words[2:] if len(w) > 3] or [w.lower() for w in words]
-        drawn = rng.permutation(len(words))[:WISH_WORDS]
-        named = [str(category[rng.integers(len(category))]).lower()] if category else []
-        wishes.append(" ".join(named + [words[i] for i in sorted(drawn)]) or text)
-    return wishes
 
 
 def encode_cached(
