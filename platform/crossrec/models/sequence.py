@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,16 @@ class SequenceTower:
     """u for a batch of queries, from the weights of a trained `towers.UserTower`."""
 
     def __init__(self, weights: Mapping[str, Floats], n_heads: int) -> None:
-        self.weights = weights
+        self.weights = dict(weights)
         self.n_heads = n_heads
         self.n_blocks = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
         self.dim = weights["norm.weight"].shape[0]
+        names = [f"project.{part}.weight" for part in PARTS]
+        # All parts are projected by one product, (parts · D, D); the single ones are views on it,
+        # so that a replica holds one copy.
+        self._projections = np.concatenate([weights[name].T for name in names])
+        for name, block in zip(names, np.split(self._projections, len(PARTS)), strict=True):
+            self.weights[name] = block.T
 
     def user_vectors(
         self,
@@ -65,7 +70,8 @@ class SequenceTower:
         for number in range(self.n_blocks):
             x = self._block(f"blocks.{number}.", x, hidden)
         state = _layer_norm(x, w["norm.weight"], w["norm.bias"])
-        return state[:, -1], self._pool(items, state, present)
+        # A copy: who remembers the last state would else keep those of all steps.
+        return state[:, -1].copy(), self._pool(items, state, present)
 
     def mix(
         self,
@@ -134,11 +140,6 @@ class SequenceTower:
         mixed = known.reshape(len(has), -1) @ self._projections
         norm = np.maximum(np.sqrt(np.vecdot(mixed, mixed)), 1e-12)
         return np.asarray(mixed / norm[:, None], np.float32)
-
-    @cached_property
-    def _projections(self) -> Floats:
-        """Of all parts, one below the other: (parts · D, D). They have no bias."""
-        return np.concatenate([self.weights[f"project.{name}.weight"].T for name in PARTS])
 
 
 def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:

@@ -8,6 +8,7 @@ relative to where an app is mounted.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, Query, Request
@@ -40,9 +41,15 @@ from crossrec.serving.messages import (
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.straight import Straight
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (401, 403, 404, 413, 422, 429, 503)
+_ERROR: dict[str, Any] = {
+    "application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
 }
+ERRORS: dict[int | str, dict[str, Any]] = {422: {"model": ErrorBody}}
+ERRORS |= {
+    status: {"description": HTTPStatus(status).phrase, "content": _ERROR}
+    for status in (401, 403, 404, 413, 429, 503)
+}
+"""The schema once: FastAPI makes a model field of every `model` for each route."""
 SYSTEM = "/v1"
 
 
