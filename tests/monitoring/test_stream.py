@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -51,6 +52,26 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         tidy(pl.DataFrame({"text": ["x", "y"], "timestamp": ["soon", "2020-01-01"]}))
     with pytest.raises(DataError, match="has no text with a time"):
         tidy(pl.DataFrame({"text": [" ", None], "timestamp": [1, 2]}))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [1_588_125_422_000, float("nan"), float("inf"), 1e20, -1e12, [1], time(1, 2), timedelta(1)],
+)
+def test_what_is_no_moment_is_said(moment: object) -> None:
+    with pytest.raises(DataError, match=r"1 of 1 times .* neither unix seconds nor ISO dates"):
+        tidy(pl.DataFrame({"text": ["x"], "timestamp": [moment]}))
+
+
+def test_moments_with_a_time_zone_are_read_in_utc() -> None:
+    berlin = pl.Series([datetime(2020, 1, 1)]).dt.replace_time_zone("Europe/Berlin")
+    stream = tidy(pl.DataFrame({"text": ["x"], "timestamp": berlin}))
+    assert str(stream["time"][0]) == "2019-12-31 23:00:00"
+
+
+def test_lists_are_no_texts() -> None:
+    with pytest.raises(DataError, match=r"has List\(String\) in 'text'"):
+        tidy(pl.DataFrame({"text": [["x"]], "timestamp": [1]}))
 
 
 def test_topics_are_tickers_and_the_column() -> None:

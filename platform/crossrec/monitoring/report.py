@@ -70,10 +70,7 @@ def watch_labels(
     Raises:
         ConfigError: no such label, or `every` is no length.
     """
-    if label not in labels:
-        raise ConfigError(f"no label is called '{label}': {suggest(label, labels)}")
-    if not PERIOD.fullmatch(every):
-        raise ConfigError(f"got a period of '{every}'; expected for example 1h, 6h, 1d or 1w")
+    expect_known(label, labels, every)
     counted = _count(texts, labels, every)
     largest = counted.group_by("topic").agg(pl.col("n").sum()).sort(["n", "topic"], descending=True)
     judged = [
@@ -81,6 +78,18 @@ def watch_labels(
         for topic in largest["topic"].head(n_topics)
     ]
     return WatchReport(label, every, rule, pl.concat(judged))
+
+
+def expect_known(label: str, labels: Sequence[str], every: str) -> None:
+    """Raise where that cannot be watched; asked also before texts are encoded, which takes time.
+
+    Raises:
+        ConfigError: no such label, or `every` is no length.
+    """
+    if label not in labels:
+        raise ConfigError(f"no label is called '{label}': {suggest(label, labels)}")
+    if not PERIOD.fullmatch(every):
+        raise ConfigError(f"got a period of '{every}'; expected for example 1h, 6h, 1d or 1w")
 
 
 def _count(texts: pl.DataFrame, labels: Sequence[str], every: str) -> pl.DataFrame:

@@ -21,6 +21,8 @@ TOPIC, TIME = "topic", "time"
 EVERYTHING = "all"
 """The topic of every text, beside those it names."""
 TICKER = r"\$[A-Za-z][A-Za-z.]{0,6}\b"
+_YEAR_1, _YEAR_9999 = -62_135_596_800, 253_402_300_799
+"""In unix seconds; a number outside is no such second, but perhaps a millisecond."""
 _ISO = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
 
 
@@ -50,6 +52,10 @@ def tidy(frame: pl.DataFrame, label: str = "the stream") -> pl.DataFrame:
                 f"{label} has no column '{column}': {suggest(column, frame.columns)};"
                 f" expected {TEXT}, {TIMESTAMP} and, if you have it, {TOPIC}"
             )
+    for column in (TEXT, TOPIC):
+        if column in frame.columns and frame.schema[column].is_nested():
+            kind = frame.schema[column]
+            raise DataError(f"{label} has {kind} in '{column}'; expected one text in each row")
     topics = [pl.col(TOPIC).cast(pl.String)] if TOPIC in frame.columns else []
     times = _times(frame[TIMESTAMP], label)
     kept = frame.select(pl.col(TEXT).cast(pl.String), times.alias(TIME), *topics).filter(
@@ -80,10 +86,15 @@ def _standard_input() -> pl.DataFrame:
 
 
 def _times(values: pl.Series, label: str) -> pl.Series:
-    if values.dtype.is_temporal():
+    if values.dtype in (pl.Date, pl.Datetime):
         moments = values.cast(pl.Datetime("us"))
     elif values.dtype.is_numeric():
-        moments = pl.from_epoch((values.cast(pl.Float64) * 1e6).cast(pl.Int64), time_unit="us")
+        seconds = values.cast(pl.Float64)
+        known = seconds.is_between(_YEAR_1, _YEAR_9999)
+        micros = seconds.zip_with(known, pl.Series([None], dtype=pl.Float64)) * 1e6
+        moments = pl.from_epoch(micros.cast(pl.Int64), time_unit="us")
+    elif values.dtype.is_nested() or values.dtype.is_temporal():  # a list, a time of day
+        moments = pl.Series([None] * len(values), dtype=pl.Datetime("us"))
     else:
         text = values.cast(pl.String).str.strip_chars().str.replace(r"(\.\d+)?(Z|\+00:00)?$", "")
         formats = [text.str.to_datetime(form, strict=False, time_unit="us") for form in _ISO]

@@ -1,6 +1,6 @@
 """From a stream of texts to a report: read, label, count, judge.
 
-Leaves to others: each step (the other modules here), the command line (commands/watch.py).
+Leaves to others: each step (the other modules here), the command line (commands/watching.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import polars as pl
 
 from crossrec.monitoring.alarm import Rule
 from crossrec.monitoring.polarity import Classifier
-from crossrec.monitoring.report import WatchReport, watch_labels
+from crossrec.monitoring.report import WatchReport, expect_known, watch_labels
 from crossrec.monitoring.stream import TOPIC, read_stream, tidy, with_topics
 from crossrec.schema import TEXT
 
@@ -40,6 +40,7 @@ def watch_texts(
         DataError: the texts cannot be read.
         ConfigError: no such label or length of a period.
     """
+    expect_known(label, classifier.labels, every)
     frame = tidy(texts) if isinstance(texts, pl.DataFrame) else read_stream(texts)
     about = frame[TOPIC].to_list() if TOPIC in frame.columns else [None] * len(frame)
     best = classifier.classify(frame[TEXT].to_list(), about)
