@@ -65,3 +65,13 @@ def test_seeds_on_other_cases_are_put_behind_each_other():
     object.__setattr__(second.evaluations["test"], "fingerprint", "e" * 64)
     [group] = groups([first, second])
     assert group.values().tolist() == [1, 1, 0, 0, 0]
+
+
+def test_a_seed_whose_cases_only_one_of_the_two_has_is_not_compared():
+    """Seeds draw the items of `cold_items`; a run may have stopped before the second of ours."""
+    first, second = result("frozen_text", [2, 2]), result("frozen_text", [1, 1], 1)
+    object.__setattr__(second.evaluations["test"], "fingerprint", "e" * 64)
+    ours, peer = groups([result(OURS, [1, 1]), first, second])
+    one = ratio(ours, peer)
+    assert (one.theirs, one.n) == (pytest.approx(SECOND), 2)
+    assert one.value == pytest.approx(1 / SECOND)

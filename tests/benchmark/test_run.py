@@ -67,6 +67,19 @@ def test_ours_and_peers_in_one_run_that_goes_on_where_it_was(
     assert (out / "plots" / "shop-leave_one_out.svg").is_file()
 
 
+def test_before_anything_ran_the_report_is_empty(run: Run, shop_domain: Path, tmp_path: Path):
+    found = quality(run, tmp_path, "--peers", "ease", "--no-run", "--no-ours")
+    assert found["cells"] == []
+    assert [cell["reason"] for cell in found["not_run"]] == ["not run yet"]
+
+
+@pytest.mark.parametrize("arguments", [["--domains"], ["--domains", "--no-run"]])
+def test_a_list_without_values_does_not_mean_all(run: Run, arguments: list[str]):
+    answer = run("benchmark", "quality", *arguments)
+    assert answer.exit_code == 2
+    assert "'--domains' requires at least one value" in answer.stderr
+
+
 def test_a_neural_peer_runs_as_a_script_and_enters_the_fusion(
     run: Run, shop_domain: Path, tmp_path: Path
 ):

@@ -8,7 +8,7 @@ Sizes: n cases, K draws.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,7 @@ def ratio(ours: Group, peer: Group, metric: str = MAIN, kind: str = "all") -> Ra
     Each user counts with the mean of the seeds. Where the peer has fewer seeds than ours (it has
     no randomness), its one value stands for all of them.
     """
+    ours, peer = _on_cases_of(ours, peer), _on_cases_of(peer, ours)
     mine, others = ours.values(metric, kind), peer.values(metric, kind)
     draws = _ratios(mine, others)
     low, high = _interval(draws)
@@ -131,6 +132,15 @@ def ratio(ours: Group, peer: Group, metric: str = MAIN, kind: str = "all") -> Ra
         (low, high),
         draws,
     )
+
+
+def _on_cases_of(group: Group, other: Group) -> Group:
+    """Its seeds on cases that the other has too: where seeds draw the cases (`cold_items`) one of
+    the two may have run fewer of them.
+    """
+    known = {evaluation.fingerprint for evaluation in other.evaluations()}
+    tests = zip(group.results, group.evaluations(), strict=True)
+    return replace(group, results=tuple(r for r, e in tests if e.fingerprint in known))
 
 
 def geometric(ratios: Sequence[Ratio]) -> tuple[float, tuple[float, float]]:

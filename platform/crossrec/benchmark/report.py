@@ -213,6 +213,8 @@ def _plots(folder: Path, found: Sequence[Group]) -> dict[str, Path]:
         from crossrec.benchmark import charts
     except ModuleNotFoundError:
         return {}
+    if not found:
+        return {}
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     for domain, split in dict.fromkeys((group.domain, group.split) for group in found):

@@ -34,9 +34,11 @@ class Lists(TyperCommand):
         lists = {name for option in self.params if option.multiple for name in option.opts}
         spread: list[str] = []
         current = None
-        for arg in args:
+        for arg, after in zip(args, [*args[1:], "-"], strict=True):
             if arg.startswith("-"):
                 current = arg if arg in lists else None
+                if current and after.startswith("-"):  # else none would mean all
+                    ctx.fail(f"Option '{arg}' requires at least one value.")
                 spread += [] if current else [arg]
             else:
                 spread += [current, arg] if current else [arg]
