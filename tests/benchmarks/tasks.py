@@ -74,7 +74,7 @@ SETTINGS = {
         "training.patience=2",
     ),
 }
-"""Chosen on validation; ARCHITECTURE.md has what else was tried."""
+"""One setting each, not searched; ARCHITECTURE.md has what was tried."""
 
 
 Made = dict[str, Values]

@@ -142,6 +142,14 @@ def test_validation_of_cold_items_holds_warm_and_cold_targets_out_of_training() 
     assert not split.train[rows].any()
 
 
+def test_items_withheld_for_test_are_late_and_those_of_validation_are_not() -> None:
+    split = split_sequences(sequences(shuffled_visits(400)), "cold_items", seed=3)
+    assert split.late is not None
+    assert split.late[split.targets(split.test)].all()
+    assert not split.late[split.targets(split.validation)].any()
+    assert not (split.late & split.warm).any()
+
+
 def test_cold_items_differ_by_seed_and_do_not_by_run() -> None:
     whole = sequences(shuffled_visits(20))
     cold = [

@@ -84,6 +84,9 @@ class Split:
     """(n_items,) pool of each item, where a request is ranked among its own kind only."""
     relevant: sparse.csr_array | None = None
     """(N, n_items) all right answers of each row, where one request has several."""
+    late: NDArray[np.bool_] | None = None
+    """(n_items,) withheld until the test: at validation they are not in the catalogue, so nothing
+    that is tuned there may take them for wrong answers."""
 
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""
@@ -160,12 +163,14 @@ def split_sequences(sequences: Sequences, protocol: str, *, seed: int = 0) -> Sp
     """
     if protocol not in PROTOCOLS:
         raise DataError(f"no protocol is called '{protocol}': {suggest(protocol, PROTOCOLS)}")
+    late: NDArray[np.bool_] | None = None
     if protocol == "leave_one_out":
         train, validation, test = _leave_one_out(sequences)
     elif protocol == "temporal":
         train, validation, test = _temporal(sequences)
     else:
-        train, validation, test = _cold_items(sequences, seed)
+        late, earlier = _withheld(sequences, seed)
+        train, validation, test = _cold_items(sequences, late, earlier)
     if not train.any() or not len(test):
         raise DataError(
             f"'{protocol}' leaves {int(train.sum())} training rows and {len(test)} test cases of"
@@ -173,7 +178,7 @@ def split_sequences(sequences: Sequences, protocol: str, *, seed: int = 0) -> Sp
         )
     warm = np.zeros(sequences.n_items, np.bool_)
     warm[sequences.items[train]] = True
-    return Split(protocol, sequences, train, validation, test, warm)
+    return Split(protocol, sequences, train, validation, test, warm, late=late)
 
 
 def draw_users(sequences: Sequences, max_users: int, seed: int) -> Sequences:
@@ -251,13 +256,20 @@ def _per_user(sequences: Sequences, rows: NDArray[np.bool_]) -> NDArray[np.int64
     return np.asarray(np.diff(counts[sequences.offsets]), np.int64)
 
 
-def _cold_items(sequences: Sequences, seed: int) -> _Parts:
+def _withheld(sequences: Sequences, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Items withheld for test, and for validation: (n_items,) each."""
     order = np.argsort([_draw(seed, item_id) for item_id in sequences.item_ids], kind="stable")
     n_test = max(1, round(COLD_TEST_SHARE * sequences.n_items))
     n_validation = max(1, round(COLD_VALIDATION_SHARE * sequences.n_items))
     test, validation = np.zeros((2, sequences.n_items), np.bool_)
     test[order[:n_test]] = True
     validation[order[n_test : n_test + n_validation]] = True
+    return test, validation
+
+
+def _cold_items(
+    sequences: Sequences, test: NDArray[np.bool_], validation: NDArray[np.bool_]
+) -> _Parts:
     train = ~(test | validation)[sequences.items]
     held_out = _last_with(sequences, ~test)
     train[sequences.offsets[held_out.users] + held_out.cuts] = False

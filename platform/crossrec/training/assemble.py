@@ -84,10 +84,12 @@ def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fu
 
 
 def _allowed(split: Split, queries: Queries, targets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Items outside the history and inside the target's pool: (B, N)."""
+    """Items of the catalogue outside the history and inside the target's pool: (B, N)."""
     allowed = np.ones((len(queries), split.sequences.n_items), bool)
     rows, steps = np.nonzero(queries.items >= 0)
     allowed[rows, queries.items[rows, steps]] = False
+    if split.late is not None:
+        allowed &= ~split.late
     if split.pools is not None:
         allowed &= split.pools == split.pools[targets][:, None]
     return allowed
