@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from crossrec.data.folds import fold_of, make_folds
-from crossrec.data.split import Sequences, Split, split_sequences
+from crossrec.data.split import Cases, Sequences, Split, split_sequences
 from crossrec.errors import DataError
 
 N_USERS, N_STEPS = 40, 10
@@ -72,24 +74,47 @@ def test_by_time_nothing_of_the_future_is_trained_on(split: Split) -> None:
     assert 0.45 < folds[0].train.mean() < 0.55
 
 
-def test_requests_are_cases_without_history(split: Split) -> None:
-    from dataclasses import replace
-
-    sequences = split.sequences
-    n = 50
+def requests(split: Split, texts: list[str], per_user: int = 1) -> Split:
+    """All rows are training, `per_user` of them a user."""
+    n = len(texts)
     asked = replace(
-        sequences,
-        user_ids=[f"q{i:02}" for i in range(n)],
-        offsets=np.arange(n + 1),
-        items=sequences.items[:n],
+        split.sequences,
+        user_ids=[f"q{i:02}" for i in range(n // per_user)],
+        offsets=np.arange(0, n + 1, per_user),
+        items=split.sequences.items[:n],
         times=np.zeros(n, np.int64),
         events=np.zeros(n, np.int16),
-        ratings=sequences.ratings[:n],
-        requests=[f"words {i}" for i in range(n)],
+        ratings=split.sequences.ratings[:n],
+        requests=texts,
     )
-    folds = make_folds(replace(split, sequences=asked), 5, "user", clock=False)
-    assert sum(len(fold.test) for fold in folds) == n
+    nobody = Cases(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    train = np.ones(n, np.bool_)
+    return Split("requests", asked, train, nobody, nobody, split.warm)
+
+
+def test_requests_are_cases_without_history(split: Split) -> None:
+    folds = make_folds(requests(split, [f"words {i}" for i in range(50)]), 5, "user", clock=False)
+    assert sum(len(fold.test) for fold in folds) == 50
     assert all((fold.test.cuts == 0).all() for fold in folds)
+
+
+def test_equal_texts_are_not_trained_on_and_tested(split: Split) -> None:
+    whole = requests(split, [f"words {i % 25}" for i in range(50)])
+    said = np.array(whole.sequences.requests)
+    for fold in make_folds(whole, 5, "user", clock=False):
+        assert not set(said[fold.test.users]) & set(said[fold.train])
+
+
+def test_in_dialogues_what_was_turned_down_is_neither_trained_on_nor_asked(split: Split) -> None:
+    """Three rows a dialogue: named without words, suggested and taken, suggested and not taken."""
+    whole = requests(split, ["", "yes", "no"] * 30, per_user=3)
+    wanted = np.tile([True, True, False], 30)
+    folds = make_folds(replace(whole, train=wanted), 4, "user", clock=False)
+    assert sum(len(fold.test) for fold in folds) == 30
+    for fold in folds:
+        assert (fold.test.cuts == 1).all()
+        assert not (fold.train & ~wanted).any()
+        assert fold.train.sum() == 2 * (30 - len(fold.test) - len(fold.validation))
 
 
 def test_what_cannot_be_cut_is_said(split: Split) -> None:
@@ -97,5 +122,9 @@ def test_what_cannot_be_cut_is_said(split: Split) -> None:
         make_folds(split, 1, "user")
     with pytest.raises(DataError, match="no clock time"):
         make_folds(split, 3, "time", clock=False)
+    with pytest.raises(DataError, match="no clock time"):
+        make_folds(requests(split, ["words"] * 9), 3, "time")
+    with pytest.raises(DataError, match="divides users into parts by itself"):
+        make_folds(replace(split, protocol="profiles"), 3, "user")
     with pytest.raises(DataError, match="take fewer folds"):
         make_folds(split, 200, "user")

@@ -18,6 +18,8 @@ from crossrec.errors import DataError
 By = Literal["user", "time"]
 FIRST_SHARE = 0.5
 """Of all rows that lie before the first validation window, by time."""
+PROFILES = "profiles"
+"""The protocol of data/profiles.py, where one user is many rows with the same words."""
 
 
 def make_folds(split: Split, n_folds: int, by: By, *, clock: bool = True) -> list[Split]:
@@ -26,7 +28,9 @@ def make_folds(split: Split, n_folds: int, by: By, *, clock: bool = True) -> lis
     - `user`: users fall into folds by a hash of their id. The last step of each user of fold f is
       a test case, the last step of each user of fold f + 1 a validation case; training is the rows
       of all other users. So nobody who is tested was seen in training; the history of a case is
-      what the user did before.
+      what the user did before. Of requests a case is the last one that a user said, equal texts
+      fall into one fold, and only rows that `split` trains on or asks about are used: items that
+      somebody turned down are not.
     - `time`: rolling origin (Tashman 2000, sec. 3.2). Half of all rows lie before the first
       window; the rest is cut into n_folds + 1 windows of equally many rows. Fold f trains on what
       lies before window f, validates on each user's first step in window f, and tests on the first
@@ -38,16 +42,22 @@ def make_folds(split: Split, n_folds: int, by: By, *, clock: bool = True) -> lis
         clock: whether times are clock time.
 
     Raises:
-        DataError: too few folds or users, no clock time, or a fold without training or cases.
+        DataError: too few folds or users, no clock time, users described in words (their rows
+            are each other's answers), or a fold without training or cases.
     """
     if n_folds < 2:
         raise DataError(f"got {n_folds} folds; expected at least 2")
-    if by == "time" and not clock:
+    if split.protocol == PROFILES:
+        raise DataError(
+            f"protocol={PROFILES} divides users into parts by itself; expected training.seed=0 to"
+            " 4 one after the other, each of which tests other users"
+        )
+    if by == "time" and not (clock and split.sequences.requests is None):
         raise DataError("these data have no clock time; expected folds by user")
     parts = _by_user if by == "user" else _by_time
     folds = []
     for fold in range(n_folds):
-        train, validation, test = parts(split.sequences, fold, n_folds)
+        train, validation, test = parts(split, fold, n_folds)
         if not train.any() or not len(validation) or not len(test):
             raise DataError(
                 f"fold {fold + 1} of {n_folds} by {by} has {int(train.sum())} training rows,"
@@ -66,19 +76,41 @@ def make_folds(split: Split, n_folds: int, by: By, *, clock: bool = True) -> lis
 _Parts = tuple[NDArray[np.bool_], Cases, Cases]
 
 
-def _by_user(sequences: Sequences, fold: int, n_folds: int) -> _Parts:
-    of_user = np.array([fold_of(user, n_folds) for user in sequences.user_ids])
+def _by_user(split: Split, fold: int, n_folds: int) -> _Parts:
+    sequences = split.sequences
+    of_user = np.array([fold_of(key, n_folds) for key in _kept_together(sequences)])
     test, validation = of_user == fold, of_user == (fold + 1) % n_folds
-    lengths = np.diff(sequences.offsets)
-    train = np.repeat(~(test | validation), lengths)
-    least = 1 if sequences.requests is not None else 2  # without words a case needs a history
-    asked = lengths >= least
+    usable, asks = _usable(split)
+    train = usable & np.repeat(~(test | validation), np.diff(sequences.offsets))
+    rows = np.flatnonzero(asks)
+    users = np.searchsorted(sequences.offsets, rows, side="right") - 1
+    last = np.append(users[1:] != users[:-1], True)[: len(rows)]
+    users, cuts = users[last], (rows - sequences.offsets[users])[last]
 
-    def last(users: NDArray[np.bool_]) -> Cases:
-        chosen = np.flatnonzero(users & asked)
-        return Cases(chosen, lengths[chosen] - 1)
+    def of(chosen: NDArray[np.bool_]) -> Cases:
+        return Cases(users[chosen[users]], cuts[chosen[users]])
 
-    return train, last(validation), last(test)
+    return train, of(validation), of(test)
+
+
+def _kept_together(sequences: Sequences) -> list[str]:
+    """What decides the fold of each user: its id; of single requests the text."""
+    said = sequences.requests
+    return sequences.user_ids if said is None or len(said) != sequences.n_users else said
+
+
+def _usable(split: Split) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(N,) rows that may be trained on, and those that may be asked about."""
+    sequences = split.sequences
+    if sequences.requests is None:
+        everything = np.ones(len(sequences.items), np.bool_)
+        later = everything.copy()
+        later[sequences.offsets[:-1]] = False  # without words a case needs a history
+        return everything, later
+    usable = split.train.copy()
+    for cases in (split.validation, split.test):
+        usable[sequences.offsets[cases.users] + cases.cuts] = True
+    return usable, usable & np.array([bool(text) for text in sequences.requests])
 
 
 def fold_of(user_id: str, n_folds: int) -> int:
@@ -91,7 +123,8 @@ def fold_of(user_id: str, n_folds: int) -> int:
     return int.from_bytes(digest) % n_folds
 
 
-def _by_time(sequences: Sequences, fold: int, n_folds: int) -> _Parts:
+def _by_time(split: Split, fold: int, n_folds: int) -> _Parts:
+    sequences = split.sequences
     ordered = np.sort(sequences.times)
     share = (1 - FIRST_SHARE) / (n_folds + 1)
     edges = [
