@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossrec.models.lexical import AskedSignal, LexicalSignal, word_key, words_of
+from crossrec.models.lexical import MOST_REPAIRED, AskedSignal, LexicalSignal, word_key, words_of
 from tests.models.test_signals import ask
 
 
@@ -43,9 +43,16 @@ def test_silence_and_unknown_words_say_nothing() -> None:
 
 def test_a_misspelt_word_is_taken_for_the_near_one_and_a_known_word_never_is() -> None:
     assert scores("vegetarain", "veterinarian") == [[0, 3, 0, 0], [0, 0, 0, 0]]
-    assert signal().repaired("a vegetarain by the rivr") == {"vegetarain": "vegetarian"}
     assert scores("rivet") == [[2, 0, 1, 0]]  # one letter of five
     assert scores("driver", "rive") == [[0, 0, 0, 0], [0, 0, 0, 0]]  # begins otherwise; too short
+
+
+def test_of_many_unknown_words_the_first_are_repaired_and_known_ones_all_count() -> None:
+    noise = " ".join(f"vxq{'abcdefgh'[n // 8]}{'abcdefgh'[n % 8]}" for n in range(MOST_REPAIRED))
+    assert scores(f"vegetarain {noise} river") == [[2, 3, 1, 0]]
+    assert scores(f"{noise} vegetarain river") == [[2, 0, 1, 0]]
+    short = " ".join(f"q{n}" for n in range(MOST_REPAIRED))  # never repaired, so they do not count
+    assert scores(f"{short} vegetarain river") == [[2, 3, 1, 0]]
 
 
 @pytest.mark.parametrize(

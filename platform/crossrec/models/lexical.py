@@ -26,6 +26,9 @@ REMEMBERED_WORDS = 1024
 SHORTEST_REPAIRED, LONG_WORD = 5, 8
 """Letters: below the first a word is too short to tell what it was meant to be; from the second
 on two letters may be wrong, else one."""
+MOST_REPAIRED = 32
+"""Unknown words of one request that are repaired, the first ones: each is compared with all known
+words (3 ms where there are 20,000), and a request may have 8,000 letters."""
 
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]+|[^\W_{_IDEOGRAPHS}]+")
@@ -100,7 +103,7 @@ class LexicalSignal:
         return np.stack([self._score(text) for text in queries.words])
 
     def _score(self, text: str) -> Floats:
-        found = {self._meant(word) for word in words_of(text)} - {-1} if text else set()
+        found = set(self._numbers(text)) - {-1} if text else set()
         if not found:
             return np.zeros(self.n_items, np.float32)
         rows = [slice(self.starts[word], self.starts[word + 1]) for word in sorted(found)]
@@ -108,11 +111,15 @@ class LexicalSignal:
         values = np.concatenate([self.values[row] for row in rows]).astype(np.float32)
         return np.bincount(items, values, self.n_items).astype(np.float32)
 
-    def repaired(self, text: str) -> dict[str, str]:
-        """Words of the text that are taken for another: unknown word → known word."""
-        unknown = [word for word in words_of(text) if self._known(word) < 0]
-        meant = {word: self._meant(word) for word in unknown}
-        return {word: self._words()[number] for word, number in meant.items() if number >= 0}
+    def _numbers(self, text: str) -> list[int]:
+        """Those of the distinct words, or of the words they were meant to be; -1 for unknown."""
+        numbers = {word: self._known(word) for word in words_of(text)}
+        unknown = [
+            word
+            for word, number in numbers.items()
+            if number < 0 and len(word) >= SHORTEST_REPAIRED and word.isalpha()
+        ]
+        return [*numbers.values(), *(self._meant(word) for word in unknown[:MOST_REPAIRED])]
 
     def some_words(self, rng: np.random.Generator, n: int) -> list[str]:
         """Up to n words that items have, drawn at random: to try the signal with."""
@@ -132,16 +139,8 @@ class LexicalSignal:
 
     @cached_property
     def _meant(self) -> Callable[[str], int]:
-        """Word → its number, that of the word it was meant to be, or -1."""
-        return lru_cache(REMEMBERED_WORDS)(self._look_up)
-
-    def _look_up(self, word: str) -> int:
-        known = self._known(word)
-        if known >= 0:
-            return known
-        if len(word) < SHORTEST_REPAIRED or not word.isalpha():
-            return -1
-        return self._nearest(word)
+        """Unknown word → the number of the word it was meant to be, or -1."""
+        return lru_cache(REMEMBERED_WORDS)(self._nearest)
 
     def _nearest(self, word: str) -> int:
         """Of the words within reach that begin alike the one in most items."""
