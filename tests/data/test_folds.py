@@ -119,7 +119,9 @@ def test_in_dialogues_what_was_turned_down_is_neither_trained_on_nor_asked(split
 
 def test_what_cannot_be_cut_is_said(split: Split) -> None:
     with pytest.raises(DataError, match="got 1 folds"):
-        make_folds(split, 1, "user")
+        make_folds(split, 1, "time")
+    with pytest.raises(DataError, match="got 2 folds; expected at least 3 by user"):
+        make_folds(split, 2, "user")
     with pytest.raises(DataError, match="no clock time"):
         make_folds(split, 3, "time", clock=False)
     with pytest.raises(DataError, match="no clock time"):

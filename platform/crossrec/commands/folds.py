@@ -26,7 +26,9 @@ BY = ("user", "time")
 
 def crossvalidate(
     domain: OneDomain,
-    folds: Annotated[int, typer.Option(min=2, help="Number of folds, one training each.")] = 5,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Number of folds, one training each; by user at least 3.")
+    ] = 5,
     by: Annotated[
         str, typer.Option(help="user: users never seen; time: what comes next.")
     ] = "user",

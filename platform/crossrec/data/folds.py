@@ -38,15 +38,19 @@ def make_folds(split: Split, n_folds: int, by: By, *, clock: bool = True) -> lis
 
     Args:
         split: sequences, pools and right answers.
-        n_folds: at least 2.
+        n_folds: at least 2; by user at least 3, for one is tested and one validates.
         clock: whether times are clock time.
 
     Raises:
         DataError: too few folds or users, no clock time, users described in words (their rows
             are each other's answers), or a fold without training or cases.
     """
-    if n_folds < 2:
-        raise DataError(f"got {n_folds} folds; expected at least 2")
+    least = 3 if by == "user" else 2
+    if n_folds < least:
+        raise DataError(
+            f"got {n_folds} folds; expected at least {least} by {by}: each needs a part to test on,"
+            " one to validate on, and something to train on"
+        )
     if split.protocol == PROFILES:
         raise DataError(
             f"protocol={PROFILES} divides users into parts by itself; expected training.seed=0 to"
@@ -67,9 +71,8 @@ def make_folds(split: Split, n_folds: int, by: By, *, clock: bool = True) -> lis
         warm = np.zeros(split.sequences.n_items, np.bool_)
         warm[split.sequences.items[train]] = True
         name = f"{by}_fold_{fold + 1}_of_{n_folds}"
-        folds.append(
-            replace(split, protocol=name, train=train, validation=validation, test=test, warm=warm)
-        )
+        cut = replace(split, protocol=name, train=train, validation=validation, test=test)
+        folds.append(replace(cut, warm=warm, late=None))
     return folds
 
 
