@@ -19,11 +19,12 @@ CORE = {"data", "models", "ranking", "evaluation", "explanation"}
 """Rooms that run in a test with nothing started; they may use each other and what lies below."""
 
 FORBIDDEN = {
-    "training": {"serving", "tuning", "benchmark"},
-    "tuning": {"serving", "benchmark"},
-    "releases": {"serving", "tuning", "benchmark"},
-    "serving": {"tuning", "training", "benchmark"},
-    "benchmark": {"serving", "tuning", "releases"},
+    "training": {"serving", "tuning", "benchmark", "monitoring"},
+    "tuning": {"serving", "benchmark", "monitoring"},
+    "releases": {"serving", "tuning", "benchmark", "monitoring"},
+    "serving": {"tuning", "training", "benchmark", "monitoring"},
+    "benchmark": {"serving", "tuning", "releases", "monitoring"},
+    "monitoring": {"serving", "tuning", "training", "benchmark"},
 }
 EDGE = {"cli", "commands", "verbs", "demo", "doctor"}
 
