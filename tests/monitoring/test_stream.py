@@ -63,6 +63,14 @@ def test_what_is_no_moment_is_said(moment: object) -> None:
         tidy(pl.DataFrame({"text": ["x"], "timestamp": [moment]}))
 
 
+def test_one_wrong_row_of_a_text_file_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,timestamp\na,1588125422\nb,soon\n")
+    with pytest.raises(DataError, match=r"1 of 2 times .* 'soon'"):
+        read_stream(tmp_path / "a.csv")
+    stream = tidy(pl.DataFrame({"text": ["a"], "timestamp": ["1588125422"]}))
+    assert str(stream["time"][0]) == "2020-04-29 01:57:02"
+
+
 def test_moments_with_a_time_zone_are_read_in_utc() -> None:
     berlin = pl.Series([datetime(2020, 1, 1)]).dt.replace_time_zone("Europe/Berlin")
     stream = tidy(pl.DataFrame({"text": ["x"], "timestamp": berlin}))

@@ -89,16 +89,15 @@ def _times(values: pl.Series, label: str) -> pl.Series:
     if values.dtype in (pl.Date, pl.Datetime):
         moments = values.cast(pl.Datetime("us"))
     elif values.dtype.is_numeric():
-        seconds = values.cast(pl.Float64)
-        known = seconds.is_between(_YEAR_1, _YEAR_9999)
-        micros = seconds.zip_with(known, pl.Series([None], dtype=pl.Float64)) * 1e6
-        moments = pl.from_epoch(micros.cast(pl.Int64), time_unit="us")
+        moments = _from_seconds(values.cast(pl.Float64))
     elif values.dtype.is_nested() or values.dtype.is_temporal():  # a list, a time of day
         moments = pl.Series([None] * len(values), dtype=pl.Datetime("us"))
     else:
         text = values.cast(pl.String).str.strip_chars().str.replace(r"(\.\d+)?(Z|\+00:00)?$", "")
         formats = [text.str.to_datetime(form, strict=False, time_unit="us") for form in _ISO]
-        moments = pl.select(pl.coalesce(formats)).to_series()
+        # As text beside what is none: one wrong row must not make the others wrong.
+        seconds = text.str.extract(r"^(-?\d{9,})$").cast(pl.Float64)
+        moments = pl.select(pl.coalesce(*formats, _from_seconds(seconds))).to_series()
     bad = moments.null_count() - values.null_count()
     if bad:
         raise DataError(
@@ -107,6 +106,13 @@ def _times(values: pl.Series, label: str) -> pl.Series:
             " 2020-04-29T01:57:02"
         )
     return moments
+
+
+def _from_seconds(seconds: pl.Series) -> pl.Series:
+    """Moments; null for what is outside the years 1 to 9999."""
+    known = seconds.is_between(_YEAR_1, _YEAR_9999)
+    micros = seconds.zip_with(known, pl.Series([None], dtype=pl.Float64)) * 1e6
+    return pl.from_epoch(micros.cast(pl.Int64), time_unit="us")
 
 
 def with_topics(
