@@ -88,6 +88,8 @@ def _row(name: str, found: Sequence[Group], one: Ratio) -> Row:
     targets = "" if one.kind == "all" else f", {one.kind} targets"
     interval = bootstrap_interval(ours.values(one.metric, one.kind), np.random.default_rng(0))
     low, high = one.ci95
+    ran = [g.model for g in found if (g.domain, g.split) == (one.domain, one.split)]
+    peers = ", ".join(sorted(set(ran) - {OURS, FUSION}))
     return {
         "name": name,
         "domain": one.domain,
@@ -99,7 +101,8 @@ def _row(name: str, found: Sequence[Group], one: Ratio) -> Row:
         "n": one.n,
         "ci95": list(interval),
         "seeds": ours.seeds,
-        "protocol": f"{one.split}{targets}; ratio {low:.3f} to {high:.3f} (95 %, users in pairs)",
+        "protocol": f"{one.split}{targets}; ratio {low:.3f} to {high:.3f} (95 %, users in pairs);"
+        f" peers run: {peers}",
         "data_hash": ours.results[0].data_hash,
     }
 

@@ -27,7 +27,7 @@ from crossrec.config import home, load_config
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import macro_f1, ranks
-from crossrec.evaluation.protocols import Part, within_pool
+from crossrec.evaluation.protocols import Part, candidates_only
 from crossrec.models.rating_baselines import tune_biases
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
@@ -111,7 +111,7 @@ def scores(score: Any, prepared: Prepared, cases: Cases, requests: Values | None
         rows = slice(start, start + BATCH)
         some = Cases(cases.users[rows], cases.cuts[rows])
         queries = queries_for(split.sequences, some, width, requests=requests)
-        parts.append(within_pool(np.asarray(score(queries)), split, targets[rows]))
+        parts.append(candidates_only(np.asarray(score(queries)), split, targets[rows], "test"))
     return np.concatenate(parts)
 
 

@@ -28,7 +28,7 @@ from crossrec.data.batches import queries_for
 from crossrec.data.profiles import FOLDS
 from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import bootstrap_interval, set_ndcg
-from crossrec.evaluation.protocols import Part, right_answers, within_pool
+from crossrec.evaluation.protocols import Part, candidates_only, right_answers
 from crossrec.models.query import Queries
 from crossrec.models.signals import unit
 from crossrec.training.assemble import assemble
@@ -95,7 +95,7 @@ def judge(
         queries = queries_for(split.sequences, some, width, requests=requests)
         scores = score(queries)
         if not whole:
-            scores = within_pool(scores, split, split.targets(some))
+            scores = candidates_only(scores, split, split.targets(some), part)
         rows = split.sequences.offsets[some.users] + some.cuts
         right = right_answers(split, rows).toarray() > 0
         values.append(set_ndcg(scores, right, queries.items, 10))

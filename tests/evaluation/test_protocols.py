@@ -187,6 +187,16 @@ def test_requests_reach_the_model_and_pools_bound_the_candidates() -> None:
     assert judge(fixed([0] * 8), pooled).ranks.tolist() == [1, 4, 1]
 
 
+def test_late_items_are_no_candidates_at_validation_and_are_at_the_test() -> None:
+    split = small_split(["abcd", "bcda"])
+    late = replace(split, late=np.array([letter == "h" for letter in "abcdefgh"]))
+    best_is_late = fixed([1, 1, 1, 1, 0, 0, 0, 9])
+    for part, n_better in (("validation", 0), ("test", 1)):
+        before = judge(best_is_late, split, part).ranks  # type: ignore[arg-type]
+        after = judge(best_is_late, late, part).ranks  # type: ignore[arg-type]
+        assert (before - after == 1 - n_better).all()
+
+
 def test_users_without_history_are_judged() -> None:
     seqs = SPLIT.sequences
     first = Cases(np.arange(3), np.zeros(3, np.int64))

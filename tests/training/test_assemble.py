@@ -172,6 +172,11 @@ def test_ratings_are_predicted_better_than_by_their_mean(
     )
 
 
+def test_labels_need_texts(city: Dataset, tiny: TextEncoder) -> None:
+    with pytest.raises(DataError, match="has no texts with labels"):
+        prepare(city, settings("task=classify"), encoder=tiny)
+
+
 def test_a_rating_task_without_ratings_says_so(
     city: Dataset, tiny: TextEncoder, tmp_path: Path
 ) -> None:

@@ -169,7 +169,7 @@ def judge_cases(
     for rows in _batches(cases, n_items, batch_size):
         some = Cases(cases.users[rows], cases.cuts[rows])
         queries = queries_for(split.sequences, some, request_dim, requests=requests)
-        scores = within_pool(score(rows, queries), split, targets[rows])
+        scores = candidates_only(score(rows, queries), split, targets[rows], part)
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
@@ -229,13 +229,18 @@ def _task_figures(
     return {}
 
 
-def within_pool(
-    scores: NDArray[np.float32], split: Split, targets: NDArray[np.int32]
+def candidates_only(
+    scores: NDArray[np.float32], split: Split, targets: NDArray[np.int32], part: Part
 ) -> NDArray[np.float32]:
-    """Scores with NaN for items of another pool than the target's; unchanged without pools."""
-    if split.pools is None:
-        return scores
-    return np.where(split.pools == split.pools[targets][:, None], scores, np.float32(np.nan))
+    """Scores with NaN for items that are no candidates: of another pool than the target's, and at
+    validation those that are late; unchanged where all are.
+    """
+    hidden = None
+    if split.pools is not None:
+        hidden = split.pools != split.pools[targets][:, None]
+    if split.late is not None and part == "validation":
+        hidden = split.late[None, :] if hidden is None else hidden | split.late
+    return scores if hidden is None else np.where(hidden, np.float32(np.nan), scores)
 
 
 def right_answers(split: Split, rows: NDArray[np.int64]) -> sparse.csr_array:

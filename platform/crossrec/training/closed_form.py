@@ -17,7 +17,7 @@ from scipy import sparse
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Split
 from crossrec.evaluation.metrics import ndcg, ranks
-from crossrec.evaluation.protocols import within_pool
+from crossrec.evaluation.protocols import candidates_only
 from crossrec.models.collaborative import KEPT_PER_ROW, lend, prune, text_lenders
 from crossrec.models.linear_weights import (
     ease_weights,
@@ -75,7 +75,7 @@ class Tuning:
         """Mean NDCG@10 of (n, N) scores."""
         if not len(self.targets):
             return 0.0
-        scores = within_pool(scores, self.split, self.targets)
+        scores = candidates_only(scores, self.split, self.targets, "validation")
         return float(ndcg(ranks(scores, self.targets, self.queries.items), 10).mean())
 
 

@@ -18,7 +18,7 @@ from scipy import sparse
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Split
 from crossrec.evaluation.metrics import set_ndcg
-from crossrec.evaluation.protocols import right_answers, within_pool
+from crossrec.evaluation.protocols import candidates_only, right_answers
 from crossrec.models.lexical import AskedSignal, LexicalSignal, word_key, words_of
 from crossrec.models.query import Queries
 from crossrec.training.prepare import Prepared
@@ -168,7 +168,7 @@ class _Cases:
 
     def ndcg(self, scores: Floats) -> float:
         """Mean over the cases, within their pools."""
-        scores = within_pool(scores, self.split, self.split.targets(self.cases))
+        scores = candidates_only(scores, self.split, self.split.targets(self.cases), "validation")
         rows = self.split.sequences.offsets[self.cases.users] + self.cases.cuts
         right = right_answers(self.split, rows).toarray() > 0
         values = set_ndcg(scores, right, self.queries.items, 10)

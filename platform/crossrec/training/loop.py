@@ -25,7 +25,7 @@ from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases
 from crossrec.errors import TrainingError
 from crossrec.evaluation.metrics import ndcg, ranks
-from crossrec.evaluation.protocols import within_pool
+from crossrec.evaluation.protocols import candidates_only
 from crossrec.models.signals import SequenceSignal
 from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
 from crossrec.training.network import Network
@@ -213,7 +213,9 @@ class Trainer:
             rows = split.sequences.offsets[cases.users] + cases.cuts
             predicted = scores[np.arange(len(cases)), targets]
             return float(((predicted - split.sequences.ratings[rows]) ** 2).sum())
-        places = ranks(within_pool(scores, split, targets), targets, queries.items)
+        places = ranks(
+            candidates_only(scores, split, targets, "validation"), targets, queries.items
+        )
         return float(ndcg(places, 10).sum())
 
     def _named(self, score: float) -> dict[str, float]:

@@ -20,6 +20,7 @@ from crossrec.data.ratings import ratings_as_events
 from crossrec.data.split import Split, make_split
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
+from crossrec.errors import DataError
 from crossrec.evaluation.protocols import Task
 from crossrec.models.context import ContextEncoder
 from crossrec.schema import TEXT
@@ -126,7 +127,13 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
         split = make_split(
             dataset, config.protocol, seed=training.seed, max_users=training.max_users
         )
-    if (config.task or dataset.domain.task) == "rate":
+    task = config.task or dataset.domain.task
+    if task == "classify" and split.sequences.requests is None:
+        raise DataError(
+            f"'{dataset.domain.name}' has no texts with labels; expected a table of requests for"
+            " the task 'classify', whose items are the labels"
+        )
+    if task == "rate":
         split = replace(split, sequences=ratings_as_events(split.sequences))
     return split
 
