@@ -36,7 +36,10 @@ SIGNAL_COLOURS = {
     "neighbours": "#4aa3b5",
     "text": "#c2a022",
     "request": "#e0812c",
+    "lexical": "#b5543c",
+    "asked": "#8c6d3f",
     "popularity": "#a178c4",
+    "profile": "#6b7fa8",
     "newness": "#cf6aa5",
 }
 """Signals that relevance is made of (models.signals.SIGNALS)."""

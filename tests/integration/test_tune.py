@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from crossrec.config import Placement, load_config
 from crossrec.errors import ConfigError, TrainingError
@@ -13,7 +14,7 @@ from crossrec.training.pipeline import train_here
 from crossrec.tuning.search import tune_domain
 from crossrec.tuning.selection import TRIALS_FILE, read_trials
 from crossrec.tuning.spaces import Options, Space, Span
-from tests.integration.towns import small
+from tests.integration.towns import N_USERS, small
 
 pytestmark = pytest.mark.ray
 
@@ -58,9 +59,15 @@ def test_the_first_trial_is_the_config_as_given_so_the_best_is_never_worse(searc
 def test_the_best_yaml_trains_to_the_value_of_its_trial(searched: Any, towns: Path):
     config = load_config(searched.config_file)
     assert config == searched.config
-    result = train_here("tiny_city", config, publish=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a trial has: sums in another order end elsewhere
+    try:
+        result = train_here("tiny_city", config, publish=False)
+    finally:
+        torch.set_num_threads(threads)
     best = max(epoch["validation_ndcg@10"] for epoch in result.history)
-    assert best == pytest.approx(searched.value, abs=1e-3)
+    one_rank = 0.3 / N_USERS  # from the tenth place out of the list, for one user
+    assert best == pytest.approx(searched.value, abs=2 * one_rank)
 
 
 def test_a_search_that_was_cut_off_goes_on_where_it_was(searched: Any, towns: Path):

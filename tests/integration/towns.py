@@ -10,6 +10,8 @@ from crossrec.config import RunConfig, load_config
 from crossrec.data.importing import import_domain
 from crossrec.domains.registry import domain_files, load_domain
 
+N_USERS = 80
+
 TOWNS = ("tiny_city", "tiny_town")
 
 SMALL = [
@@ -32,7 +34,7 @@ def make_home(home: Path) -> Path:
     (home / "domains").mkdir(parents=True)
     for seed, name in enumerate(TOWNS):
         values |= {"name": name}
-        values["source"]["options"] = {"n_users": 80, "n_items": 100, "seed": seed}
+        values["source"]["options"] = {"n_users": N_USERS, "n_items": 100, "seed": seed}
         (home / "domains" / f"{name}.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
         import_domain(load_domain(name), progress=False)
     return home
