@@ -3,39 +3,35 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import crossrec
+from crossrec import verbs
 from crossrec.cli import app
 
-COMMANDS = [
-    [],
-    ["data", "import"],
-    ["data", "list"],
-    ["data", "show"],
-    ["domain", "init"],
-    ["domain", "list"],
-    ["domain", "show"],
-    ["train"],
-    ["tune"],
-    ["evaluate"],
-    ["release", "publish"],
-    ["release", "list"],
-    ["release", "show"],
-    ["release", "verify"],
-    ["release", "rollback"],
-    ["release", "delete"],
-    ["serve"],
-    ["recommend"],
-    ["keys", "create"],
-    ["keys", "list"],
-    ["keys", "revoke"],
-    ["doctor"],
-    ["demo"],
-]
+
+def _commands(group: typer.core.TyperGroup, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """The path of every command below a group, `data import` and its kind, itself first."""
+    yield list(path)
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from _commands(command, (*path, name))
+        else:
+            yield [*path, name]
+
+
+COMMANDS = list(_commands(typer.main.get_command(app)))
+
+
+def test_every_verb_is_a_function_of_the_package():
+    functions = {name for name in verbs.__all__ if callable(getattr(verbs, name))}
+    assert functions == set(crossrec.__all__)
+    assert all(getattr(crossrec, name) is getattr(verbs, name) for name in functions)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

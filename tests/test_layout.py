@@ -26,7 +26,7 @@ FORBIDDEN = {
     "benchmark": {"serving", "tuning", "releases", "monitoring"},
     "monitoring": {"serving", "tuning", "training", "benchmark"},
 }
-EDGE = {"cli", "commands", "verbs", "demo", "doctor"}
+EDGE = {"cli", "commands", "verbs", "diagnosis"}
 
 
 def _modules() -> list[tuple[str, Path]]:

@@ -1,6 +1,6 @@
 """The command line: puts the sub-commands together; `crossrec --help` lists them.
 
-Leaves to others: what they do (verbs.py and the rooms), how they talk (commands/output.py).
+Leaves to others: what they do (verbs/ and the rooms), how they talk (commands/output.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`crossrec demo`: three domains from nothing to answers with reasons, in one command.
 
-Leaves to others: every step (verbs.py); this only says what happens and cleans up after itself.
+Leaves to others: every step (verbs/); this only says what happens and cleans up after itself.
 """
 
 from __future__ import annotations

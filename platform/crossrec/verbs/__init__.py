@@ -1,0 +1,32 @@
+"""What crossrec does, as plain functions: the command line's verbs, and a notebook's.
+
+`import crossrec; crossrec.train("movies")`. Leaves to others: doing it (the rooms), talking about
+it (commands/). Rooms are imported when a verb is used, so that importing this stays light.
+"""
+
+from crossrec.diagnosis import diagnose
+from crossrec.domains import domain_names
+from crossrec.verbs.data import dataset, import_data, infer_domain, init_domain
+from crossrec.verbs.inputs import settings
+from crossrec.verbs.releases import evaluate, list_releases, watch
+from crossrec.verbs.serving import DEFAULT_URL, recommend, serve
+from crossrec.verbs.training import cross_validate, train, tune
+
+__all__ = [
+    "DEFAULT_URL",
+    "cross_validate",
+    "dataset",
+    "diagnose",
+    "domain_names",
+    "evaluate",
+    "import_data",
+    "infer_domain",
+    "init_domain",
+    "list_releases",
+    "recommend",
+    "serve",
+    "settings",
+    "train",
+    "tune",
+    "watch",
+]

@@ -1,0 +1,85 @@
+"""The verbs about a domain and its data: describe one, import it, open what was imported.
+
+Leaves to others: doing it (data/, domains/).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossrec.config import home
+from crossrec.domains import load_domain
+from crossrec.domains.spec import NAME_PATTERN, Domain
+from crossrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from crossrec.data.dataset import Dataset
+    from crossrec.data.infer import Inference
+
+
+def import_data(domain: str, *, progress: bool = False) -> Dataset:
+    """Fetch, check and store the data of one domain.
+
+    Raises:
+        UnknownDomainError: no domain has that name.
+        SourceError: the data could not be fetched.
+        DataError: a table, a column or too many rows are wrong.
+    """
+    from crossrec.data.importing import import_domain
+
+    return import_domain(load_domain(domain), progress=progress)
+
+
+def infer_domain(
+    name: str,
+    items: Path | str,
+    interactions: Path | str,
+    columns: Mapping[str, str] | None = None,
+) -> Inference:
+    """Guess a domain from your own files (CSV, Parquet, JSON Lines), with a reason for each guess.
+
+    Args:
+        columns: `table.column` (such as `interactions.user_id`) → your column, or `-` for none.
+
+    Raises:
+        DataError: a file cannot be read, or has no column for a role that is required.
+        ConfigError: the name is no domain's name, or `columns` names no role or no column.
+    """
+    from crossrec.data import infer
+
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(
+            f"'{name}' cannot name a domain; expected lower-case letters, digits and _,"
+            " beginning with a letter"
+        )
+    return infer.infer_domain(name, Path(items), Path(interactions), dict(columns or {}))
+
+
+def init_domain(domain: Domain, *, force: bool = False) -> Path:
+    """Write a domain's YAML among your own; gives its path.
+
+    Raises:
+        ConfigError: there is one of that name, and `force` was not given.
+    """
+    from crossrec.data import infer
+
+    folder = home() / "domains"
+    if (folder / f"{domain.name}.yaml").exists() and not force:
+        raise ConfigError(
+            f"{folder / domain.name}.yaml exists; choose another name, or --force to replace it"
+        )
+    return infer.write_domain(domain, folder)
+
+
+def dataset(domain: str) -> Dataset:
+    """The imported data of one domain.
+
+    Raises:
+        DataError: it was never imported.
+    """
+    from crossrec.data.dataset import Dataset
+
+    return Dataset.open(domain)

@@ -1,0 +1,152 @@
+"""The verbs that read a release: list, judge one, watch a stream of texts with one.
+
+Leaves to others: doing it (releases/, evaluation/, monitoring/), serving one (serving.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossrec.domains import load_domain
+from crossrec.errors import DataError
+from crossrec.verbs.data import dataset
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from crossrec.data.dataset import Dataset
+    from crossrec.evaluation.protocols import Part
+    from crossrec.evaluation.report import Report
+    from crossrec.models.encoder import TextEncoder
+    from crossrec.monitoring.alarm import Rule
+    from crossrec.monitoring.report import WatchReport
+    from crossrec.releases.store import LoadedRelease, Release
+
+
+def list_releases(domain: str | None = None) -> list[Release]:
+    """All releases, or those of one domain, oldest first."""
+    from crossrec.releases.store import ReleaseStore
+
+    return ReleaseStore().list(domain)
+
+
+def evaluate(
+    domain: str,
+    *,
+    release: str = "current",
+    baselines: Sequence[str] | None = None,
+    part: Part = "test",
+    on_step: Callable[[str], None] | None = None,
+) -> Report:
+    """Judge a release beside baselines that are fitted now and the peers' published figures.
+
+    The cases are those of the release's own protocol, seed and sample of users.
+
+    Args:
+        baselines: names out of `models.baselines.NAMES`; None: all.
+        on_step: called with the name of each model that is done.
+
+    Raises:
+        ReleaseError: there is no such release, or it is damaged.
+        DataError: the data were never imported, or are others than the release was made from.
+    """
+    from crossrec.evaluation.report import report
+    from crossrec.models.baselines import NAMES
+    from crossrec.models.encoder import TextEncoder
+    from crossrec.releases.store import ReleaseStore
+    from crossrec.training.prepare import encode_cached, split_for
+
+    loaded = ReleaseStore().load(domain, release)
+    data = dataset(domain)
+    _expect_same_data(data, loaded.release)
+    config = loaded.model.config
+    training = config.training
+    split = split_for(data, config)
+    sampled = [f"{training.max_users} users, drawn"] if training.max_users else []
+    encoder, tokens = TextEncoder.load(config.encoder), config.model.max_text_tokens
+    texts, said = data.catalogue()["text"].to_list(), split.sequences.requests
+    vectors = encode_cached(encoder, texts, tokens, progress=False)
+    return report(
+        data,
+        split,
+        {"crossrec": loaded.model.score},
+        part=part,
+        baselines=NAMES if baselines is None else baselines,
+        text_vectors=vectors,
+        request_dim=vectors.shape[1],
+        requests=None if said is None else encode_cached(encoder, said, tokens, progress=False),
+        own_requests=None if said is None else _adapted(loaded, encoder, said),
+        task=config.task,
+        notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
+        on_step=on_step,
+    )
+
+
+def _expect_same_data(data: Dataset, release: Release) -> None:
+    if data.content_hash != release.manifest.data_hash:
+        raise DataError(
+            f"'{release.domain}' {release.version} was made from data"
+            f" {release.manifest.data_hash[:12]}, imported are {data.content_hash[:12]}:"
+            f" train again, or import the former data"
+        )
+
+
+def _adapted(loaded: LoadedRelease, encoder: TextEncoder, said: list[str]) -> Any:
+    """(R, E) of what was said, by the release's own adapter; None where it has none."""
+    from crossrec.models.mixed import MixedEncoder
+
+    adapter = loaded.release.adapter_folder
+    if adapter is None:
+        return None
+    mixed, domain = MixedEncoder(encoder), loaded.release.domain
+    mixed.add(domain, adapter)
+    tokens = loaded.model.config.model.max_text_tokens
+    return mixed.encode(said, [domain] * len(said), max_tokens=tokens)
+
+
+def watch(
+    domain: str,
+    texts: Path | str | pl.DataFrame,
+    *,
+    release: str = "current",
+    label: str = "negative",
+    every: str = "1d",
+    topics: Mapping[str, Sequence[str]] | None = None,
+    rule: Rule | None = None,
+    n_topics: int = 10,
+) -> WatchReport:
+    """Label a stream of dated texts by a released classifier; say when a label's share is unusual.
+
+    `crossrec.watch("finance_sentiment", "tweets.jsonl").alarms` has a row for each topic and
+    period whose share of negative texts lies above its usual range.
+
+    Args:
+        texts: a file, `-` for standard input, or a frame: `text`, `timestamp` and, if there is
+            one, `topic`; see `monitoring.stream.read_stream`.
+        label: the label that is watched.
+        every: length of a period, e.g. `6h`.
+        topics: name → words that make a text be about it; None: its `topic`, and tickers in it.
+        rule: what counts as unusual.
+        n_topics: topics with the most texts that are watched.
+
+    Raises:
+        ReleaseError: there is no such release, or it is damaged.
+        ConfigError: the domain does not classify, or has no such label.
+        DataError: the texts cannot be read.
+    """
+    from crossrec.monitoring.polarity import Classifier
+    from crossrec.monitoring.watching import watch_texts
+    from crossrec.releases.store import ReleaseStore
+
+    load_domain(domain)
+    return watch_texts(
+        Classifier.open(ReleaseStore().load(domain, release)),
+        texts,
+        label=label,
+        every=every,
+        topics=topics,
+        rule=rule,
+        n_topics=n_topics,
+    )

@@ -1,0 +1,67 @@
+"""The verbs about a running service: start one, ask one.
+
+Leaves to others: doing it (serving/).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crossrec.verbs.inputs import expect_domains
+
+if TYPE_CHECKING:
+    from crossrec.serving.launch import Mode, Service
+    from crossrec.serving.messages import RecommendResponse
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def serve(
+    *domains: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    open_on_loopback: bool = False,
+    mode: Mode = "haproxy",
+    address: str | None = None,
+    replicas: int = 1,
+) -> Service:
+    """Serve the current releases of domains behind one HTTP API; returns once they answer.
+
+    `with crossrec.serve("movies", open_on_loopback=True) as service: …` stops it at the end.
+
+    Args:
+        open_on_loopback: no keys, but callers from this machine only.
+        mode: haproxy: HAProxy in front; plain: Ray Serve's own proxy.
+        address: of a Ray cluster; None: a local one that ends with the service.
+        replicas: of each domain.
+
+    Raises:
+        UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
+        ConfigError: the port is taken, or the access is not safe.
+        AuthError: keys are asked for and none exists.
+        ServiceError: the service did not come up.
+    """
+    from crossrec.serving.launch import serve_domains
+
+    expect_domains(domains)
+    return serve_domains(
+        domains, host, port, open_on_loopback, mode=mode, address=address, replicas=replicas
+    )
+
+
+def recommend(
+    domain: str, *, url: str = DEFAULT_URL, api_key: str | None = None, **fields: Any
+) -> RecommendResponse:
+    """Ask a running service: `recommend("movies", user_id="196", text="…", k=5, explain=True)`.
+
+    Args:
+        fields: those of a request, see `serving.messages.RecommendRequest`.
+
+    Raises:
+        ServiceError: no service answers at `url`.
+        RequestError: the service refuses what was asked for.
+    """
+    from crossrec.serving.client import Client
+
+    with Client(url, api_key) as client:
+        return client.recommend(domain, **fields)

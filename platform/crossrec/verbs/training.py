@@ -1,0 +1,155 @@
+"""The verbs that train: train and publish, search for settings, cross-validate.
+
+Leaves to others: doing it (training/, tuning/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossrec.config import Placement, RunConfig
+from crossrec.errors import ConfigError
+from crossrec.verbs.data import dataset
+from crossrec.verbs.inputs import Config, expect_domains, settings
+
+if TYPE_CHECKING:
+    from crossrec.data.folds import By
+    from crossrec.evaluation.protocols import Evaluation
+    from crossrec.training.folds import FoldReport
+    from crossrec.training.runs import TrainResult
+    from crossrec.tuning.selection import TuneResult
+
+
+def train(
+    *domains: str,
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    workers: int = 0,
+    address: str | None = None,
+    run_name: str | None = None,
+    publish: bool = True,
+    progress: bool = False,
+) -> list[TrainResult]:
+    """Train each domain, judge it on its test cases and publish its release.
+
+    Args:
+        workers: processes of Ray Train; 0 trains in this process, without Ray.
+        address: of a Ray cluster (`auto`, `ray://…`); None: a local one that ends with the run.
+        run_name: repeat it to resume a run that was cut off; needs workers.
+        progress: draw progress bars.
+
+    Raises:
+        ConfigError: a setting is wrong, or a run without workers was given a name.
+        DataError: a domain was never imported.
+        TrainingError: no cluster, not enough of it, or training diverged.
+    """
+    expect_domains(domains)
+    run_config = settings(config, overrides)
+    if workers == 0 and address is None:
+        if run_name is not None:
+            raise ConfigError(
+                f"a run without Ray cannot be resumed, got the name '{run_name}';"
+                " leave it out, or train with --workers 1 or more"
+            )
+        return [_train_here(domain, run_config, publish, progress) for domain in domains]
+    from crossrec.training.launch import train_on_ray
+
+    placement = Placement(workers=max(1, workers), address=address)
+    return train_on_ray(
+        list(domains), run_config, placement, run_name=run_name, publish=publish, show=progress
+    )
+
+
+def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> TrainResult:
+    from crossrec.training.board import Bars
+    from crossrec.training.pipeline import train_here
+
+    with Bars([domain], config.training.max_epochs, show) as bars:
+
+        def stage(text: str, **steps: int) -> None:
+            bars.update({"domain": domain, "stage": text, **steps})
+
+        result = train_here(
+            domain,
+            config,
+            publish=publish,
+            on_epoch=lambda epoch: bars.update({"domain": domain, "metrics": dict(epoch.metrics)}),
+            report=stage,
+            progress=lambda done, total: stage("encoding texts", completed=done, total=total),
+        )
+        bars.done(domain, f"done, {len(result.history)} epochs")
+    return result
+
+
+def tune(
+    domain: str,
+    *,
+    trials: int = 20,
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    space: Path | str | None = None,
+    workers: int = 1,
+    address: str | None = None,
+    seed: int = 0,
+    run_name: str | None = None,
+    progress: bool = False,
+) -> TuneResult:
+    """Search for the settings with the best validation NDCG@10; the best is one YAML for `train`.
+
+    A trial's figure is that of the sequence model, before its fusion with the other signals.
+
+    Args:
+        trials: trials in all.
+        config: the settings that do not vary.
+        space: YAML of what varies; None: what is worth varying in the config's mode (LoRA's
+            rank and targets in adapted mode only).
+        workers: processes of one trial.
+        run_name: repeat it to go on with a search, or to add trials.
+
+    Raises:
+        ConfigError: the space does not fit the config.
+        TrainingError: no cluster, not enough of it, or no trial gave a figure.
+    """
+    from crossrec.tuning.search import tune_domain
+    from crossrec.tuning.spaces import read_space
+
+    expect_domains([domain])
+    return tune_domain(
+        domain,
+        settings(config, overrides),
+        Placement(workers=workers, address=address),
+        trials,
+        space=read_space(Path(space)) if space else None,
+        seed=seed,
+        run_name=run_name,
+        show=progress,
+    )
+
+
+def cross_validate(
+    domain: str,
+    *,
+    folds: int = 5,
+    by: By = "user",
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    on_fold: Callable[[int, Evaluation], None] = lambda number, evaluation: None,
+) -> FoldReport:
+    """Judge settings on folds of users or of time: one training a fold, nothing published.
+
+    Args:
+        by: `user`: users never seen in training; `time`: what comes after the training.
+        on_fold: called with each fold that is done, from 1, and its figures.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DataError: never imported, or the data cannot be cut so.
+    """
+    from crossrec.training import folds as rooms
+
+    expect_domains([domain])
+    return rooms.cross_validate(
+        dataset(domain), settings(config, overrides), folds, by, on_fold=on_fold
+    )
