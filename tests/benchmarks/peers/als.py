@@ -5,11 +5,11 @@ Leaves to others: the task's files (exchange.py), judging (crossrec.benchmark).
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from exchange import Histories, coordinate_search, folders, ndcg_at_10, read_task, write_answer
+from exchange import Histories, Task, Trained, ndcg_at_10, take_part
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
@@ -29,48 +29,26 @@ def matrix(histories: Histories, n_items: int) -> sparse.csr_matrix:
     return found
 
 
-def main() -> None:
-    """Search, train, answer."""
-    source, target = folders()
-    task = read_task(source)
-    train, validation, test = (
-        matrix(part, task.n_items) for part in (task.train, task.validation, task.test)
-    )
-    started = time.perf_counter()
-    best: dict[str, Any] = {"value": -1.0}
+def training(task: Task) -> Callable[[dict[str, Any]], Trained]:
+    """What trains on the task."""
+    train = matrix(task.train, task.n_items)
 
-    def run(params: dict[str, Any]) -> float:
-        began = time.perf_counter()
+    def run(params: dict[str, Any]) -> Trained:
         model = AlternatingLeastSquares(**params, random_state=task.seed, num_threads=1)
         model.fit(train, show_progress=False)
-        seconds = time.perf_counter() - began
-        users = folded(model, validation)
-        value = ndcg_at_10(
-            users, model.item_factors, task.validation, task.validation_targets, task.warm
-        )
-        if value > best["value"]:
-            best.update(value=value, model=model, users=users, seconds=seconds)
-        return value
 
-    params = coordinate_search(GRID, run)
-    model = best["model"]
-    write_answer(
-        target,
-        best["users"],
-        folded(model, test),
-        model.item_factors,
-        params=params,
-        epochs=None,
-        fit_seconds=best["seconds"],
-        tune_seconds=time.perf_counter() - started,
-        converged=None,
-    )
+        def vectors(histories: Histories) -> tuple[np.ndarray, np.ndarray]:
+            """Users folded in, one exact solve each, and items."""
+            rows = np.arange(len(histories))
+            users = model.recalculate_user(rows, matrix(histories, task.n_items))
+            return users, model.item_factors
 
+        found = vectors(task.validation)
+        value = ndcg_at_10(*found, task.validation, task.validation_targets, task.warm)
+        return Trained(value, vectors)
 
-def folded(model: AlternatingLeastSquares, histories: sparse.csr_matrix) -> np.ndarray:
-    """(n, D) user vectors that the model would give to these histories, one exact solve each."""
-    return model.recalculate_user(np.arange(histories.shape[0]), histories)
+    return run
 
 
 if __name__ == "__main__":
-    main()
+    take_part(GRID, training)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+MAX_EPOCHS = 200
 MAX_STOPPING_CASES = 4000
 """Validation cases looked at after each epoch, drawn once; judging is over all, on our side."""
 
@@ -128,10 +129,58 @@ def ndcg_at_10(
     return total / max(len(users), 1)
 
 
-def stopping_cases(task: Task) -> np.ndarray:
-    """Rows of the validation cases to stop by."""
-    order = np.random.default_rng(0).permutation(len(task.validation))
-    return np.sort(order[:MAX_STOPPING_CASES])
+@dataclass(frozen=True)
+class Trained:
+    """A model as one set of parameters made it."""
+
+    value: float
+    """Validation NDCG@10."""
+    vectors: Callable[[Histories], tuple[np.ndarray, np.ndarray]]
+    """Histories → users (n, D) and items (N, D); the score is the product."""
+    epochs: int | None = None
+    converged: bool | None = None
+    """Whether training ended by itself; None: not applicable."""
+
+
+class EarlyStopping:
+    """Says after each epoch whether to stop, and keeps the weights of the best: for as many epochs
+    as the task says, else until `patience` epochs brought nothing better on validation.
+    """
+
+    def __init__(self, task: Task) -> None:
+        order = np.random.default_rng(0).permutation(len(task.validation))
+        chosen = np.sort(order[:MAX_STOPPING_CASES])
+        self.cases, self.targets = task.validation.take(chosen), task.validation_targets[chosen]
+        self.epochs, self.patience = task.epochs, patience(self.cases)
+        self.best, self.best_epoch, self.epoch = -1.0, 0, 0
+        self.weights: Any = None
+        self.started = time.perf_counter()
+
+    def look(
+        self, vectors: tuple[np.ndarray, np.ndarray], can: np.ndarray, weights: Callable[[], Any]
+    ) -> bool:
+        """Whether to stop.
+
+        Args:
+            vectors: of `cases` after this epoch.
+            can: (N,) which items the model can score.
+            weights: gives a copy of them; called where this epoch is the best.
+        """
+        value = ndcg_at_10(*vectors, self.cases, self.targets, can)
+        self.epoch += 1
+        if value > self.best:
+            self.best, self.best_epoch, self.weights = value, self.epoch, weights()
+        taken = time.perf_counter() - self.started
+        print(f"  epoch {self.epoch}: {value:.4f} ({taken:.0f} s)", file=sys.stderr, flush=True)
+        if self.epochs is not None:
+            return self.epoch >= self.epochs
+        return self.epoch >= MAX_EPOCHS or self.epoch - self.best_epoch >= self.patience
+
+    def trained(self, vectors: Callable[[Histories], tuple[np.ndarray, np.ndarray]]) -> Trained:
+        """What came of it, as `vectors` of the weights that were kept."""
+        if self.epochs is not None:
+            return Trained(self.best, vectors, self.epoch)
+        return Trained(self.best, vectors, self.best_epoch, self.epoch < MAX_EPOCHS)
 
 
 def patience(cases: Histories) -> int:
@@ -141,6 +190,37 @@ def patience(cases: Histories) -> int:
     epochs ended at .105 what reached .122 later.
     """
     return 10 if len(cases) < 2000 else 5
+
+
+class Run(Protocol):
+    """A training that `fit` takes epoch by epoch."""
+
+    def epoch(self) -> None:
+        """One pass over the training data."""
+
+    def vectors(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """Users (n, D) after the last step of each history, and items (N, D)."""
+
+    def weights(self) -> Mapping[str, Any]:
+        """A copy of all weights."""
+
+    def load(self, weights: Mapping[str, Any]) -> None:
+        """Take weights that were kept."""
+
+
+def fit(run: Run, task: Task, can: np.ndarray) -> Trained:
+    """Train epoch by epoch; where validation says when to stop, its best epoch is kept.
+
+    Args:
+        can: (N,) which items the model can score.
+    """
+    stop, done = EarlyStopping(task), False
+    while not done:
+        run.epoch()
+        done = stop.look(run.vectors(stop.cases), can, run.weights)
+    if task.epochs is None:
+        run.load(stop.weights)
+    return stop.trained(run.vectors)
 
 
 def coordinate_search(
@@ -163,26 +243,47 @@ def coordinate_search(
     return best
 
 
-class EarlyStopping:
-    """Keeps the best epoch; `done` once `patience` epochs brought nothing better."""
+def take_part(
+    grid: dict[str, list[Any]], prepare: Callable[[Task], Callable[[dict[str, Any]], Trained]]
+) -> None:
+    """All that a peer's script does: read the task, search unless it has parameters, and answer
+    with the best model.
 
-    def __init__(self, patience: int) -> None:
-        self.patience, self.best, self.best_epoch, self.epoch = patience, -1.0, 0, 0
-        self.state: Any = None
-        self.started = time.perf_counter()
+    Args:
+        grid: parameter → values to try.
+        prepare: task → what trains on it with given parameters.
+    """
+    source, target = folders()
+    task = read_task(source)
+    train = prepare(task)
+    started = time.perf_counter()
+    best: Trained | None = None
+    fit_seconds = 0.0
 
-    def update(self, value: float, state: Callable[[], Any]) -> None:
-        """Take the validation figure of the next epoch; `state` is called where it is the best."""
-        self.epoch += 1
-        if value > self.best:
-            self.best, self.best_epoch, self.state = value, self.epoch, state()
-        taken = time.perf_counter() - self.started
-        print(f"  epoch {self.epoch}: {value:.4f} ({taken:.0f} s)", file=sys.stderr, flush=True)
+    def run(params: dict[str, Any]) -> float:
+        nonlocal best, fit_seconds
+        began = time.perf_counter()
+        trained = train(params)
+        if best is None or trained.value > best.value:
+            best, fit_seconds = trained, time.perf_counter() - began
+        return trained.value
 
-    @property
-    def done(self) -> bool:
-        """Whether to stop."""
-        return self.epoch - self.best_epoch >= self.patience
+    params = task.params or coordinate_search(grid, run)
+    if task.params:
+        run(params)
+    assert best is not None, "one set of parameters was tried at least"
+    validation, items = best.vectors(task.validation)
+    write_answer(
+        target,
+        validation,
+        best.vectors(task.test)[0],
+        items,
+        params=params,
+        epochs=best.epochs,
+        fit_seconds=fit_seconds,
+        tune_seconds=time.perf_counter() - started,
+        converged=best.converged,
+    )
 
 
 def folders() -> tuple[Path, Path]:

@@ -8,26 +8,15 @@ the task's files (exchange.py), judging (crossrec.benchmark).
 from __future__ import annotations
 
 import copy
-import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from exchange import (
-    EarlyStopping,
-    Histories,
-    Task,
-    coordinate_search,
-    folders,
-    ndcg_at_10,
-    patience,
-    read_task,
-    stopping_cases,
-    write_answer,
-)
+from exchange import Histories, Task, Trained, fit, take_part
 from recbole.model.sequential_recommender import SASRec
 
-LENGTH, BATCH, MAX_EPOCHS = 50, 2048, 200
+LENGTH, BATCH = 50, 2048
 GRID: dict[str, list[Any]] = {"lr": [0.001, 0.003], "dropout": [0.5, 0.2]}
 FIELDS = {
     "USER_ID_FIELD": "user",
@@ -105,53 +94,20 @@ class Run:
         users = torch.cat([self.model(some, n) for some, n in parts])
         return users.numpy(), self.model.item_embedding.weight[1:].numpy()
 
-    def fit(self) -> EarlyStopping:
-        """Train until validation says stop, or for the task's number of epochs."""
-        task, chosen = self.task, stopping_cases(self.task)
-        cases, targets = task.validation.take(chosen), task.validation_targets[chosen]
-        stop = EarlyStopping(patience(cases))
-        while stop.epoch < (task.epochs or MAX_EPOCHS) and (task.epochs or not stop.done):
-            self.epoch()
-            value = ndcg_at_10(*self.vectors(cases), cases, targets, task.warm)
-            stop.update(value, lambda: copy.deepcopy(self.model.state_dict()))
-        if task.epochs is None:
-            self.model.load_state_dict(stop.state)
-        return stop
+    def weights(self) -> Mapping[str, Any]:
+        """A copy of all weights."""
+        return copy.deepcopy(self.model.state_dict())
+
+    def load(self, weights: Mapping[str, Any]) -> None:
+        """Take weights that were kept."""
+        self.model.load_state_dict(weights)
 
 
-def main() -> None:
-    """Search, train, answer."""
+def training(task: Task) -> Callable[[dict[str, Any]], Trained]:
+    """What trains on the task."""
     torch.set_num_threads(1)
-    source, target = folders()
-    task = read_task(source)
-    started = time.perf_counter()
-    best: dict[str, Any] = {"value": -1.0}
-
-    def run(params: dict[str, Any]) -> float:
-        began = time.perf_counter()
-        one = Run(task, params)
-        stop = one.fit()
-        if stop.best > best["value"]:
-            best.update(value=stop.best, run=one, stop=stop, seconds=time.perf_counter() - began)
-        return stop.best
-
-    params = task.params or coordinate_search(GRID, run)
-    if task.params is not None:
-        run(params)
-    validation, items = best["run"].vectors(task.validation)
-    stop = best["stop"]
-    write_answer(
-        target,
-        validation,
-        best["run"].vectors(task.test)[0],
-        items,
-        params=params,
-        epochs=stop.epoch if task.epochs else stop.best_epoch,
-        fit_seconds=best["seconds"],
-        tune_seconds=time.perf_counter() - started,
-        converged=None if task.epochs else stop.epoch < MAX_EPOCHS,
-    )
+    return lambda params: fit(Run(task, params), task, task.warm)
 
 
 if __name__ == "__main__":
-    main()
+    take_part(GRID, training)

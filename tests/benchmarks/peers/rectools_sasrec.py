@@ -7,31 +7,20 @@ Leaves to others: the task's files (exchange.py), judging (crossrec.benchmark).
 from __future__ import annotations
 
 import copy
-import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from exchange import (
-    EarlyStopping,
-    Histories,
-    Task,
-    coordinate_search,
-    folders,
-    ndcg_at_10,
-    patience,
-    read_task,
-    stopping_cases,
-    write_answer,
-)
+from exchange import MAX_EPOCHS, EarlyStopping, Histories, Task, Trained, take_part
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
-LENGTH, BATCH, MAX_EPOCHS = 50, 128, 200
+LENGTH, BATCH = 50, 128
 GRID: dict[str, list[Any]] = {"lr": [0.003, 0.001], "dropout_rate": [0.2, 0.5]}
 UNKNOWN = -1e6
 """Score of an item that RecTools left out: one that only sequences of one step have."""
@@ -86,11 +75,9 @@ class Run:
 
     def __init__(self, task: Task, dataset: Dataset, params: dict[str, Any]) -> None:
         self.task, self.dataset, self.params = task, dataset, params
-        chosen = stopping_cases(task)
-        self.cases, self.targets = task.validation.take(chosen), task.validation_targets[chosen]
-        self.stop = EarlyStopping(patience(self.cases))
+        self.stop = EarlyStopping(task)
 
-    def fit(self) -> EarlyStopping:
+    def fit(self) -> Trained:
         """Train until validation says stop, or for the task's number of epochs."""
         seed_everything(self.task.seed)
         AT_WORK.append(self)
@@ -107,18 +94,17 @@ class Run:
         self.model.fit(self.dataset)
         self.network = self.model.torch_model
         if self.task.epochs is None:
-            self.network.load_state_dict(self.stop.state)
-        return self.stop
+            self.network.load_state_dict(self.stop.weights)
+        return self.stop.trained(self.vectors)
 
     def look(self, module: LightningModule) -> bool:
         """Whether to stop after this epoch."""
         self.network = module.torch_model
-        users, items = self.vectors(self.cases)
+        users, items = self.vectors(self.stop.cases)
         can = items[:, -1] > UNKNOWN
-        value = ndcg_at_10(users, items, self.cases, self.targets, can)
-        self.stop.update(value, lambda: copy.deepcopy(self.network.state_dict()))
+        done = self.stop.look((users, items), can, lambda: copy.deepcopy(self.network.state_dict()))
         module.train()
-        return self.task.epochs is None and self.stop.done
+        return done
 
     @torch.no_grad()
     def vectors(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
@@ -141,41 +127,13 @@ class Run:
         return np.hstack([users, np.ones((len(users), 1))]), items
 
 
-def main() -> None:
-    """Search, train, answer."""
+def training(task: Task) -> Callable[[dict[str, Any]], Trained]:
+    """What trains on the task."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    source, target = folders()
-    task = read_task(source)
     dataset = chunks(task.train)
-    started = time.perf_counter()
-    best: dict[str, Any] = {"value": -1.0}
-
-    def run(params: dict[str, Any]) -> float:
-        began = time.perf_counter()
-        one = Run(task, dataset, params)
-        stop = one.fit()
-        if stop.best > best["value"]:
-            best.update(value=stop.best, run=one, seconds=time.perf_counter() - began)
-        return stop.best
-
-    params = task.params or coordinate_search(GRID, run)
-    if task.params is not None:
-        run(params)
-    one, stop = best["run"], best["run"].stop
-    validation, items = one.vectors(task.validation)
-    write_answer(
-        target,
-        validation,
-        one.vectors(task.test)[0],
-        items,
-        params=params,
-        epochs=stop.epoch if task.epochs else stop.best_epoch,
-        fit_seconds=best["seconds"],
-        tune_seconds=time.perf_counter() - started,
-        converged=None if task.epochs else stop.epoch < MAX_EPOCHS,
-    )
+    return lambda params: Run(task, dataset, params).fit()
 
 
 if __name__ == "__main__":
-    main()
+    take_part(GRID, training)

@@ -10,24 +10,12 @@ Leaves to others: the task's files (exchange.py), judging (crossrec.benchmark).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from exchange import (
-    EarlyStopping,
-    Histories,
-    Task,
-    coordinate_search,
-    folders,
-    ndcg_at_10,
-    patience,
-    read_task,
-    stopping_cases,
-    write_answer,
-)
+from exchange import Histories, Task, Trained, fit, take_part
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +23,6 @@ from crossrec.models.losses import softmax_cross_entropy
 
 DIM, LAYERS, HEADS, LENGTH, BATCH = 64, 2, 2, 50, 128
 TEMPERATURE = 0.07
-MAX_EPOCHS = 200
 GRID: dict[str, list[Any]] = {"lr": [0.002, 0.001], "dropout": [0.2, 0.5]}
 
 
@@ -204,58 +191,21 @@ class Run:
             users[start : start + 512] = self.model.readout(last, items)[0].numpy()
         return users, self.model.readout(states, items)[1].numpy()
 
-    def fit(self, epochs: int | None) -> EarlyStopping:
-        """Train until validation says stop, or for so many epochs; the best epoch is kept."""
-        task, chosen = self.task, stopping_cases(self.task)
-        cases, targets = task.validation.take(chosen), task.validation_targets[chosen]
-        can = task.warm if self.kind == "ids" else np.ones(task.n_items, bool)
-        stop = EarlyStopping(patience(cases))
-        while stop.epoch < (epochs or MAX_EPOCHS) and not (epochs is None and stop.done):
-            self.epoch()
-            value = ndcg_at_10(*self.vectors(cases), cases, targets, can)
-            stop.update(value, self.weights)
-        self.model.load_state_dict(stop.state if epochs is None else self.weights())
-        return stop
-
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
         """A copy of all weights."""
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights that were kept."""
+        self.model.load_state_dict(weights)
 
-def main() -> None:
-    """Search, train, answer."""
+
+def training(task: Task) -> Callable[[dict[str, Any]], Trained]:
+    """What trains on the task."""
     torch.set_num_threads(1)
-    source, target = folders()
-    task = read_task(source)
-    started = time.perf_counter()
-    runs: dict[str, tuple[Run, EarlyStopping, float]] = {}
-
-    def run(params: dict[str, Any]) -> float:
-        began = time.perf_counter()
-        one = Run(task, params)
-        stop = one.fit(task.epochs)
-        if not runs or stop.best > next(iter(runs.values()))[1].best:
-            runs.clear()
-            runs["best"] = (one, stop, time.perf_counter() - began)
-        return stop.best
-
-    params = task.params or coordinate_search(GRID, run)
-    if task.params is not None:
-        run(params)
-    one, stop, seconds = runs["best"]
-    validation, items = one.vectors(task.validation)
-    write_answer(
-        target,
-        validation,
-        one.vectors(task.test)[0],
-        items,
-        params=params,
-        epochs=stop.epoch if task.epochs else stop.best_epoch,
-        fit_seconds=seconds,
-        tune_seconds=time.perf_counter() - started,
-        converged=None if task.epochs else stop.epoch < MAX_EPOCHS,
-    )
+    can = task.warm if task.settings["items"] == "ids" else np.ones(task.n_items, bool)
+    return lambda params: fit(Run(task, params), task, can)
 
 
 if __name__ == "__main__":
-    main()
+    take_part(GRID, training)
