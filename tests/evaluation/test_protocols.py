@@ -15,6 +15,7 @@ from crossrec.data.sequences import sequences_from
 from crossrec.data.split import Cases, Split, fingerprint, split_sequences
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
+from crossrec.evaluation import protocols
 from crossrec.evaluation.protocols import Score, difference, judge
 from crossrec.models.query import Queries
 
@@ -58,11 +59,14 @@ def test_ranks_leave_out_the_history_and_nothing_else() -> None:
     assert got.mean("ndcg@10") == pytest.approx((1 + 1 / np.log2(3) + 1) / 3)
 
 
-def test_all_right_answers_of_a_request_count_where_there_are_several() -> None:
+def test_all_right_answers_of_a_request_count_where_there_are_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocols, "_BATCH_CELLS", 16)  # two batches, whose sums add up
     right = np.zeros((12, 8), np.float32)
     right[[3, 3, 7, 11], [3, 4, 4, 5]] = 1
     several = replace(SPLIT, relevant=sparse.csr_array(right))
-    figures = judge(DESCENDING, several, batch_size=2).task_figures
+    figures = judge(DESCENDING, several).task_figures
     # Left, best first: u00 defgh, both first; u01 defgh, e 2nd; u02 befgh, f 3rd
     expected = (1 + 1 / np.log2(3) + 1 / np.log2(4)) / 3
     assert figures == {"set_ndcg@10": pytest.approx(expected)}
@@ -96,7 +100,7 @@ def test_coverage_counts_what_all_top_lists_show() -> None:
     assert got.coverage == {1: 2 / 8, 2: 3 / 8}  # d, d, b and de, de, be
 
 
-def test_the_batch_size_changes_nothing() -> None:
+def test_the_batch_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     users = ["".join(rng.permutation(list("abcdefgh"))[: rng.integers(3, 8)]) for _ in range(50)]
     split, table = small_split(users), rng.normal(size=(8, 8)).astype(np.float32)
@@ -105,15 +109,11 @@ def test_the_batch_size_changes_nothing() -> None:
         present = (queries.items >= 0)[..., None]
         return np.asarray((table[queries.items] * present).sum(axis=1), np.float32)
 
-    whole, one, odd = (judge(score, split, batch_size=size) for size in (None, 1, 7))
-    assert whole.ranks.tolist() == one.ranks.tolist() == odd.ranks.tolist()
+    whole = judge(score, split)
+    for cells in (8, 200):  # one case a batch; as many as their histories leave room for
+        monkeypatch.setattr(protocols, "_BATCH_CELLS", cells)
+        assert judge(score, split).ranks.tolist() == whole.ranks.tolist()
     assert whole.users.tolist() == list(range(50))
-
-
-def test_progress_ends_with_all_cases() -> None:
-    seen: list[tuple[int, int]] = []
-    judge(DESCENDING, SPLIT, batch_size=2, on_progress=lambda d, n: seen.append((d, n)))
-    assert seen == [(2, 3), (3, 3)]
 
 
 def test_a_model_that_cannot_score_earns_nothing() -> None:

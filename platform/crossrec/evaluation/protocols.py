@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,17 +104,22 @@ class Evaluation:
         return {"n": n, **means}
 
 
+class Options(TypedDict, total=False):
+    """How `judge` judges, each with a default of `judge_cases`."""
+
+    ks: tuple[int, ...]
+    """Lengths of the top list."""
+    request_dim: int
+    """Width E of the (empty) request vectors that the model is given."""
+    requests: NDArray[np.float32] | None
+    """(R, E) encoded request of each row of the sequences, where there are any."""
+    task: Task
+    """`rate` takes scores as ratings, `classify` the best item as the answer; both add their own
+    figures to those of the ranking."""
+
+
 def judge(
-    score: Score,
-    split: Split,
-    part: Part = "test",
-    ks: tuple[int, ...] = (10,),
-    *,
-    batch_size: int | None = None,
-    request_dim: int = 0,
-    requests: NDArray[np.float32] | None = None,
-    task: Task = "rank",
-    on_progress: Callable[[int, int], None] | None = None,
+    score: Score, split: Split, part: Part = "test", **options: Unpack[Options]
 ) -> Evaluation:
     """Rank the whole catalogue, less the user's history, for every case of `part`.
 
@@ -125,38 +130,20 @@ def judge(
         score: the model.
         split: cases and catalogue.
         part: which cases.
-        ks: lengths of the top list.
-        batch_size: cases a batch; None: as many as keep a batch to about 32 MB of scores.
-        request_dim: width E of the (empty) request vectors that the model is given.
-        requests: (R, E) encoded request of each row of the sequences, where there are any.
-        task: `rate` takes scores as ratings, `classify` the best item as the answer; both add
-            their own figures to those of the ranking.
-        on_progress: called with (cases done, all cases) after each batch.
+        options: see `Options`.
     """
-    return judge_cases(
-        lambda rows, queries: score(queries),
-        split,
-        part,
-        ks,
-        batch_size=batch_size,
-        request_dim=request_dim,
-        requests=requests,
-        task=task,
-        on_progress=on_progress,
-    )
+    return judge_cases(lambda rows, queries: score(queries), split, part, **options)
 
 
 def judge_cases(
     score: ScoreCases,
     split: Split,
     part: Part = "test",
-    ks: tuple[int, ...] = (10,),
     *,
-    batch_size: int | None = None,
+    ks: tuple[int, ...] = (10,),
     request_dim: int = 0,
     requests: NDArray[np.float32] | None = None,
     task: Task = "rank",
-    on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """The same for scores that were made elsewhere, case by case: see `judge`."""
     cases: Cases = getattr(split, part)
@@ -165,8 +152,7 @@ def judge_cases(
     ranks, own = np.zeros(len(cases), np.int64), np.zeros(len(cases), np.float32)
     top = np.full((len(cases), min(max(ks), n_items)), -1, np.int64)
     whole: dict[str, float] = {}  # sums over the cases so far
-    done = 0
-    for rows in _batches(cases, n_items, batch_size):
+    for rows in _batches(cases, n_items):
         some = Cases(cases.users[rows], cases.cuts[rows])
         queries = queries_for(split.sequences, some, request_dim, requests=requests)
         scores = candidates_only(score(rows, queries), split, targets[rows], part)
@@ -175,9 +161,6 @@ def judge_cases(
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
         for name, value in _of_all_answers(split, some, scores, queries, ks).items():
             whole[name] = whole.get(name, 0.0) + value / len(cases)
-        done += len(rows)
-        if on_progress is not None:
-            on_progress(done, len(cases))
     return Evaluation(
         split.protocol,
         part,
@@ -275,16 +258,15 @@ def difference(ours: Evaluation, other: Evaluation, metric: str) -> tuple[float,
     return _mean(gap), low, high
 
 
-def _batches(cases: Cases, n_items: int, batch_size: int | None) -> Iterator[NDArray[np.int64]]:
+def _batches(cases: Cases, n_items: int) -> Iterator[NDArray[np.int64]]:
     """Rows of the cases in batches, short histories first so that little is padded."""
     order = np.argsort(cases.cuts, kind="stable")
+    size = max(1, min(2048, _BATCH_CELLS // n_items))
     start = 0
     while start < len(order):
-        size = batch_size or max(1, min(2048, _BATCH_CELLS // n_items))
         rows = order[start : start + size]
         # The longest history of the batch decides its width: 8 cells of work each step.
-        fits = max(1, _BATCH_CELLS // (8 * max(1, int(cases.cuts[rows].max()))))
-        rows = rows[:fits] if batch_size is None else rows
+        rows = rows[: max(1, _BATCH_CELLS // (8 * max(1, int(cases.cuts[rows].max()))))]
         yield rows
         start += len(rows)
 
