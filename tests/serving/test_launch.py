@@ -53,19 +53,32 @@ def test_keys_are_asked_for_unless_it_is_loopback(home: Path):
 
 
 def test_a_release_of_another_encoder_is_refused_before_the_service_hears_of_it(
-    home: Path, films: SmallDomain
+    home: Path, films: SmallDomain, tmp_path: Path
 ):
     before = ReleaseStore().show("films").version
     with subprocess.Popen(
         ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        service = Service(process, ServiceSettings(domains=["films"]))
+        service = Service(process, ServiceSettings(domains=["films"]), tmp_path)
         films.publish(ReleaseStore(), "another-encoder", "0" * 64)
         with pytest.raises(ReleaseError, match="encoder another-encoder, which this service does"):
             service.update("films")
         assert ReleaseStore().show("films").version != before
         heard, _ = process.communicate(timeout=10)
     assert heard == ""
+
+
+def test_a_service_stops_though_ctrl_c_left_the_lock_of_its_process_taken(
+    home: Path, tmp_path: Path
+):
+    folder = tmp_path / "service"
+    folder.mkdir()
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    service = Service(process, ServiceSettings(domains=["films"]), folder)
+    with process._waitpid_lock:  # type: ignore[attr-defined]  # as an interrupt in poll leaves it
+        service.stop()
+    assert not psutil.pid_exists(process.pid)
+    assert not folder.exists()
 
 
 def test_haproxy_listens_on_loopback_with_all_it_has(tmp_path: Path):

@@ -170,8 +170,7 @@ def _app(api: str) -> Iterator[str]:
             _await_app(process, f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait()
+        process.terminate()  # `_nothing_left` sees to it that it ends
 
 
 def _await_app(process: subprocess.Popen[bytes], address: str) -> None:

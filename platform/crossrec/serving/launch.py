@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -29,7 +28,7 @@ from crossrec.errors import AuthError, ConfigError, CrossrecError, ReleaseError,
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import local_ray_environment, serve_environment
-from crossrec.serving.process_tree import end_tree, tree_of
+from crossrec.serving.process_tree import end_tree, has_ended, tree_of
 from crossrec.serving.shared_encoder import encoder_of
 
 Mode = Literal["haproxy", "plain"]
@@ -73,17 +72,27 @@ class ServiceOrder(BaseModel):
 
 
 class Service:
-    """A running service; stop it, or use it as a context manager."""
+    """A running service; stop it, or use it as a context manager.
 
-    def __init__(self, process: subprocess.Popen[str], settings: ServiceSettings) -> None:
-        self._process = process
-        self._temp_folder = Path(settings.temp_folder)
+    Attributes:
+        domains: names of those served.
+        address: base address of the API.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[str], settings: ServiceSettings, folder: Path
+    ) -> None:
+        """A process that was told its settings.
+
+        Args:
+            folder: its own, for log and sockets; removed when it stops.
+        """
+        self._process, self._folder = process, folder
         self.domains = list(settings.domains)
         current = [ReleaseStore().show(domain) for domain in self.domains[:1]]
         self._encoders = {release.manifest.encoder_fingerprint for release in current}
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
         self.address = f"http://{host}:{settings.port}"
-        """Base address of the API."""
 
     def __enter__(self) -> Service:
         return self
@@ -115,19 +124,19 @@ class Service:
             )
         order = ServiceOrder(domain=domain, version=release.version)
         _tell(self._process, order)
-        _hear(self._process, self._temp_folder)
+        _hear(self._process, self._folder)
         return release.version
 
     def wait(self) -> int:
         """Block until the service ends by itself; its exit code."""
-        # Not one endless wait: polars (2.1) restarts it after Ctrl-C, which would go unheard.
-        while self._process.poll() is None:
-            time.sleep(_POLL_S)
-        return self._process.returncode
+        # Short waits: polars (2.1) restarts an endless one after Ctrl-C, which would go unheard.
+        while not has_ended(self._process.pid, _POLL_S):
+            pass
+        return self._process.wait()
 
     def stop(self) -> None:
         """End the service and everything it started; may be called again."""
-        _stop(self._process, self._temp_folder)
+        _stop(self._process, self._folder)
 
 
 def serve_domains(
@@ -198,7 +207,7 @@ def start(settings: ServiceSettings, module: str = SERVICE_MODULE) -> Service:
     except BaseException:
         _stop(process, folder)
         raise
-    return Service(process, settings)
+    return Service(process, settings, folder)
 
 
 def _spawn(settings: ServiceSettings, folder: Path, module: str) -> subprocess.Popen[str]:
@@ -288,12 +297,9 @@ def _stop(process: subprocess.Popen[str], folder: Path) -> None:
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()  # the end of its orders tells the process to stop
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    has_ended(process.pid, STOP_TIMEOUT_S)
     end_tree(tree)
+    process.poll()  # nothing is left to wait for; lets go of its number
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,10 +6,12 @@ Leaves to others: ending in good order (launch.py asks first, and ends what is l
 from __future__ import annotations
 
 import contextlib
+import time
 
 import psutil
 
 GRACE_S = 3.0
+_LOOK_S = 0.05
 
 
 def tree_of(pid: int) -> list[psutil.Process]:
@@ -21,6 +23,24 @@ def tree_of(pid: int) -> list[psutil.Process]:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def has_ended(pid: int, timeout_s: float) -> bool:
+    """Whether a process ends within that time; its exit code stays to be fetched.
+
+    In place of `Popen.wait` and `poll` where Ctrl-C may come in between: raised at the wrong
+    moment it leaves their lock taken (CPython 3.11), and the next wait lasts for ever.
+    """
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(min(_LOOK_S, timeout_s))
 
 
 def end_tree(processes: list[psutil.Process]) -> None:
