@@ -67,6 +67,11 @@ class ModelConfig(_Settings):
     """Chance that an item's id embedding is left out of a training step, so that an item
     without one (a cold item) still works."""
     use_context: bool = True
+    modalities: Literal["all", "none"] | list[str] = "all"
+    """Which of the domain's modalities (pictures, sound, prices) the item model reads; a list
+    takes those of these names."""
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    """Chance that an item's modality is left out of a training step."""
     max_text_tokens: int = Field(64, ge=8, le=512)
 
     @model_validator(mode="after")

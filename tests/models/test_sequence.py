@@ -130,3 +130,49 @@ def test_id_dropout_of_one_leaves_the_text_alone() -> None:
     vectors = tower(text, torch.arange(2), torch.Generator().manual_seed(0))
     expected = torch.nn.functional.normalize(tower.text(text), dim=-1)
     assert torch.allclose(vectors, expected, atol=1e-6)
+
+
+def with_sound(dropout: float = 0.0) -> ItemTower:
+    """A tower of three items; the second has no sound."""
+    torch.manual_seed(0)
+    sound = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.3, -0.8]])
+    counts = torch.tensor([0, 1, 50])
+    return ItemTower(counts, E, D, 0.0, {"sound": sound}, modality_dropout=dropout)
+
+
+def test_item_vectors_hold_the_modalities_of_the_item_tower() -> None:
+    tower = with_sound().eval()
+    for parameter in tower.modalities.parameters():
+        torch.nn.init.normal_(parameter)
+    text = np.random.default_rng(0).normal(size=(3, E)).astype(np.float32)
+    with torch.no_grad():
+        theirs = tower(torch.from_numpy(text), torch.arange(3), None).numpy()
+    ours = item_vectors(weights(tower), text)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    without = {k: v for k, v in weights(tower).items() if not k.startswith("modalities")}
+    silent = item_vectors(without, text)
+    np.testing.assert_array_equal(silent[1], ours[1])  # it lacks the modality
+    assert np.abs(silent - ours)[[0, 2]].max(axis=1).min() > 1e-2  # a cold item has it too
+
+
+def test_a_modality_starts_without_effect_and_draws_nothing_at_random() -> None:
+    torch.manual_seed(0)
+    plain = ItemTower(torch.tensor([0, 1, 50]), E, D, 0.0)
+    drawn = torch.rand(1)
+    text = torch.randn(3, E)
+    tower = with_sound()
+    assert torch.equal(drawn, torch.rand(1))
+    expected = plain(text, torch.arange(3), None)
+    assert torch.equal(tower(text, torch.arange(3), None), expected)
+
+
+def test_modality_dropout_leaves_it_out_in_training_only() -> None:
+    tower = with_sound(dropout=0.5)
+    torch.nn.init.ones_(tower.modalities["sound"].weight)
+    text, items = torch.randn(3, E), torch.arange(3)
+    plain = torch.nn.functional.normalize(tower.text(text)[0], dim=-1)  # the first item is cold
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.stack([tower.train()(text, items, generator)[0] for _ in range(200)])
+    left_out = torch.isclose(draws, plain, atol=1e-6).all(dim=-1).float().mean()
+    assert 0.4 < float(left_out) < 0.6
+    assert not torch.isclose(tower.eval()(text, items, None)[0], plain, atol=1e-6).all()

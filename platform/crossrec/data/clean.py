@@ -252,6 +252,7 @@ def _numeric_columns(name: str, domain: Domain) -> set[str]:
     places = [c for c in domain.context if c.kind == "place"]
     if name == "items":
         columns = {o.column for o in domain.objectives if o.column}
+        columns |= {column for modality in domain.modalities for column in modality.columns}
         return columns | {column for place in places for column in place.item_columns}
     if name == "interactions":
         numbers = [c for c in domain.context if c.kind != "category"]
@@ -289,6 +290,7 @@ def _declared(domain: Domain) -> list[tuple[str, str, str]]:
     """(table, column, what for) of each column that the YAML names."""
     found = [("items", o.column, f"objective '{o.name}'") for o in domain.objectives if o.column]
     found += [("items", column, "a card column") for column in domain.card_columns]
+    found += [("items", c, f"modality '{m.name}'") for m in domain.modalities for c in m.columns]
     found += [("users", column, "an audit column") for column in domain.audit_columns]
     template = domain.profile_template or ""
     found += [("users", c, "part of a profile") for c in re.findall(r"{([^{}]*)}", template)]

@@ -116,6 +116,37 @@ class Objective(_Strict):
     weight: float = 0.0
 
 
+class Modality(_Strict):
+    """What is known of items beside their text: a picture, a sound, a price; some may lack it."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    table: str | None = Field(None, pattern=r"^features_[a-z0-9_]+$")
+    """Canonical table with one vector an item; data without it are trained without, and say so."""
+    columns: list[str] = []
+    """In place of a table: columns of `items` with numbers."""
+    fields: list[str] = []
+    """What each number of the table's vectors is, in order; empty: no single one means anything."""
+    left_out: list[str] = []
+    """Fields that are not used."""
+    log: list[str] = []
+    """Columns or fields read as log(1 + x / median): prices, durations."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Modality:
+        if bool(self.table) == bool(self.columns):
+            raise ValueError(
+                f"modality '{self.name}' needs either a table (features_…) or columns of items"
+            )
+        known = self.columns or self.fields
+        for name in (*self.log, *self.left_out):
+            if name not in known:
+                raise ValueError(
+                    f"modality '{self.name}' has no column or field '{name}'; it has"
+                    f" {', '.join(known) or 'none by name'}"
+                )
+        return self
+
+
 class Domain(_Strict):
     """A recommendation scenario with its own catalogue; the parsed YAML."""
 
@@ -142,6 +173,8 @@ class Domain(_Strict):
     """The sentence that describes a user, in the same notation over the columns of `users`; not
     over `audit_columns`. It is the request in words of somebody without history."""
     context: list[ContextField] = []
+    modalities: list[Modality] = []
+    """What the item tower reads beside text and ids, each through a gate of its own."""
     objectives: list[Objective] = []
     audit_columns: list[str] = []
     """Columns of `users` for fairness audits only: never features."""
@@ -162,6 +195,15 @@ class Domain(_Strict):
                 " fairness audits only; take the column out of one of the two"
             )
         return self
+
+    @field_validator("modalities")
+    @classmethod
+    def _named_once(cls, modalities: list[Modality]) -> list[Modality]:
+        names = [one.name for one in modalities]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two modalities are called '{twice[0]}'; give each its own name")
+        return modalities
 
     @field_validator("tables")
     @classmethod

@@ -18,15 +18,19 @@ LENDER_CHUNK = 2048
 
 
 def text_lenders(
-    text: Floats, warm: NDArray[np.bool_], n_lenders: int = LENDERS
+    text: Floats,
+    warm: NDArray[np.bool_],
+    n_lenders: int = LENDERS,
+    takers: NDArray[np.int64] | None = None,
 ) -> sparse.csr_array:
     """For each cold item its nearest warm items in text: (N, N), rows of cold items sum to 1.
 
     Args:
         text: (N, E) centred unit vectors.
         warm: (N,) has interactions.
+        takers: only these of the cold items; None: all.
     """
-    cold, lenders = np.flatnonzero(~warm), np.flatnonzero(warm)
+    cold, lenders = np.flatnonzero(~warm) if takers is None else takers, np.flatnonzero(warm)
     k = min(n_lenders, len(lenders))
     rows, columns, values = [], [], []
     for start in range(0, len(cold), LENDER_CHUNK):

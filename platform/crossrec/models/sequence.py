@@ -147,6 +147,11 @@ def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:
     gate = _sigmoid(weights["gate"][0] + weights["gate"][1] * np.log1p(weights["counts"]))
     gate = gate * (weights["counts"] > 0)
     mixed = text @ weights["text.weight"].T + gate[:, None] * weights["ids.weight"]
+    for name in (n for n in weights if n.startswith("modalities.") and n.endswith(".weight")):
+        of = name.removesuffix("weight")
+        a, b = weights[f"{of}gate"]
+        open_ = _sigmoid(a + b * np.log1p(weights["counts"]))
+        mixed += open_[:, None] * (weights[f"{of}features"] @ weights[name].T)
     norm = np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
     return np.asarray(mixed / norm, np.float32)
 

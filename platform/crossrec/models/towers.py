@@ -8,6 +8,7 @@ Sizes: B sequences, T steps, D model width, E text width, C context width, N ite
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,23 +20,41 @@ PARTS = ("short", "long", "request", "context")
 
 
 class ItemTower(nn.Module):
-    """v_i = norm(W t_i + g_i e_i): adapted text plus a gated id embedding.
+    """v_i = norm(W t_i + g_i e_i + sum over modalities m of g_im W_m x_im).
+
+    That is adapted text, a gated id embedding, and pictures, sound, prices where there are any.
 
     The gate g_i = sigmoid(a + b log(1 + n_i)) knows how often item i occurs in training, so an
     id speaks as loudly as its evidence; n_i = 0 (a cold item) closes it altogether.
     **Id dropout** leaves e_i out of a training step at random (as in DropoutNet, Volkovs et al.
     2017, sec. 3.1, per item instead of per pair), so the text part alone stays a fair vector.
+
+    Args:
+        counts: (N,) occurrences of each item in training.
+        modalities: name → (N, K) rows of a length of about 1, zeros where an item lacks it.
+        modality_dropout: chance that an item lacks a modality in a training step.
     """
 
-    def __init__(self, counts: Tensor, text_dim: int, dim: int, id_dropout: float) -> None:
+    def __init__(
+        self,
+        counts: Tensor,
+        text_dim: int,
+        dim: int,
+        id_dropout: float,
+        modalities: Mapping[str, Tensor] | None = None,
+        modality_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.id_dropout = id_dropout
+        self.modality_dropout = modality_dropout
         self.text = nn.Linear(text_dim, dim, bias=False)
         self.ids = nn.Embedding(len(counts), dim)
         nn.init.normal_(self.ids.weight, std=1.0 / math.sqrt(dim))
         self.gate = nn.Parameter(torch.tensor([0.0, 0.3]))
         self.counts: Tensor
         self.register_buffer("counts", counts.float())
+        found = modalities or {}
+        self.modalities = nn.ModuleDict({m: GatedModality(x, dim) for m, x in found.items()})
 
     def forward(self, text: Tensor, item_idx: Tensor, generator: torch.Generator | None) -> Tensor:
         """Unit item vectors.
@@ -43,7 +62,7 @@ class ItemTower(nn.Module):
         Args:
             text: (M, E) standardised text vectors.
             item_idx: (M,) which items they are.
-            generator: draws id dropout in training.
+            generator: draws id and modality dropout in training.
 
         Returns:
             (M, D) float32.
@@ -53,7 +72,34 @@ class ItemTower(nn.Module):
         if self.training and self.id_dropout > 0:
             kept = torch.rand(counts.shape, generator=generator) >= self.id_dropout
             gate = gate * kept.to(gate.device)
-        return functional.normalize(self.text(text) + gate[:, None] * self.ids(item_idx), dim=-1)
+        mixed = self.text(text) + gate[:, None] * self.ids(item_idx)
+        for modality in self.modalities.values():
+            part = modality(item_idx, counts)
+            if self.training and self.modality_dropout > 0:
+                kept = torch.rand(counts.shape, generator=generator) >= self.modality_dropout
+                part = part * kept.to(part.device)[:, None]
+            mixed = mixed + part
+        return functional.normalize(mixed, dim=-1)
+
+
+class GatedModality(nn.Module):
+    """g_i W x_i of one modality; g_i = sigmoid(a + b log(1 + n_i)), as the gate of ids has it.
+
+    W starts at zero (as B of LoRA does), so training starts where it would without the modality,
+    and draws no random number that would not be drawn else. An item that lacks it adds nothing.
+    """
+
+    def __init__(self, features: Tensor, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dim, features.shape[1]))
+        self.gate = nn.Parameter(torch.zeros(2))
+        self.features: Tensor
+        self.register_buffer("features", features.float())
+
+    def forward(self, item_idx: Tensor, counts: Tensor) -> Tensor:
+        """(M, D) for items (M,) that occur `counts` (M,) times in training."""
+        gate = torch.sigmoid(self.gate[0] + self.gate[1] * torch.log1p(counts))
+        return gate[:, None] * functional.linear(self.features[item_idx], self.weight)
 
 
 class Block(nn.Module):

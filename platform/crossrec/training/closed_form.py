@@ -35,6 +35,7 @@ from crossrec.models.signals import (
     TextSignal,
     unit,
 )
+from crossrec.training.lending import lending_vectors
 from crossrec.training.lexicon import fit_lexical
 from crossrec.training.prepare import Prepared
 
@@ -91,8 +92,8 @@ def fit_closed_form(
     split = prepared.split
     tuning = Tuning(split, prepared.config.training.seed)
     centred = unit(prepared.text - prepared.text.mean(axis=0))
-    lenders = text_lenders(centred, split.warm)
     matrix = training_matrix(split)
+    lenders = text_lenders(lending_vectors(prepared, centred, matrix, tuning), split.warm)
     signals: list[Signal] = []
     together = bool((np.diff(matrix.indptr) > 1).any())  # somebody has had two items
     if together and split.sequences.n_items <= MAX_EASE_ITEMS:

@@ -48,7 +48,12 @@ class Network(nn.Module):
         self.rows = describe_rows(split, prepared.context, prepared.clock)
         width = prepared.text.shape[1]
         self.items = ItemTower(
-            torch.from_numpy(counts), width, config.model.dim, config.model.id_dropout
+            torch.from_numpy(counts),
+            width,
+            config.model.dim,
+            config.model.id_dropout,
+            {name: torch.from_numpy(values) for name, values in prepared.modalities.items()},
+            config.model.modality_dropout,
         )
         self.users = UserTower(
             dim=config.model.dim,

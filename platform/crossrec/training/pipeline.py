@@ -79,6 +79,8 @@ def finish(
         task=made.prepared.task,
     )
     metrics = evaluation.to_dict() | {"data_hash": made.dataset.content_hash, "run": run}
+    if made.prepared.coverage:
+        metrics["modalities"] = made.prepared.coverage
     if publish:
         report("publishing")
     release = _publish(made, fitted, model, metrics) if publish else None

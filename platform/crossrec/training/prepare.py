@@ -6,7 +6,9 @@ Leaves to others: the steps themselves (loop.py), encoding text (models/encoder.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from crossrec.config import RunConfig, home
 from crossrec.data.dataset import Dataset
+from crossrec.data.features import chosen_modalities, read_features, whitened
 from crossrec.data.ratings import ratings_as_events
 from crossrec.data.split import Split, make_split
 from crossrec.data.vocabulary import Vocabulary
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from crossrec.models.encoder import Progressing, TextEncoder
 
 Floats = NDArray[np.float32]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,17 @@ class Prepared:
     wish_vectors: Floats  # (Q, E) unit, likewise
     places: Floats | None  # (N, 2) degrees, where the domain has a place field
     encoder: TextEncoder
+    modalities: Mapping[str, Floats] = field(default_factory=dict)
+    """Name → (N, K) of those that the settings ask for and the data have; rows of zeros: items
+    without it."""
+    absent_modalities: tuple[str, ...] = ()
+    """Asked for, but the data have no such table."""
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of the items that have each modality asked for; 0 where the data have none."""
+        shares = {m: float((x != 0).any(axis=1).mean()) for m, x in self.modalities.items()}
+        return shares | dict.fromkeys(self.absent_modalities, 0.0)
 
     @property
     def task(self) -> Task:
@@ -82,9 +98,11 @@ def prepare(
     Raises:
         DataError: the protocol does not fit the data.
         EncoderError: the encoder cannot be loaded.
+        ConfigError: the domain has no modality of a name that the settings ask for.
     """
     from crossrec.models.encoder import TextEncoder
 
+    modalities = _modalities(dataset, config)
     split = split_for(dataset, config, split)
     encoder = encoder or TextEncoder.load(config.encoder)
     catalogue = dataset.catalogue()
@@ -106,7 +124,23 @@ def prepare(
         wish_vectors=encode_cached(encoder, wishes.texts, tokens, progress),
         places=_places(dataset.domain, catalogue),
         encoder=encoder,
+        modalities={name: values for name, values in modalities.items() if values is not None},
+        absent_modalities=tuple(n for n, values in modalities.items() if values is None),
     )
+
+
+def _modalities(dataset: Dataset, config: RunConfig) -> dict[str, Floats | None]:
+    """Those asked for; None where the data lack one, which is said."""
+    found: dict[str, Floats | None] = {}
+    for modality in chosen_modalities(dataset.domain, config.model.modalities):
+        features = read_features(dataset, modality)
+        found[modality.name] = whitened(features) if features else None
+        if features is None:
+            log.warning(
+                "'%s' is trained without the modality '%s': the imported data have no table '%s'",
+                *(dataset.domain.name, modality.name, modality.table),
+            )
+    return found
 
 
 def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -> Split:

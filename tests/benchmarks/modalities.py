@@ -1,0 +1,144 @@
+"""What posters of `movies` and audio features of `music` add: the same training with and without.
+
+Rows `modalities`, one a domain, split and kind of target: NDCG@10 with over without, users in
+pairs, three seeds. With `cold_items` a tenth of the catalogue is withheld from training, another
+tenth for each seed. Each training is kept under `<home>/cache/modalities`, so that a run goes on
+where it was cut off; after a change of the code, `--fresh` makes them anew. About an hour on one
+thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from crossrec.benchmark.cells import PARTS, Cell, CellStore, Result, digest
+from crossrec.benchmark.compare import Group, ratio
+from crossrec.config import home, load_config
+from crossrec.data.dataset import Dataset
+from crossrec.data.freshness import why_stale
+from crossrec.data.importing import import_domain
+from crossrec.domains import load_domain
+from crossrec.evaluation.metrics import bootstrap_interval
+from crossrec.evaluation.protocols import judge
+from crossrec.training.assemble import assemble
+from crossrec.training.loop import fit
+from crossrec.training.prepare import prepare
+from tests.benchmarks.quality import dataset
+from tests.benchmarks.rows import write_rows
+
+Row = dict[str, Any]
+
+WITH, WITHOUT = "all", "none"
+KINDS = {
+    ("movies", "leave_one_out"): ("warm",),
+    ("movies", "cold_items"): ("cold",),
+    ("music", "leave_one_out"): ("warm", "cold"),
+    ("music", "cold_items"): ("cold",),
+}
+"""Kinds of targets by domain and split; all but two films of `movies` are warm in leave_one_out."""
+
+
+def up_to_date(name: str) -> Dataset:
+    """The imported data set, imported anew where its YAML did not name its modalities yet."""
+    found = dataset(name)
+    return import_domain(load_domain(name)) if why_stale(found, load_domain(name)) else found
+
+
+def trained(cell: Cell, overrides: Sequence[str], store: CellStore, fresh: bool) -> Result:
+    """One training, judged on its validation and test cases; remembered."""
+    data = up_to_date(cell.domain)
+    settings = [f"protocol={cell.split}", f"training.seed={cell.seed}", *overrides]
+    config = load_config(overrides=[*settings, f"model.modalities={cell.model}"])
+    key = digest(config.digest(), data.content_hash)
+    found = None if fresh else store.load(cell, key)
+    if found is None:
+        started = time.monotonic()
+        prepared = prepare(data, config)
+        if cell.model == WITH and prepared.absent_modalities:
+            raise SystemExit(f"the data of {cell.domain} lack {prepared.absent_modalities}")
+        fitted = fit(prepared)
+        model, width = assemble(prepared, fitted), prepared.text.shape[1]
+        judged = {p: judge(model.score, prepared.split, p, request_dim=width) for p in PARTS}
+        seconds, epochs = time.monotonic() - started, len(fitted.history)
+        plain: Row = {"params": {}, "fit_seconds": seconds, "tune_seconds": seconds}
+        found = Result(cell, key, data.content_hash, judged, **plain, epochs=epochs)
+        store.save(found)
+    told(found)
+    return found
+
+
+def told(result: Result) -> None:
+    """Its figures on one line."""
+    figures = []
+    for part, one in result.evaluations.items():
+        for kind, mask in (("warm", one.warm), ("cold", ~one.warm)):
+            if mask.any():
+                values = [one.values(m)[mask].mean() for m in ("ndcg@10", "recall@10")]
+                figures.append(f"{part} {kind} {values[0]:.4f} / {values[1]:.4f}")
+    print(result.cell, f"{result.epochs} epochs, {result.fit_seconds:.0f} s", *figures, flush=True)
+
+
+def rows_of(ours: Group, without: Group) -> list[Row]:
+    """One row a kind of target."""
+    names = ", ".join(one.name for one in load_domain(ours.domain).modalities)
+    made = []
+    for kind in KINDS[ours.domain, ours.split]:
+        one = ratio(ours, without, "ndcg@10", kind)
+        recall = ratio(ours, without, "recall@10", kind)
+        low, high = one.ci95
+        values = ours.values("ndcg@10", kind)
+        made.append(
+            {
+                "name": "modalities",
+                "domain": ours.domain,
+                "value": one.ours,
+                "unit": "ndcg@10",
+                "peer": "the same without",
+                "peer_value": one.theirs,
+                "ratio": one.value,
+                "n": one.n,
+                "ci95": list(bootstrap_interval(values, np.random.default_rng(0))),
+                "seeds": ours.seeds,
+                "protocol": f"{names} of `{ours.domain}`, {ours.split}, {kind} targets, ratio"
+                f" {low:.3f} to {high:.3f} (95 %, users in pairs), Recall@10"
+                f" {recall.theirs:.4f} to {recall.ours:.4f}",
+                "data_hash": ours.results[0].data_hash,
+            }
+        )
+    return made
+
+
+def main() -> None:
+    """Measure the domains and splits named on the command line, or all and write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--domains", nargs="+", choices=sorted({d for d, _ in KINDS}))
+    parser.add_argument("--splits", nargs="+", choices=sorted({s for _, s in KINDS}))
+    parser.add_argument("--set", nargs="+", default=[], help="a.b=value, to try; no rows")
+    parser.add_argument("--fresh", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    store = CellStore(home() / "cache" / "modalities")
+    rows = []
+    for domain, split in KINDS:
+        if domain in (given.domains or domain) and split in (given.splits or split):
+            groups = []
+            for model in (WITH, WITHOUT):
+                cells = [Cell(domain, split, model, seed) for seed in range(given.seeds)]
+                done = [trained(cell, given.set, store, given.fresh) for cell in cells]
+                groups.append(Group(domain, split, model, tuple(done)))
+            rows += rows_of(*groups)
+    if given.domains or given.splits or given.set:
+        print(*rows, sep="\n")
+    else:
+        write_rows("modalities", rows)
+
+
+if __name__ == "__main__":
+    main()
