@@ -7,6 +7,7 @@ Leaves to others: which cells there are (cells.py), the order of the run (run.py
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -102,7 +103,7 @@ class Arena:
         return [self.config.encoder, self.config.model.max_text_tokens]
 
 
-class Contestant:
+class Contestant(ABC):
     """A model by name; `key` says what decides its result, `run` makes it."""
 
     needs: tuple[str, ...] = ()
@@ -116,17 +117,17 @@ class Contestant:
         """
         return digest(JUDGE, str(cell), arena.split_hash, dict(needed), self.settings(cell, arena))
 
+    @abstractmethod
     def settings(self, cell: Cell, arena: Arena) -> list[Any]:
         """Its settings and the hash of its code."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, cell: Cell, key: str, arena: Arena, needed: Mapping[str, Result]) -> Result:
         """Train and judge.
 
         Raises:
             NotRunError: it cannot run here, or a script failed.
         """
-        raise NotImplementedError
 
 
 class Ours(Contestant):

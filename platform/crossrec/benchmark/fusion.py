@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Cases, Split
 from crossrec.evaluation.metrics import ndcg
-from crossrec.evaluation.protocols import Part, ScoreCases
+from crossrec.evaluation.protocols import ScoreCases
 from crossrec.models.fusion import standardise
 from crossrec.models.query import Queries
 
 Floats = NDArray[np.float32]
-Signals = Callable[[Part], list[ScoreCases]]
 
 SIGNALS = ("itemknn_recency", "ease_recency", "frozen_text", "popularity", "sasrec_own")
 

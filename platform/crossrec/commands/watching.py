@@ -6,13 +6,16 @@ Leaves to others: labelling and judging (monitoring/).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crossrec import verbs
 from crossrec.commands.output import AsJson, OneDomain, print_json, print_table
 from crossrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from crossrec.monitoring.report import WatchReport
 
 ALARM_EXIT = 3
 
@@ -73,29 +76,11 @@ def watch(
         n_topics=topics,
     )
     if plot is not None:
-        from crossrec import plots
-        from crossrec.monitoring.chart import chart
-
-        plots.save(chart(report), plot)
+        _save_chart(report, plot)
     if as_json:
         print_json({"domain": domain, "release": release, **report.to_dict()})
     else:
-        columns = ("topic", "from", "texts", label, "share", "usual", "limit", "p")
-        rows = [
-            (
-                row["topic"],
-                f"{row['start']:%Y-%m-%d %H:%M}",
-                row["n"],
-                row["hits"],
-                f"{row['share']:.2f}",
-                f"{row['usual']:.2f}",
-                f"{row['limit']:.2f}",
-                f"{row['p_value']:.1g}",
-            )
-            for row in report.alarms.iter_rows(named=True)
-        ]
-        judged = report.periods["p_value"].count()
-        print_table(columns, rows, f"no alarm in {judged} periods judged")
+        _print_alarms(report)
     if fail_on_alarm and len(report.alarms):
         raise typer.Exit(ALARM_EXIT)
 
@@ -109,3 +94,24 @@ def _topics(given: list[str]) -> dict[str, list[str]] | None:
             raise ConfigError(f"topic '{one}' is no name with words; expected NAME=WORD,WORD")
         topics[name.strip()] = known
     return topics or None
+
+
+def _save_chart(report: WatchReport, path: Path) -> None:
+    from crossrec import plots
+    from crossrec.monitoring.chart import chart
+
+    plots.save(chart(report), path)
+
+
+def _print_alarms(report: WatchReport) -> None:
+    columns = ("topic", "from", "texts", report.label, "share", "usual", "limit", "p")
+    rows = [_cells(row) for row in report.alarms.iter_rows(named=True)]
+    judged = report.periods["p_value"].count()
+    print_table(columns, rows, f"no alarm in {judged} periods judged")
+
+
+def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    """A row of `WatchReport.periods` as the table shows it."""
+    shares = (f"{row[name]:.2f}" for name in ("share", "usual", "limit"))
+    start, p = f"{row['start']:%Y-%m-%d %H:%M}", f"{row['p_value']:.1g}"
+    return row["topic"], start, row["n"], row["hits"], *shares, p
