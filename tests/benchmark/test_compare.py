@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,13 @@ def test_warm_and_cold_targets_are_compared_apart():
     ours, peer = groups([result(OURS, [1, 20, 20]), result("frozen_text", [2, 1, 1])])
     assert ratio(ours, peer, kind="cold").value == pytest.approx(1 / SECOND)
     assert ratio(ours, peer, kind="warm").value == 0
+
+
+def test_a_ratio_over_nothing_is_no_figure_in_json():
+    ours, peer = groups([result(OURS, [1, 1]), result("ease", [20, 20])])
+    one = ratio(ours, peer)
+    assert one.value == float("inf")
+    assert json.loads(json.dumps(one.summary(), allow_nan=False))["ci95"] == [None, None]
 
 
 def test_the_best_peer_is_best_on_validation_and_never_the_fusion():

@@ -108,7 +108,11 @@ def test_a_peer_without_its_environment_is_reported(
         ({"domains": ["moveis"]}, UnknownDomainError, "moveis"),
         ({"splits": ["random"]}, ConfigError, "no split is called 'random'"),
         ({"peers": ["eese"]}, ConfigError, "did you mean 'ease'"),
-        ({"domains": ["books"], "splits": ["temporal"]}, ConfigError, "nothing to run"),
+        (
+            {"domains": ["books"], "splits": ["temporal"]},
+            ConfigError,
+            "nothing to run.*cold_items suits movies, industrial",
+        ),
     ],
 )
 def test_a_wrong_plan_is_refused_before_anything_runs(arguments: dict, error: type, why: str):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crossrec.benchmark.cells import FUSION, OURS, Result
 from crossrec.evaluation import peers
-from crossrec.evaluation.protocols import Evaluation, Part
+from crossrec.evaluation.protocols import Evaluation, Part, known
 
 Floats = NDArray[np.float64]
 
@@ -105,8 +105,9 @@ class Ratio:
     """(K,) the ratio in each draw of the users."""
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON, without the draws."""
-        return {name: value for name, value in vars(self).items() if name != "draws"}
+        """Plain values for JSON, without the draws; None for a ratio over 0."""
+        plain = {name: value for name, value in vars(self).items() if name != "draws"}
+        return plain | {"value": known(self.value), "ci95": [known(v) for v in self.ci95]}
 
 
 def ratio(ours: Group, peer: Group, metric: str = MAIN, kind: str = "all") -> Ratio:
@@ -138,9 +139,9 @@ def _on_cases_of(group: Group, other: Group) -> Group:
     """Its seeds on cases that the other has too: where seeds draw the cases (`cold_items`) one of
     the two may have run fewer of them.
     """
-    known = {evaluation.fingerprint for evaluation in other.evaluations()}
+    shared = {evaluation.fingerprint for evaluation in other.evaluations()}
     tests = zip(group.results, group.evaluations(), strict=True)
-    return replace(group, results=tuple(r for r, e in tests if e.fingerprint in known))
+    return replace(group, results=tuple(r for r, e in tests if e.fingerprint in shared))
 
 
 def geometric(ratios: Sequence[Ratio]) -> tuple[float, tuple[float, float]]:

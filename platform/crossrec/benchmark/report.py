@@ -44,12 +44,13 @@ def write_report(folder: Path, outcome: Outcome, about: dict[str, Any]) -> tuple
     folder.mkdir(parents=True, exist_ok=True)
     document = as_dict(outcome, about)
     path = folder / "quality.json"
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False, default=_plain), "utf-8")
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+    path.write_text(text, "utf-8")
     found = groups(outcome.results)
     drawn = _plots(folder / "plots", found)
-    text = folder / "quality.md"
-    text.write_text(markdown(found, outcome.not_run, drawn, folder), "utf-8")
-    return path, text
+    report = folder / "quality.md"
+    report.write_text(markdown(found, outcome.not_run, drawn, folder), "utf-8")
+    return path, report
 
 
 def as_dict(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crossrec.benchmark.cells import DOMAINS, OURS, TEMPORAL, Cell, CellStore, Result, plan
+from crossrec.benchmark.cells import (
+    COLD,
+    DOMAINS,
+    OURS,
+    TEMPORAL,
+    TEXT,
+    Cell,
+    CellStore,
+    Result,
+    plan,
+)
 from crossrec.benchmark.contestants import (
     THIN,
     Arena,
@@ -177,8 +187,9 @@ def make_plan(
         cells = [cell for cell in cells if _by_default(cell)]
     if not cells:
         raise ConfigError(
-            f"nothing to run: of {list(domains)} none has the split {list(splits)}; temporal"
-            f" suits {', '.join(TEMPORAL)}"
+            "nothing to run with these domains, splits and peers: temporal suits"
+            f" {', '.join(TEMPORAL)}; cold_items suits {', '.join(COLD)}, and of the peers only"
+            f" {TEXT}"
         )
     return cells
 

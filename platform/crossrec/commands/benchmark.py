@@ -118,8 +118,8 @@ def _show(document: dict[str, Any]) -> None:
             c["split"],
             c["model"],
             c["seed"],
-            _figure(c["validation"]),
-            _figure(c["test"]),
+            _number(c["validation"]["metrics"]["ndcg@10"], 4),
+            _number(c["test"]["metrics"]["ndcg@10"], 4),
         )
         for c in document["cells"]
     ]
@@ -131,7 +131,7 @@ def _show(document: dict[str, Any]) -> None:
             c["split"],
             f"{c['against']} ({c['peer']})",
             f"{c['metric']} {c['kind']}",
-            f"{c['value']:.3f} [{c['ci95'][0]:.3f}, {c['ci95'][1]:.3f}]",
+            f"{_number(c['value'], 3)} [{', '.join(_number(v, 3) for v in c['ci95'])}]",
         )
         for c in document["comparisons"]
     ]
@@ -139,6 +139,5 @@ def _show(document: dict[str, Any]) -> None:
         print_table(("domain", "split", "ours over", "figure", "ratio, 95 %"), ratios, "")
 
 
-def _figure(part: dict[str, Any]) -> str:
-    value = part["metrics"]["ndcg@10"]
-    return "-" if value is None else f"{value:.4f}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

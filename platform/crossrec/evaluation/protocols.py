@@ -272,8 +272,8 @@ def _batches(cases: Cases, n_items: int) -> Iterator[NDArray[np.int64]]:
 
 
 def known(value: float) -> float | None:
-    """The value, or None in place of NaN."""
-    return None if np.isnan(value) else value
+    """The value, or None in place of NaN and infinity, which are no JSON."""
+    return value if np.isfinite(value) else None
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -203,7 +203,8 @@ class SystemDeployment:
 def give_back_memory() -> None:
     """Return to the system what loading needed and no longer does; glibc keeps it otherwise.
 
-    A release that was replaced is held by the memory of its own sequence signal, a cycle.
+    A release that was replaced is held by cycles: what its sequence and its words signal remember
+    holds the signals themselves.
     """
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # another C library
