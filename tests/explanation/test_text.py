@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.explanation.text import sentence
+from crossrec.explanation.text import rating_sentence, sentence
 from crossrec.serving.messages import Part
 
 
@@ -59,6 +59,27 @@ def part(kind: str, label: str, value: float, name: str | None = None) -> Part:
 )
 def test_sentences(parts: list[tuple[str, str, float]], expected: str) -> None:
     assert sentence([part(*one) for one in parts]) == expected
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (
+            [("history", "Heat", -0.3), ("history", "Alien", -0.4), ("history", "Speed", 0.1)],
+            "your ratings of “Alien” and “Heat” lower that to 3.4.",
+        ),
+        (
+            [("history", "Heat", 0.4), ("request", "quiet", 0.3), ("context", "hour = 23", 0.3)],
+            "your rating of “Heat”, your words “quiet” and hour being 23 raise that to 5.0.",
+        ),
+        ([("history", "not Heat", -1)], "your rating of “Heat” lowers that to 3.0."),
+        ([("history", "Heat", 0.02)], "nothing that is known of you changes that."),
+    ],
+)
+def test_sentences_about_a_rating(parts: list[tuple[str, str, float]], expected: str) -> None:
+    known = [part(*one) for one in parts]
+    told = rating_sentence([*known, part("popularity", "popularity", 0), part("base", "base", 4)])
+    assert told == f"Somebody unknown would give it 4.0; {expected}"
 
 
 def test_older_items_are_named_only_when_no_other_speaks_for_it() -> None:

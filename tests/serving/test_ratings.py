@@ -77,6 +77,8 @@ def test_a_served_rating_is_near_what_such_a_user_gives_and_its_parts_add_up(
         assert best.score == pytest.approx(level, abs=0.6)
         assert int(best.item_id[1:]) % 2 == 0
         assert best.explanation is not None
+        raised = "raise" if user == "u0" else "lower"
+        assert raised in best.explanation.sentence.partition("your ratings of")[2]
         parts = [part.value for part in best.explanation.parts]
         assert sum(parts) == pytest.approx(best.score, abs=1e-3)
     log.close()

@@ -17,9 +17,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.data.ratings import rating_levels
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import ContextField, Domain
-from crossrec.explanation.text import sentence
+from crossrec.explanation.text import rating_sentence, sentence
 from crossrec.models.query import Queries
 from crossrec.serving.messages import Explanation, Part
 
@@ -168,7 +169,8 @@ def explain(
         values[members] = _spread(losses, columns, shares[group])
     given = popularity[len(coalitions) - 1, columns]
     parts = _parts(removals, values, given, whole[0, columns], _lowered(model, lowerings, titles))
-    return [_explanation(one) for one in parts]
+    rated = rating_levels(model.vocabulary.events) is not None
+    return [_explanation(one, rating_sentence if rated else sentence) for one in parts]
 
 
 def _full(query: Queries) -> _Known:
@@ -343,6 +345,6 @@ def _parts(
     return result
 
 
-def _explanation(parts: list[Part]) -> Explanation:
+def _explanation(parts: list[Part], words: Callable[[list[Part]], str]) -> Explanation:
     score = math.fsum(part.value for part in parts)
-    return Explanation(score=score, parts=parts, sentence=sentence(parts))
+    return Explanation(score=score, parts=parts, sentence=words(parts))

@@ -17,6 +17,8 @@ NEAR = 0.5
 """Of one kind those are named that are at least this share of its largest."""
 AGAINST = 0.5
 """What speaks against the item is named if it is this share of the largest reason for it."""
+MOST_MOVING = 3
+"""Things that a sentence about a rating names."""
 
 
 def sentence(parts: Sequence[Part]) -> str:
@@ -41,6 +43,39 @@ def sentence(parts: Sequence[Part]) -> str:
     largest = max(part.value for part in reasons)
     end = f", although {_against(against)}" if against.value < -AGAINST * largest else ""
     return f"Because {_join(clauses)}{end}."
+
+
+def rating_sentence(parts: Sequence[Part]) -> str:
+    """The same of a score that is a rating: what anybody would give, and what moves it for you.
+
+    >>> def part(kind, label, value):
+    ...     return Part(kind=kind, name=label, label=label, value=value)
+    >>> rating_sentence([part("history", "Alien", 0.5), part("base", "base", 3.9)])
+    'Somebody unknown would give it 3.9; your rating of “Alien” raises that to 4.4.'
+    >>> rating_sentence([part("base", "base", 3.9)])
+    'Somebody unknown would give it 3.9; nothing that is known of you changes that.'
+    """
+    moving = [part for part in parts if part.kind not in ("base", "popularity")]
+    change = sum(part.value for part in moving)
+    usual = sum(part.value for part in parts) - change
+    before, after = f"{usual:.1f}", f"{usual + change:.1f}"
+    start = f"Somebody unknown would give it {before};"
+    if before == after:
+        return f"{start} nothing that is known of you changes that."
+    along = sorted((p for p in moving if p.value * change > 0), key=lambda p: -abs(p.value))
+    named = [p for p in along[:MOST_MOVING] if abs(p.value) >= NEAR * abs(along[0].value)]
+    verb = ("raise" if change > 0 else "lower") + ("s" if len(named) == 1 else "")
+    return f"{start} {_moving(named)} {verb} that to {after}."
+
+
+def _moving(parts: Sequence[Part]) -> str:
+    """Parts of a rating by kind: your ratings of these, your words, what is true now."""
+    rated = [_quoted(part).replace("“not ", "“") for part in parts if part.kind == "history"]
+    said = [_quoted(part) for part in parts if part.kind == "request"]
+    things = [f"your rating{'s' * (len(rated) > 1)} of {_join(rated)}"] if rated else []
+    things += [f"your words {_join(said)}"] if said else []
+    things += [p.label.replace(" = ", " being ", 1) for p in parts if p.kind == "context"]
+    return _join(things)
 
 
 def _clause(kind: str, members: Sequence[Part]) -> str:
