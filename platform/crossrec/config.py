@@ -66,6 +66,8 @@ class ModelConfig(_Settings):
     id_dropout: float = Field(0.1, ge=0, le=1)
     """Chance that an item's id embedding is left out of a training step, so that an item
     without one (a cold item) still works."""
+    use_ids: bool = True
+    """False: an item is what is said of it and no more; what is learned so fits other catalogues."""
     use_context: bool = True
     modalities: Literal["all", "none"] | list[str] = "all"
     """Which of the domain's modalities (pictures, sound, prices) the item model reads; a list
@@ -111,6 +113,10 @@ class TrainingConfig(_Settings):
     seed: int = 0
     max_users: int | None = Field(None, ge=1)
     """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""
+
+
+OF_RANKING = ("temperature", "cold_case_weight", "rarity_weight", "popularity_correction")
+"""Settings of training that shape the softmax and the fusion; the task `rate` has neither."""
 
 
 class RunConfig(_Settings):

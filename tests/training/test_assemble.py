@@ -12,7 +12,7 @@ import pytest
 from crossrec.config import Placement
 from crossrec.data.batches import queries_for
 from crossrec.data.dataset import Dataset
-from crossrec.errors import DataError, ReleaseError
+from crossrec.errors import ConfigError, DataError, ReleaseError
 from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
@@ -175,6 +175,15 @@ def test_ratings_are_predicted_better_than_by_their_mean(
 def test_labels_need_texts(city: Dataset, tiny: TextEncoder) -> None:
     with pytest.raises(DataError, match="has no texts with labels"):
         prepare(city, settings("task=classify"), encoder=tiny)
+
+
+@pytest.mark.parametrize("setting", ["rarity_weight=0.5", "cold_case_weight=1"])
+def test_a_setting_of_ranking_is_refused_where_ratings_are_learned(
+    city: Dataset, tiny: TextEncoder, setting: str
+) -> None:
+    chosen = settings("task=rate", f"training.{setting}")
+    with pytest.raises(ConfigError, match=f"training.{setting}.* does nothing in the task 'rate'"):
+        prepare(city, chosen, encoder=tiny)
 
 
 def test_a_rating_task_without_ratings_says_so(

@@ -16,14 +16,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crossrec.config import RunConfig, home
+from crossrec.config import OF_RANKING, RunConfig, TrainingConfig, home
 from crossrec.data.dataset import Dataset
 from crossrec.data.features import chosen_modalities, read_features, whitened
 from crossrec.data.ratings import ratings_as_events
 from crossrec.data.split import Split, make_split
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
-from crossrec.errors import DataError
+from crossrec.errors import ConfigError, DataError
 from crossrec.evaluation.protocols import Task
 from crossrec.models.context import ContextEncoder
 from crossrec.schema import TEXT
@@ -155,6 +155,7 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
 
     Raises:
         DataError: the protocol or the task does not fit the data.
+        ConfigError: a setting of ranking was given for the task `rate`.
     """
     training = config.training
     if split is None:
@@ -168,8 +169,21 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
             " the task 'classify', whose items are the labels"
         )
     if task == "rate":
+        _expect_untouched(training)
         split = replace(split, sequences=ratings_as_events(split.sequences))
     return split
+
+
+def _expect_untouched(training: TrainingConfig) -> None:
+    """Raise where a setting was given that only ranking reads."""
+    usual = TrainingConfig()
+    for name in OF_RANKING:
+        given, default = getattr(training, name), getattr(usual, name)
+        if given != default:
+            raise ConfigError(
+                f"training.{name}={given} does nothing in the task 'rate', which learns ratings by"
+                f" squared error, without softmax and fusion; leave it out (default {default})"
+            )
 
 
 def encode_cached(

@@ -17,6 +17,7 @@ from ray import tune
 from crossrec import errors
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
+from crossrec.domains import load_domain
 from crossrec.errors import CrossrecError, TrainingError
 from crossrec.training.board import Bars, Board, Event
 from crossrec.training.cluster import groups_at_once, ray_session, uses_gpu, worker_resources
@@ -62,7 +63,7 @@ def tune_domain(
     Args:
         config: the settings that do not vary.
         n_trials: trials in all, those on record of a run that is resumed among them.
-        space: what varies; None: `default_space` of the config's mode.
+        space: what varies; None: `default_space` of the config's mode and task.
         run_name: repeat it to resume a search that was cut off, or to add trials; None: a new one.
         show: draw a progress bar, or write lines where there is no terminal.
         on_event: called with each event (`trial`, `metrics`), as it arrives in the driver.
@@ -71,7 +72,8 @@ def tune_domain(
         ConfigError: the space does not fit the config.
         TrainingError: no cluster, not enough of it, a run name taken, or no trial gave a figure.
     """
-    chosen = space if space is not None else default_space(config.training.mode)
+    task = config.task or load_domain(domain).task
+    chosen = space if space is not None else default_space(config.training.mode, task)
     check_space(chosen)
     if n_trials < 1:
         raise TrainingError(f"{n_trials} trials were asked for; expected at least 1")

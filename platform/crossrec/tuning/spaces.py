@@ -11,8 +11,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from crossrec.config import RunConfig
+from crossrec.config import OF_RANKING, RunConfig
 from crossrec.errors import ConfigError, suggest
+from crossrec.evaluation.protocols import Task
 
 
 class _Strict(BaseModel):
@@ -80,13 +81,17 @@ ADAPTER: Space = {
 """Only where LoRA trains along: in frozen mode these change nothing."""
 
 
-def default_space(mode: Literal["frozen", "adapted"]) -> Space:
-    """The dimensions that change something in `mode`.
+def default_space(mode: Literal["frozen", "adapted"], task: Task = "rank") -> Space:
+    """The dimensions that change something in `mode` and `task`.
 
     >>> "adapter.rank" in default_space("frozen"), "adapter.rank" in default_space("adapted")
     (False, True)
+    >>> "training.temperature" in default_space("frozen", "rate")
+    False
     """
-    return COMMON | ADAPTER if mode == "adapted" else dict(COMMON)
+    space = COMMON | ADAPTER if mode == "adapted" else COMMON
+    idle = {f"training.{name}" for name in OF_RANKING} if task == "rate" else set()
+    return {name: dimension for name, dimension in space.items() if name not in idle}
 
 
 def read_space(path: Path) -> Space:

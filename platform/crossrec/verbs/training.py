@@ -103,8 +103,8 @@ def tune(
     Args:
         trials: trials in all.
         config: the settings that do not vary.
-        space: YAML of what varies; None: what is worth varying in the config's mode (LoRA's
-            rank and targets in adapted mode only).
+        space: YAML of what varies; None: what is worth varying in the config's mode and
+            task (LoRA's rank and targets in adapted mode only).
         workers: processes of one trial.
         run_name: repeat it to go on with a search, or to add trials.
 
