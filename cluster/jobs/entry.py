@@ -11,9 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from crossrec import verbs
-from crossrec.config import home
-from crossrec.data.dataset import CARD
+from crossrec.data.importing import imported
 from crossrec.errors import CrossrecError
 
 
@@ -43,8 +41,7 @@ def add_run_options(options: argparse.ArgumentParser) -> None:
 def have_data(domains: list[str]) -> None:
     """Import what is not in the home yet, so that a fresh cluster's first job needs no other."""
     for domain in domains:
-        if not (home() / "data" / domain / CARD).is_file():
-            verbs.import_data(domain)
+        imported(domain, progress=False)
 
 
 def run(work: Callable[[], Any]) -> None:

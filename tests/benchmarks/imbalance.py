@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from crossrec.config import load_config
+from crossrec.data.importing import imported
 from crossrec.data.split import Split
 from crossrec.evaluation.metrics import bootstrap_interval
 from crossrec.evaluation.protocols import Evaluation, judge
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare
-from tests.benchmarks.quality import dataset
 from tests.benchmarks.rows import write_rows
 
 Row = dict[str, Any]
@@ -45,7 +45,7 @@ def in_tail(split: Split) -> np.ndarray:
 
 def judged(domain: str, option: str, seed: int) -> tuple[Prepared, dict[str, Evaluation]]:
     """The towers alone, and the whole model, on the test cases."""
-    prepared = prepare(dataset(domain), load_config(overrides=[option, f"training.seed={seed}"]))
+    prepared = prepare(imported(domain), load_config(overrides=[option, f"training.seed={seed}"]))
     fitted = fit(prepared)
     model = assemble(prepared, fitted)
     scores = {"towers": fitted.sequence().score, "model": model.score}

@@ -22,14 +22,13 @@ from crossrec.benchmark.compare import Group, ratio
 from crossrec.config import home, load_config
 from crossrec.data.dataset import Dataset
 from crossrec.data.freshness import why_stale
-from crossrec.data.importing import import_domain
+from crossrec.data.importing import import_domain, imported
 from crossrec.domains import load_domain
 from crossrec.evaluation.metrics import bootstrap_interval
 from crossrec.evaluation.protocols import judge
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import prepare
-from tests.benchmarks.quality import dataset
 from tests.benchmarks.rows import write_rows
 
 Row = dict[str, Any]
@@ -46,7 +45,7 @@ KINDS = {
 
 def up_to_date(name: str) -> Dataset:
     """The imported data set, imported anew where its YAML did not name its modalities yet."""
-    found = dataset(name)
+    found = imported(name)
     return import_domain(load_domain(name)) if why_stale(found, load_domain(name)) else found
 
 

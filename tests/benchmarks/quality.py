@@ -15,10 +15,7 @@ import numpy as np
 import torch
 
 from crossrec.config import RunConfig, load_config
-from crossrec.data.dataset import Dataset
-from crossrec.data.importing import import_domain
-from crossrec.domains import load_domain
-from crossrec.errors import DataError
+from crossrec.data.importing import imported
 from crossrec.evaluation.metrics import bootstrap_interval
 from crossrec.evaluation.protocols import Evaluation, judge
 from crossrec.models import baselines
@@ -30,18 +27,10 @@ from tests.benchmarks.rows import write_rows
 Row = dict[str, Any]
 
 
-def dataset(name: str) -> Dataset:
-    """The imported data set, imported now if need be."""
-    try:
-        return Dataset.open(name)
-    except DataError:
-        return import_domain(load_domain(name))
-
-
 def trained(name: str, *overrides: str) -> tuple[Prepared, Evaluation]:
     """Train with the default settings but for `overrides`, and judge on the test cases."""
     config: RunConfig = load_config(overrides=list(overrides))
-    prepared = prepare(dataset(name), config)
+    prepared = prepare(imported(name), config)
     fitted = fit(prepared)
     model = assemble(prepared, fitted)
     evaluation = judge(model.score, prepared.split, "test", request_dim=prepared.text.shape[1])

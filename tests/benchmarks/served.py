@@ -17,10 +17,8 @@ import torch
 
 from crossrec.config import AdapterConfig, load_config
 from crossrec.data.dataset import Dataset
-from crossrec.data.importing import import_domain
+from crossrec.data.importing import imported
 from crossrec.data.sequences import load_sequences
-from crossrec.domains import load_domain
-from crossrec.errors import DataError
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.signals import RequestSignal, unit
@@ -40,10 +38,7 @@ def trained(store: ReleaseStore) -> LoadedRelease:
 
     Neither memory nor time of an answer depend on how long it was trained.
     """
-    try:
-        Dataset.open(DOMAIN)
-    except DataError:
-        import_domain(load_domain(DOMAIN))
+    imported(DOMAIN)
     if DOMAIN not in store.domains():
         train_here(DOMAIN, load_config(overrides=["training.max_epochs=1"]))
     return store.load(DOMAIN)

@@ -25,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 
 from crossrec.config import home, load_config
 from crossrec.data.batches import queries_for
+from crossrec.data.importing import imported
 from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import macro_f1, ranks
 from crossrec.evaluation.protocols import Part, candidates_only
@@ -32,7 +33,6 @@ from crossrec.models.rating_baselines import tune_biases
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare
-from tests.benchmarks.quality import dataset
 from tests.benchmarks.rows import write_rows
 from tests.benchmarks.words import bm25, frozen
 
@@ -48,34 +48,22 @@ FRESH = "--fresh"
 BATCH = 128
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """C of the logistic regression."""
+LABELS = (
+    "training.mode=adapted",
+    "adapter.n_layers=3",
+    "adapter.rank=16",
+    "adapter.targets=[query,key,value,dense]",
+    "adapter.texts_per_step=128",
+    "training.batch_size=96",
+    "training.learning_rate=0.001",
+    "training.adapter_learning_rate=0.001",
+    "training.patience=2",
+)
 SETTINGS = {
-    "finance_sentiment": (
-        "training.mode=adapted",
-        "adapter.n_layers=3",
-        "adapter.rank=16",
-        "adapter.targets=[query,key,value,dense]",
-        "adapter.texts_per_step=128",
-        "training.batch_size=96",
-        "training.learning_rate=0.001",
-        "training.adapter_learning_rate=0.001",
-        "training.max_epochs=4",
-        "training.patience=2",
-    ),
-    "support": (
-        "training.mode=adapted",
-        "adapter.n_layers=3",
-        "adapter.rank=16",
-        "adapter.targets=[query,key,value,dense]",
-        "adapter.texts_per_step=128",
-        "training.batch_size=96",
-        "training.learning_rate=0.001",
-        "training.adapter_learning_rate=0.001",
-        "training.max_epochs=5",
-        "training.patience=2",
-    ),
+    "finance_sentiment": (*LABELS, "training.max_epochs=4"),
+    "support": (*LABELS, "training.max_epochs=5"),
 }
 """One setting each, not searched; ARCHITECTURE.md has what was tried."""
-
 
 Made = dict[str, Values]
 Make = Callable[[Prepared, Any, Values | None], Made]
@@ -91,7 +79,7 @@ def predictions(
     made = []
     for seed in range(n_seeds):
         config = load_config(overrides=[*overrides, f"training.seed={seed}"])
-        prepared = prepare(dataset(name), config)
+        prepared = prepare(imported(name), config)
         key = f"{name}-{config.digest()}-{prepared.data_hash[:12]}.npz"
         path = home() / "cache" / "tasks" / key
         if not path.is_file() or FRESH in sys.argv:
@@ -225,7 +213,7 @@ def pooled(prepared: Prepared, part: Part, pool: str | None) -> Cases:
     cases: Cases = getattr(prepared.split, part)
     if pool is None:
         return cases
-    names = dataset(prepared.domain.name).catalogue()["pool"].to_numpy()
+    names = imported(prepared.domain.name).catalogue()["pool"].to_numpy()
     kept = names[prepared.split.targets(cases)] == pool
     return Cases(cases.users[kept], cases.cuts[kept])
 
@@ -236,7 +224,7 @@ def logistic(prepared: Prepared, pool: str | None) -> tuple[Values, str]:
     vectors = prepared.wish_vectors[prepared.wish_of_row]
     rows = np.flatnonzero(split.train)
     if pool is not None:
-        names = dataset(prepared.domain.name).catalogue()["pool"].to_numpy()
+        names = imported(prepared.domain.name).catalogue()["pool"].to_numpy()
         rows = rows[names[split.sequences.items[rows]] == pool]
     labels = split.sequences.items
     validation, test = (pooled(prepared, part, pool) for part in ("validation", "test"))

@@ -22,10 +22,10 @@ import torch
 
 from crossrec.benchmark.exchange import Script, task_data
 from crossrec.config import Placement, load_config
+from crossrec.data.importing import imported
 from crossrec.data.split import Cases
 from crossrec.training.loop import Trainer
 from crossrec.training.prepare import Prepared, prepare
-from tests.benchmarks.quality import dataset
 from tests.benchmarks.rows import write_rows
 
 WARM_UP = 1
@@ -63,7 +63,7 @@ def theirs(prepared: Prepared, epochs: int, threads: int) -> tuple[list[float], 
 
 def measure(domain: str, epochs: int, threads: int) -> list[Row]:
     """Ours as shipped (bf16 where the processor has it) and in fp32, against RecTools (fp32)."""
-    prepared = prepare(dataset(domain), load_config())
+    prepared = prepare(imported(domain), load_config())
     peer, targets = theirs(prepared, epochs, threads)
     model, training = prepared.config.model, prepared.config.training
     rows = []

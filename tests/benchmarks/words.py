@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from crossrec.config import load_config
 from crossrec.data.batches import queries_for
+from crossrec.data.importing import imported
 from crossrec.data.profiles import FOLDS
 from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import bootstrap_interval, set_ndcg
@@ -34,7 +35,6 @@ from crossrec.models.signals import unit
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare
-from tests.benchmarks.quality import dataset
 from tests.benchmarks.rows import RESULTS, write_rows
 
 Floats = NDArray[np.float32]
@@ -143,7 +143,7 @@ def row_of(name: str, n_seeds: int, overrides: list[str]) -> Row:
     runs = []
     for seed in range(n_seeds):
         config = load_config(overrides=[*settings, f"training.seed={seed}"])
-        prepared = prepare(dataset(name), config)
+        prepared = prepare(imported(name), config)
         if not runs:
             peer, theirs = best_peer(prepared)
         runs.append(ours(prepared))
@@ -172,7 +172,7 @@ def profile_row() -> Row:
     mine, theirs = [], []
     for seed in range(FOLDS):
         settings = ["protocol=profiles", "task=rank", f"training.seed={seed}"]
-        prepared = prepare(dataset(DESCRIBED), load_config(overrides=settings))
+        prepared = prepare(imported(DESCRIBED), load_config(overrides=settings))
         theirs.append(best_of(prepared, frozen)[1])
         mine.append(ours(prepared))
     values, peer = np.concatenate(mine), np.concatenate(theirs)
@@ -221,7 +221,7 @@ def with_others(rows: list[Row]) -> list[Row]:
 
 def first_look(name: str) -> None:
     """The peers over the whole catalogue, with all right answers relevant and with one."""
-    prepared = prepare(dataset(name), load_config(overrides=["protocol=requests"]))
+    prepared = prepare(imported(name), load_config(overrides=["protocol=requests"]))
     requests = prepared.wish_vectors[prepared.wish_of_row]
     one = replace(prepared, split=replace(prepared.split, relevant=None))
     for family in (frozen, bm25):

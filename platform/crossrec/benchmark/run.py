@@ -31,10 +31,9 @@ from crossrec.benchmark.contestants import (
 )
 from crossrec.benchmark.exchange import NotRunError, expect_checkout, scripts
 from crossrec.config import RunConfig
-from crossrec.data.dataset import Dataset
-from crossrec.data.importing import import_domain
+from crossrec.data.importing import imported
 from crossrec.domains import load_domain
-from crossrec.errors import ConfigError, DataError, suggest
+from crossrec.errors import ConfigError, suggest
 from crossrec.models import baselines
 
 SPLITS = ("leave_one_out", "temporal", "cold_items")
@@ -145,14 +144,6 @@ class Benchmark:
 
 def _differs_by_seed(name: str, cell: Cell) -> bool:
     return cell.split == "cold_items" or name not in baselines.NAMES
-
-
-def imported(name: str) -> Dataset:
-    """The data set of a domain, imported now if need be."""
-    try:
-        return Dataset.open(name)
-    except DataError:
-        return import_domain(load_domain(name))
 
 
 def make_plan(

@@ -31,7 +31,7 @@ from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.freshness import Stamps, own_files, table_files
 from crossrec.data.read import Table, first_line, scan_table
 from crossrec.data.sources import Fetched, fetch
-from crossrec.domains.registry import domain_yaml
+from crossrec.domains.registry import domain_yaml, load_domain
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
 from crossrec.schema import ITEM_ID, REASON, TABLES
@@ -51,6 +51,18 @@ class _Outcome:
     rejected: dict[str, dict[str, int]] = field(default_factory=dict)
     repaired: dict[str, dict[str, int]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+
+
+def imported(name: str, progress: bool = True) -> Dataset:
+    """The data set of a domain, imported now if it is not here yet.
+
+    Raises:
+        UnknownDomainError: no domain has that name.
+        SourceError, DataError: see `import_domain`.
+    """
+    if (home() / "data" / name / CARD).is_file():
+        return Dataset.open(name)
+    return import_domain(load_domain(name), progress=progress)
 
 
 def import_domain(domain: Domain, root: Path | None = None, progress: bool = True) -> Dataset:
