@@ -67,7 +67,7 @@ class ModelConfig(_Settings):
     """Chance that an item's id embedding is left out of a training step, so that an item
     without one (a cold item) still works."""
     use_ids: bool = True
-    """False: an item is what is said of it and no more; what is learned so fits other catalogues."""
+    """False: an item is what is said of it, no more; what is learned fits other catalogues."""
     use_context: bool = True
     modalities: Literal["all", "none"] | list[str] = "all"
     """Which of the domain's modalities (pictures, sound, prices) the item model reads; a list

@@ -1,4 +1,4 @@
-"""Adapters with random weights that are not zero, saved as training saves them."""
+"""Adapters through peft: with random weights that are not zero, and as the reference."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from crossrec.config import AdapterConfig
-from crossrec.models.adapters import attach_adapter, load_adapter, save_adapter
+from crossrec.models.adapters import adapt, save_adapter
 from crossrec.models.encoder import TextEncoder, Vectors, mean_pool, pad
+from crossrec.models.layers import shared_copy
+
+
+def attach_adapter(encoder: TextEncoder, config: AdapterConfig, seed: int) -> PeftModel:
+    """A copy of the encoder, which shares its weights, with a new adapter."""
+    return adapt(shared_copy(encoder.model), encoder.name, config, seed)
+
+
+def load_adapter(encoder: TextEncoder, folder: Path) -> PeftModel:
+    """The same with a saved adapter."""
+    return PeftModel.from_pretrained(shared_copy(encoder.model), str(folder)).eval()
 
 
 def random_adapter(

@@ -47,9 +47,6 @@ from crossrec.models.baselines import Baseline
 if TYPE_CHECKING:
     from crossrec.training.prepare import Prepared
 
-Needed = Callable[[str], Result]
-"""Name of a model → its result on the same split, for models made of others."""
-
 JUDGE = 1
 """Raise it when evaluation/ changes what a rank is: all cells are then made anew."""
 THIN = 200

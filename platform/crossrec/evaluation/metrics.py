@@ -12,9 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-Z_95 = 1.959963984540054
-"""Quantile 0.975 of the normal distribution."""
-
 
 def ranks(scores: NDArray[np.float32], targets: ArrayLike, excluded: NDArray[np.int32]) -> Ints:
     """Place of each target among the candidates: 1 + others with a score >= the target's.
@@ -160,21 +157,6 @@ def standard_error(values: ArrayLike) -> float:
     """
     array = np.asarray(values, np.float64)
     return float(array.std(ddof=1) / np.sqrt(len(array))) if len(array) > 1 else float("nan")
-
-
-def normal_interval(values: ArrayLike) -> tuple[float, float]:
-    """95 % interval of the mean, mean -/+ 1.96 standard errors; NaN for less than 2 cases.
-
-    It can leave [0, 1] when nearly all values are 0: see `bootstrap_interval`.
-
-    >>> low, high = normal_interval([0.0, 4.0])
-    >>> round(low, 2), round(high, 2)
-    (-1.92, 5.92)
-    """
-    array = np.asarray(values, np.float64)
-    mean = float(array.mean()) if len(array) else float("nan")
-    half = Z_95 * standard_error(array)
-    return mean - half, mean + half
 
 
 def bootstrap_interval(

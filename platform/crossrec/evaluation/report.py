@@ -19,7 +19,6 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.split import Cases, Split
 from crossrec.errors import ConfigError
 from crossrec.evaluation import peers
-from crossrec.evaluation.metrics import Z_95
 from crossrec.evaluation.protocols import Evaluation, Part, Score, Task, difference, judge, known
 from crossrec.models.baselines import NAMES, tune_all
 
@@ -265,7 +264,7 @@ def _published(domain: str, evaluation: Evaluation) -> dict[str, dict[str, Any]]
 
 def _published_row(name: str, figures: Mapping[str, Any]) -> Row:
     """A peer's row; one that its time limit cut short is marked with an asterisk."""
-    mean, half = figures[MAIN], Z_95 * figures["ndcg@10_se"]
+    mean, half = figures[MAIN], 1.96 * figures["ndcg@10_se"]
     short = figures["converged"] is False
     return Row(
         f"{name} *" if short else name,

@@ -1,13 +1,12 @@
-"""LoRA on the upper layers of an encoder, through peft: attach, save, load.
+"""LoRA on the upper layers of an encoder, through peft: put in, save.
 
-Leaves to others: training over cached lower layers (upper.py), serving many adapters at once
-without peft (mixed.py).
+Leaves to others: training over cached lower layers (upper.py), reading and serving many adapters
+at once without peft (adapter_files.py, mixed.py).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -15,9 +14,9 @@ from torch import nn
 
 from crossrec.config import AdapterConfig
 from crossrec.errors import EncoderError, suggest
-from crossrec.models.adapter_files import check_encoder, write_encoder_file
+from crossrec.models.adapter_files import write_encoder_file
 from crossrec.models.encoder import TextEncoder
-from crossrec.models.layers import find_layers, first_upper, shared_copy
+from crossrec.models.layers import find_layers, first_upper
 
 
 def adapted_modules(model: nn.Module, config: AdapterConfig) -> list[str]:
@@ -44,19 +43,14 @@ def adapted_modules(model: nn.Module, config: AdapterConfig) -> list[str]:
     return [name for name in linear if any(_is_target(name, t) for t in config.targets)]
 
 
-def attach_adapter(encoder: TextEncoder, config: AdapterConfig, seed: int) -> PeftModel:
-    """The encoder with a new adapter, which changes nothing yet (B is 0); `encoder` stays as is.
+def adapt(model: nn.Module, name: str, config: AdapterConfig, seed: int) -> PeftModel:
+    """Put LoRA into `model` itself, its A drawn by `seed`; `name` is noted as the base.
 
-    Weights of the encoder are shared, not copied; only LoRA's require gradients.
+    It changes nothing yet (B is 0), and only its weights require gradients.
 
     Raises:
         EncoderError: `config` does not fit the encoder.
     """
-    return adapt(shared_copy(encoder.model), encoder.name, config, seed)
-
-
-def adapt(model: nn.Module, name: str, config: AdapterConfig, seed: int) -> PeftModel:
-    """Put LoRA into `model` itself, its A drawn by `seed`; `name` is noted as the base."""
     lora = LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
@@ -76,22 +70,6 @@ def save_adapter(model: PeftModel, encoder: TextEncoder, folder: Path) -> None:
     model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form for the Hugging Face hub
     write_encoder_file(folder, encoder)
-
-
-def load_adapter(encoder: TextEncoder, folder: Path) -> PeftModel:
-    """The encoder with a saved adapter; `encoder` stays as is.
-
-    Raises:
-        EncoderError: a file is missing or damaged, or it belongs to another encoder.
-    """
-    check_encoder(folder, encoder)
-    try:
-        model: Any = PeftModel.from_pretrained(shared_copy(encoder.model), str(folder))
-    except Exception as err:  # peft lets errors of json, safetensors and torch through
-        raise EncoderError(
-            f"adapter {folder} could not be loaded ({err}); train or publish it again"
-        ) from err
-    return model.eval()
 
 
 def _is_target(name: str, target: str) -> bool:
