@@ -18,6 +18,12 @@ def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) 
     assert config.model.n_heads == RunConfig().model.n_heads
 
 
+def test_modalities_are_all_none_or_a_list_of_names() -> None:
+    for given, expected in (("all", "all"), ("none", "none"), ("[image]", ["image"])):
+        config = load_config(overrides=[f"model.modalities={given}"])
+        assert config.model.modalities == expected
+
+
 def test_equal_settings_have_equal_digests_and_others_another() -> None:
     assert load_config().digest() == RunConfig().digest()
     assert load_config(overrides=["training.seed=1"]).digest() != RunConfig().digest()
@@ -32,6 +38,7 @@ def test_equal_settings_have_equal_digests_and_others_another() -> None:
         ("model.dim=65", "dim 65 cannot be shared by 2 heads"),
         ("model.dim", "has no '='"),
         ("training.mode=thawed", "'frozen' or 'adapted'"),
+        ("model.modalities=image", "modalities: .*'image' is neither all, none, nor a list"),
     ],
 )
 def test_a_wrong_override_is_one_clear_sentence(override: str, message: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossrec.errors import ConfigError, suggest
 
@@ -75,6 +75,13 @@ class ModelConfig(_Settings):
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     """Chance that an item's modality is left out of a training step."""
     max_text_tokens: int = Field(64, ge=8, le=512)
+
+    @field_validator("modalities", mode="before")
+    @classmethod
+    def _all_none_or_names(cls, given: Any) -> Any:
+        if given not in ("all", "none") and not isinstance(given, list | tuple):
+            raise ValueError(f"'{given}' is neither all, none, nor a list of names such as [image]")
+        return given
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> ModelConfig:
