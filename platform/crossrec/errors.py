@@ -1,6 +1,6 @@
 """Every error that crossrec raises on purpose, so that callers catch by meaning.
 
-Leaves to others: HTTP status codes (serving/deployments.py) and exit codes (cli.py).
+Leaves to others: HTTP status codes (serving/gateway.py) and exit codes (commands/output.py).
 A message is one sentence or two: what was got, what was expected, what to do.
 """
 
@@ -39,7 +39,7 @@ class ReleaseError(CrossrecError):
 
 
 class UnknownDomainError(CrossrecError):
-    """No domain, or no served domain, has that name. Not for a domain without a release."""
+    """No domain has that name, or none that has a release or is served."""
 
 
 class UnknownItemError(CrossrecError):
@@ -67,6 +67,18 @@ class ServiceError(CrossrecError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+def error_class(name: str, default: type[CrossrecError]) -> type[CrossrecError]:
+    """The class that another process named in its answer; `default` where it is none of these.
+
+    >>> error_class("DataError", ServiceError).__name__, error_class("int", ServiceError).__name__
+    ('DataError', 'ServiceError')
+    """
+    found = globals().get(name)
+    if isinstance(found, type) and issubclass(found, CrossrecError):
+        return found
+    return default
 
 
 def suggest(name: str, allowed: Iterable[str]) -> str:

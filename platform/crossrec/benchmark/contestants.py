@@ -139,22 +139,13 @@ class Ours(Contestant):
         """As `crossrec train` does, without a release."""
         from crossrec.training.assemble import assemble
         from crossrec.training.loop import fit
+        from crossrec.training.pipeline import judge_model
 
         started = time.perf_counter()
         fitted = fit(arena.prepared)
         model = assemble(arena.prepared, fitted)
         seconds = time.perf_counter() - started
-        split = arena.prepared.split
-        evaluations = {
-            part: judge(
-                model.score,
-                split,
-                part,
-                request_dim=arena.prepared.text.shape[1],
-                requests=fitted.network.texts.requests(),
-            )
-            for part in PARTS
-        }
+        evaluations = {part: judge_model(arena.prepared, fitted, model, part) for part in PARTS}
         epochs = len(fitted.history)
         ended = epochs < arena.config.training.max_epochs
         return _result(cell, key, arena, evaluations, {}, seconds, seconds, ended, epochs)

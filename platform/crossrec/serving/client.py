@@ -13,8 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from crossrec import errors
-from crossrec.errors import AuthError, CrossrecError, RequestError, ServiceError
+from crossrec.errors import AuthError, RequestError, ServiceError, error_class
 from crossrec.serving.messages import (
     DomainCard,
     DomainList,
@@ -186,9 +185,9 @@ def _raise(response: httpx.Response) -> NoReturn:
         if response.status_code == 429:
             text = "the service has too much to do; try again in a second"
         body = ErrorBody(error=text)
-    kind = getattr(errors, body.kind, ServiceError)
+    kind = error_class(body.kind, ServiceError)
     if kind is AuthError or response.status_code in (401, 403):
         raise AuthError(body.error, response.status_code)
-    if kind is ServiceError or not issubclass(kind, CrossrecError):
+    if kind is ServiceError:
         raise ServiceError(body.error, response.status_code)
     raise kind(body.error)

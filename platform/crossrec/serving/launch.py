@@ -22,9 +22,8 @@ from typing import IO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from crossrec import errors
 from crossrec.config import home
-from crossrec.errors import AuthError, ConfigError, CrossrecError, ReleaseError, ServiceError
+from crossrec.errors import AuthError, ConfigError, ReleaseError, ServiceError, error_class
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import local_ray_environment, serve_environment
@@ -288,8 +287,7 @@ def _hear(process: subprocess.Popen[str], folder: Path) -> None:
         raise ServiceError(f"the service ended before it was up; its log says: {_tail(folder)}")
     report = ServiceReport.model_validate(json.loads(line))
     if report.error is not None:
-        kind = getattr(errors, report.kind, ServiceError)
-        raise (kind if issubclass(kind, CrossrecError) else ServiceError)(report.error)
+        raise error_class(report.kind, ServiceError)(report.error)
 
 
 def _stop(process: subprocess.Popen[str], folder: Path) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
 from crossrec.data.folds import By, make_folds
-from crossrec.evaluation.protocols import Evaluation, judge
+from crossrec.evaluation.protocols import Evaluation
 from crossrec.models.encoder import TextEncoder
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
+from crossrec.training.pipeline import judge_model
 from crossrec.training.prepare import prepare, split_for
 
 
@@ -84,13 +85,7 @@ def cross_validate(
     for number, split in enumerate(make_folds(whole, n_folds, by, clock=clock), start=1):
         prepared = prepare(dataset, config, encoder=encoder, split=split)
         fitted = fit(prepared, placement=placement)
-        evaluation = judge(
-            assemble(prepared, fitted).score,
-            prepared.split,
-            request_dim=prepared.text.shape[1],
-            requests=fitted.network.texts.requests(),
-            task=prepared.task,
-        )
+        evaluation = judge_model(prepared, fitted, assemble(prepared, fitted))
         judged.append(evaluation)
         on_fold(number, evaluation)
     return FoldReport(dataset.domain.name, by, dataset.content_hash, judged)

@@ -14,10 +14,9 @@ from typing import Any
 import ray
 import ray.train
 
-from crossrec import errors
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
-from crossrec.errors import CrossrecError, TrainingError
+from crossrec.errors import CrossrecError, TrainingError, error_class
 from crossrec.training.board import Bars, Board, Event
 from crossrec.training.cluster import groups_at_once, ray_session, uses_gpu, worker_resources
 from crossrec.training.runs import TrainResult, claim_run, new_run_name, run_facts, run_folder
@@ -222,7 +221,7 @@ def _results(domains: list[str], outcomes: dict[str, Outcome]) -> list[TrainResu
         return [TrainResult(**outcomes[domain]["result"]) for domain in domains]
     if len(domains) == 1:
         [outcome] = failed.values()
-        raise getattr(errors, outcome["kind"], TrainingError)(outcome["error"])
+        raise error_class(outcome["kind"], TrainingError)(outcome["error"])
     told = "; ".join(f"{domain}: {o['error']}" for domain, o in failed.items())
     kept = ", ".join(domain for domain in domains if domain not in failed) or "none"
     raise TrainingError(f"{len(failed)} of {len(domains)} domains failed ({told}); done: {kept}")

@@ -17,7 +17,7 @@ from typing import Any
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
 from crossrec.errors import DataError
-from crossrec.evaluation.protocols import judge
+from crossrec.evaluation.protocols import Evaluation, Part, judge
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import Progressing
 from crossrec.releases.store import Release, ReleaseStore
@@ -67,18 +67,10 @@ def finish(
     Raises:
         ReleaseError: the release could not be written.
     """
-    split = made.prepared.split
     model = assemble(made.prepared, fitted, report=lambda signal: report(f"fitting {signal}"))
     report("judging")
-    evaluation = judge(
-        model.score,
-        split,
-        "test",
-        request_dim=made.prepared.text.shape[1],
-        requests=fitted.network.texts.requests(),
-        task=made.prepared.task,
-    )
-    metrics = evaluation.to_dict() | {"data_hash": made.dataset.content_hash, "run": run}
+    metrics = judge_model(made.prepared, fitted, model).to_dict()
+    metrics |= {"data_hash": made.dataset.content_hash, "run": run}
     if made.prepared.coverage:
         metrics["modalities"] = made.prepared.coverage
     if publish:
@@ -91,6 +83,20 @@ def finish(
         metrics=metrics,
         history=[dict(epoch) for epoch in fitted.history],
         seconds=time.monotonic() - started,
+    )
+
+
+def judge_model(
+    prepared: Prepared, fitted: Fitted, model: DomainModel, part: Part = "test"
+) -> Evaluation:
+    """The assembled model on the cases of its own split; requests as its own adapter reads them."""
+    return judge(
+        model.score,
+        prepared.split,
+        part,
+        request_dim=prepared.text.shape[1],
+        requests=fitted.network.texts.requests(),
+        task=prepared.task,
     )
 
 

@@ -14,11 +14,10 @@ from typing import Any
 import ray
 from ray import tune
 
-from crossrec import errors
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
 from crossrec.domains import load_domain
-from crossrec.errors import CrossrecError, TrainingError
+from crossrec.errors import CrossrecError, TrainingError, error_class
 from crossrec.training.board import Bars, Board, Event
 from crossrec.training.cluster import groups_at_once, ray_session, uses_gpu, worker_resources
 from crossrec.training.runs import claim_run, new_run_name, run_facts, run_folder
@@ -113,7 +112,7 @@ def _follow(job: SearchJob, bars: Bars, on_event: Callable[[Event], None]) -> Tu
     if isinstance(outcome, TuneResult):
         bars.done(job.domain, f"best {outcome.value:.4f}")
         return outcome
-    raise getattr(errors, outcome["kind"], TrainingError)(outcome["error"])
+    raise error_class(outcome["kind"], TrainingError)(outcome["error"])
 
 
 def search(job: SearchJob) -> TuneResult | dict[str, str]:
