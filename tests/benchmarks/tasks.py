@@ -97,7 +97,7 @@ def scores(score: Any, prepared: Prepared, cases: Cases, requests: Values | None
     targets, parts = split.targets(cases), []
     for start in range(0, len(cases), BATCH):
         rows = slice(start, start + BATCH)
-        some = Cases(cases.users[rows], cases.cuts[rows])
+        some = cases.take(rows)
         queries = queries_for(split.sequences, some, width, requests=requests)
         parts.append(candidates_only(np.asarray(score(queries)), split, targets[rows], "test"))
     return np.concatenate(parts)
@@ -172,7 +172,7 @@ def rate_rmse(n_seeds: int) -> list[Row]:
     prepared, made = predictions("movies", ["task=rate"], n_seeds, ratings)
     ours = [one["ratings"] for one in made]
     split, cases = prepared.split, prepared.split.test
-    given = split.sequences.ratings[split.sequences.offsets[cases.users] + cases.cuts]
+    given = split.sequences.ratings[split.sequences.target_rows(cases)]
     factorised, settings = factorisation(prepared, range(n_seeds))
     peers = {
         "biases alone, tuned": tune_biases(split).predict(split, cases)[None],
@@ -215,7 +215,7 @@ def pooled(prepared: Prepared, part: Part, pool: str | None) -> Cases:
         return cases
     names = imported(prepared.domain.name).catalogue()["pool"].to_numpy()
     kept = names[prepared.split.targets(cases)] == pool
-    return Cases(cases.users[kept], cases.cuts[kept])
+    return cases.take(kept)
 
 
 def logistic(prepared: Prepared, pool: str | None) -> tuple[Values, str]:

@@ -91,12 +91,12 @@ def judge(
     cases: Cases = getattr(split, part)
     values = []
     for start in range(0, len(cases), BATCH):
-        some = Cases(cases.users[start : start + BATCH], cases.cuts[start : start + BATCH])
+        some = cases.take(slice(start, start + BATCH))
         queries = queries_for(split.sequences, some, width, requests=requests)
         scores = score(queries)
         if not whole:
             scores = candidates_only(scores, split, split.targets(some), part)
-        rows = split.sequences.offsets[some.users] + some.cuts
+        rows = split.sequences.target_rows(some)
         right = right_answers(split, rows).toarray() > 0
         values.append(set_ndcg(scores, right, queries.items, 10))
     return np.concatenate(values)

@@ -138,7 +138,7 @@ def test_validation_of_cold_items_holds_warm_and_cold_targets_out_of_training() 
     split = split_sequences(sequences(shuffled_visits(400)), "cold_items", seed=3)
     warm = split.warm[split.targets(split.validation)]
     assert 0 < (~warm).sum() < warm.sum()
-    rows = split.sequences.offsets[split.validation.users] + split.validation.cuts
+    rows = split.sequences.target_rows(split.validation)
     assert not split.train[rows].any()
 
 

@@ -33,7 +33,7 @@ def test_tuning_takes_the_pulls_that_validation_likes_best() -> None:
 
     def error(one: Biases) -> float:
         cases: Cases = split.validation
-        given = split.sequences.ratings[split.sequences.offsets[cases.users] + cases.cuts]
+        given = split.sequences.ratings[split.sequences.target_rows(cases)]
         return float(((one.predict(split, cases) - given) ** 2).mean())
 
     best = error(tune_biases(split))

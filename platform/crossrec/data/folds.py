@@ -5,13 +5,13 @@ Leaves to others: the usual protocols (split.py), training on each fold (trainin
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.data.draws import drawn
 from crossrec.data.split import Cases, Sequences, Split
 from crossrec.errors import DataError
 
@@ -112,7 +112,7 @@ def _usable(split: Split) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         return everything, later
     usable = split.train.copy()
     for cases in (split.validation, split.test):
-        usable[sequences.offsets[cases.users] + cases.cuts] = True
+        usable[sequences.target_rows(cases)] = True
     return usable, usable & np.array([bool(text) for text in sequences.requests])
 
 
@@ -122,8 +122,7 @@ def fold_of(user_id: str, n_folds: int) -> int:
     >>> fold_of("196", 5) == fold_of("196", 5) < 5
     True
     """
-    digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % n_folds
+    return drawn(user_id) % n_folds
 
 
 def _by_time(split: Split, fold: int, n_folds: int) -> _Parts:

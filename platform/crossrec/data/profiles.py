@@ -6,7 +6,6 @@ Leaves to others: requests that people wrote (requests.py), encoding (training/p
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy import sparse
 
 from crossrec.data.columns import Draft, from_template
 from crossrec.data.dataset import Dataset
+from crossrec.data.folds import fold_of
 from crossrec.data.read import Table
 from crossrec.data.sequences import load_sequences
 from crossrec.data.split import Cases, Sequences, Split, draw_users
@@ -66,7 +66,7 @@ def profile_split(dataset: Dataset, *, seed: int = 0, max_users: int | None = No
     kept = np.array([bool(texts[user]) for user in owner], np.bool_)
     sequences = _one_by_one(whole, owner, texts, np.flatnonzero(kept))
     owner = owner[kept]
-    fold = np.array([_fold(user) for user in whole.user_ids])[owner]
+    fold = np.array([fold_of(user, FOLDS) for user in whole.user_ids])[owner]
     test, validation = fold == seed % FOLDS, fold == (seed + 1) % FOLDS
     train = ~test & ~validation
     if not (train.any() and test.any() and validation.any()):
@@ -94,17 +94,8 @@ def _one_by_one(
     numbers = rows - whole.offsets[owner[rows]]
     pairs = zip(owner[rows], numbers, strict=True)
     names = [f"{whole.user_ids[user]}#{number}" for user, number in pairs]
-    return replace(
-        whole,
-        user_ids=names,
-        offsets=np.arange(len(rows) + 1),
-        items=whole.items[rows],
-        times=whole.times[rows],
-        events=whole.events[rows],
-        ratings=whole.ratings[rows],
-        context={name: values[rows] for name, values in whole.context.items()},
-        requests=[texts[user] for user in owner[rows]],
-    )
+    alone = whole.take(rows, names, np.arange(len(rows) + 1))
+    return replace(alone, requests=[texts[user] for user in owner[rows]])
 
 
 def _items_of_owner(sequences: Sequences, owner: NDArray[np.int64]) -> sparse.csr_array:
@@ -113,8 +104,3 @@ def _items_of_owner(sequences: Sequences, owner: NDArray[np.int64]) -> sparse.cs
     shape = (int(users.max()) + 1, sequences.n_items)
     ones = np.ones(len(users), np.float32)
     return sparse.csr_array((ones, (users, sequences.items)), shape=shape)[users]
-
-
-def _fold(user_id: str) -> int:
-    digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % FOLDS

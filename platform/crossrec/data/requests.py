@@ -7,7 +7,6 @@ Leaves to others: interactions (sequences.py), encoding the words (training/prep
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.draws import RANGE, drawn
 from crossrec.data.split import Cases, Sequences, Split, draw_users
 from crossrec.errors import DataError
 from crossrec.schema import EXAMPLE_ID, ITEM_ID, LABEL, REQUEST_ID, SPLIT, TEXT
@@ -208,7 +208,7 @@ def _parts(dataset: Dataset, rows: _Rows, given: NDArray[np.str_]) -> NDArray[np
     parts = np.where(np.isin(given, ("validation", "val")), "valid", given)
     if not (parts == "valid").any():
         named = "" in rows.requests  # items named in dialogues
-        draws = np.array([_draw(key) for key in (rows.users if named else rows.texts)])
+        draws = np.array([drawn(key) / RANGE for key in (rows.users if named else rows.texts)])
         parts = np.where((parts != "test") & (draws < VALIDATION_SHARE), "valid", parts)
     if not np.isin(("train", "test"), parts).all():
         raise DataError(
@@ -239,9 +239,3 @@ def _cases(sequences: Sequences, rows: NDArray[np.bool_]) -> Cases:
     where = np.flatnonzero(rows)
     users = np.searchsorted(sequences.offsets, where, side="right") - 1
     return Cases(users, where - sequences.offsets[users])
-
-
-def _draw(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64

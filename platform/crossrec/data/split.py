@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.data.draws import drawn
 from crossrec.errors import DataError, suggest
 
 if TYPE_CHECKING:
@@ -57,6 +58,27 @@ class Sequences:
         """The rows of one user."""
         return slice(int(self.offsets[user_idx]), int(self.offsets[user_idx + 1]))
 
+    def take(
+        self, rows: NDArray[Any], user_ids: list[str], offsets: NDArray[np.int64]
+    ) -> Sequences:
+        """Some rows (numbers, or a mask), grouped anew; catalogue, events and values stay whole."""
+        said = self.requests
+        return replace(
+            self,
+            user_ids=user_ids,
+            offsets=offsets,
+            items=self.items[rows],
+            times=self.times[rows],
+            events=self.events[rows],
+            ratings=self.ratings[rows],
+            context={name: values[rows] for name, values in self.context.items()},
+            requests=None if said is None else [said[n] for n in np.arange(len(said))[rows]],
+        )
+
+    def target_rows(self, cases: Cases) -> NDArray[np.int64]:
+        """The row of each case's target, (n,)."""
+        return np.asarray(self.offsets[cases.users] + cases.cuts, np.int64)
+
 
 @dataclass(frozen=True)
 class Cases:
@@ -68,6 +90,10 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def take(self, rows: NDArray[Any] | slice) -> Cases:
+        """Some of them: numbers, a mask or a slice."""
+        return Cases(self.users[rows], self.cuts[rows])
 
 
 @dataclass(frozen=True)
@@ -90,8 +116,7 @@ class Split:
 
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""
-        rows = self.sequences.offsets[cases.users] + cases.cuts
-        return np.asarray(self.sequences.items[rows], np.int32)
+        return np.asarray(self.sequences.items[self.sequences.target_rows(cases)], np.int32)
 
 
 PROTOCOLS = ("leave_one_out", "temporal", "cold_items")
@@ -193,19 +218,8 @@ def draw_users(sequences: Sequences, max_users: int, seed: int) -> Sequences:
     lengths = np.diff(sequences.offsets)
     chosen = np.isin(np.arange(sequences.n_users), users)
     rows = np.repeat(chosen, lengths)
-    return replace(
-        sequences,
-        user_ids=[sequences.user_ids[u] for u in users],
-        offsets=np.concatenate([[0], np.cumsum(lengths[users])]),
-        items=sequences.items[rows],
-        times=sequences.times[rows],
-        events=sequences.events[rows],
-        ratings=sequences.ratings[rows],
-        context={name: values[rows] for name, values in sequences.context.items()},
-        requests=None
-        if sequences.requests is None
-        else [sequences.requests[row] for row in np.flatnonzero(rows)],
-    )
+    names = [sequences.user_ids[user] for user in users]
+    return sequences.take(rows, names, np.concatenate([[0], np.cumsum(lengths[users])]))
 
 
 def fingerprint(split: Split, cases: Cases) -> str:
@@ -258,7 +272,8 @@ def _per_user(sequences: Sequences, rows: NDArray[np.bool_]) -> NDArray[np.int64
 
 def _withheld(sequences: Sequences, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Items withheld for test, and for validation: (n_items,) each."""
-    order = np.argsort([_draw(seed, item_id) for item_id in sequences.item_ids], kind="stable")
+    draws = [drawn(f"{seed}\t{item_id}") for item_id in sequences.item_ids]
+    order = np.argsort(draws, kind="stable")
     n_test = max(1, round(COLD_TEST_SHARE * sequences.n_items))
     n_validation = max(1, round(COLD_VALIDATION_SHARE * sequences.n_items))
     test, validation = np.zeros((2, sequences.n_items), np.bool_)
@@ -272,14 +287,8 @@ def _cold_items(
 ) -> _Parts:
     train = ~(test | validation)[sequences.items]
     held_out = _last_with(sequences, ~test)
-    train[sequences.offsets[held_out.users] + held_out.cuts] = False
+    train[sequences.target_rows(held_out)] = False
     return train, held_out, _last_with(sequences, test)
-
-
-def _draw(seed: int, item_id: str) -> int:
-    """A number drawn by seed and id, the same in every process and with every other item."""
-    digest = hashlib.blake2b(f"{seed}\t{item_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest)
 
 
 def _last_with(sequences: Sequences, wanted: NDArray[np.bool_]) -> Cases:

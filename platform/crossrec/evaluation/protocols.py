@@ -153,7 +153,7 @@ def judge_cases(
     top = np.full((len(cases), min(max(ks), n_items)), -1, np.int64)
     whole: dict[str, float] = {}  # sums over the cases so far
     for rows in _batches(cases, n_items):
-        some = Cases(cases.users[rows], cases.cuts[rows])
+        some = cases.take(rows)
         queries = queries_for(split.sequences, some, request_dim, requests=requests)
         scores = candidates_only(score(rows, queries), split, targets[rows], part)
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
@@ -185,7 +185,7 @@ def _of_all_answers(
     """Sum over the cases of NDCG over all right answers, where requests have several."""
     if split.relevant is None:
         return {}
-    rows = split.sequences.offsets[cases.users] + cases.cuts
+    rows = split.sequences.target_rows(cases)
     right = right_answers(split, rows).toarray() > 0
     values = {k: metrics.set_ndcg(scores, right, queries.items, k) for k in ks}
     return {f"set_ndcg@{k}": float(value.sum()) for k, value in values.items()}
@@ -200,7 +200,7 @@ def _task_figures(
 ) -> dict[str, float]:
     """Figures of ratings (`own`: score of the target) or of labels (`best`: item scored best)."""
     if task == "rate":
-        rows = split.sequences.offsets[cases.users] + cases.cuts
+        rows = split.sequences.target_rows(cases)
         given = split.sequences.ratings[rows]
         return {"rmse": metrics.rmse(own, given), "mae": metrics.mae(own, given)}
     if task == "classify":

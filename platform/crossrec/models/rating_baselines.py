@@ -53,7 +53,7 @@ class Biases:
 
 def tune_biases(split: Split) -> Biases:
     """The pulls with the lowest RMSE on the validation cases."""
-    rows = split.sequences.offsets[split.validation.users] + split.validation.cuts
+    rows = split.sequences.target_rows(split.validation)
     given = split.sequences.ratings[rows]
     fitted = (Biases.fit(split, u, i) for u in PULLS for i in PULLS)
     return min(

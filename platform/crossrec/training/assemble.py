@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.data.batches import queries_for
-from crossrec.data.split import Cases, Split
+from crossrec.data.split import Split
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import Fusion, query_features
 from crossrec.models.query import Queries
@@ -101,9 +101,9 @@ def _cases(prepared: Prepared, wish_vectors: Floats) -> tuple[Queries, NDArray[n
     answers = ANSWERS if split.relevant is not None else 1
     limit = MAX_BLEND_CASES // answers
     chosen = np.sort(rng.permutation(len(split.validation))[:limit])
-    cases = Cases(split.validation.users[chosen], split.validation.cuts[chosen])
+    cases = split.validation.take(chosen)
     targets = split.targets(cases).astype(np.int64)
-    rows = split.sequences.offsets[cases.users] + cases.cuts
+    rows = split.sequences.target_rows(cases)
     wished = prepared.wish_of_row[rows]
     said, words = wish_vectors[wished], tuple(prepared.wishes[wish] for wish in wished)
     plain = queries_for(split.sequences, cases, wish_vectors.shape[1])

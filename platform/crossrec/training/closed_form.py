@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from crossrec.data.batches import queries_for
-from crossrec.data.split import Cases, Split
+from crossrec.data.split import Split
 from crossrec.evaluation.metrics import ndcg, ranks
 from crossrec.evaluation.protocols import candidates_only
 from crossrec.models.collaborative import KEPT_PER_ROW, lend, prune, text_lenders
@@ -62,7 +62,7 @@ class Tuning:
         cases = split.validation
         if len(cases) > MAX_TUNING_CASES:
             rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_TUNING_CASES]
-            cases = Cases(cases.users[rows], cases.cuts[rows])
+            cases = cases.take(rows)
         self.split = split
         self.queries = queries_for(split.sequences, cases, 0)
         self.targets = split.targets(cases)

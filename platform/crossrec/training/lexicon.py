@@ -156,8 +156,8 @@ class _Cases:
     def draw(cls, split: Split, seed: int) -> _Cases:
         cases = split.validation
         chosen = np.sort(np.random.default_rng(seed).permutation(len(cases))[:MAX_CASES])
-        cases = Cases(cases.users[chosen], cases.cuts[chosen])
-        rows = split.sequences.offsets[cases.users] + cases.cuts
+        cases = cases.take(chosen)
+        rows = split.sequences.target_rows(cases)
         said = split.sequences.requests or []
         queries = queries_for(split.sequences, cases, 0)
         return cls(split, cases, replace(queries, words=tuple(said[row] for row in rows)))
@@ -169,7 +169,7 @@ class _Cases:
     def ndcg(self, scores: Floats) -> float:
         """Mean over the cases, within their pools."""
         scores = candidates_only(scores, self.split, self.split.targets(self.cases), "validation")
-        rows = self.split.sequences.offsets[self.cases.users] + self.cases.cuts
+        rows = self.split.sequences.target_rows(self.cases)
         right = right_answers(self.split, rows).toarray() > 0
         values = set_ndcg(scores, right, self.queries.items, 10)
         return float(values.mean()) if len(values) else 0.0

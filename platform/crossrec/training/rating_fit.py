@@ -75,20 +75,20 @@ class _Cases:
         cases = split.validation
         if len(cases) > MAX_CASES:
             rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_CASES]
-            cases = Cases(cases.users[rows], cases.cuts[rows])
+            cases = cases.take(rows)
         return cls(split, cases, request_dim)
 
     @property
     def given(self) -> Floats:
         """(n,) true ratings."""
-        rows = self.split.sequences.offsets[self.cases.users] + self.cases.cuts
+        rows = self.split.sequences.target_rows(self.cases)
         return np.asarray(self.split.sequences.ratings[rows], np.float32)
 
     def predicted(self, signal: Signal) -> Floats:
         """(n,) the signal's rating of each target; 64 cases at a time, for histories are wide."""
         targets, parts = self.split.targets(self.cases), []
         for start in range(0, len(self.cases), 64):
-            some = Cases(self.cases.users[start : start + 64], self.cases.cuts[start : start + 64])
+            some = self.cases.take(slice(start, start + 64))
             scores = signal.score(queries_for(self.split.sequences, some, self.request_dim))
             parts.append(scores[np.arange(len(some)), targets[start : start + 64]])
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
