@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, CrossrecError, ServiceError
 from crossrec.serving import client as api
 from crossrec.serving.messages import (
@@ -35,7 +36,7 @@ class Address(NamedTuple):
 def address() -> Address:
     """`CROSSREC_API` and `CROSSREC_API_KEY`, from the environment, else from the secrets."""
     secrets = st.secrets if st.secrets.load_if_toml_exists() else {}
-    url = os.environ.get("CROSSREC_API") or secrets.get("CROSSREC_API") or api.DEFAULT_URL
+    url = os.environ.get("CROSSREC_API") or secrets.get("CROSSREC_API") or DEFAULT_URL
     key = os.environ.get("CROSSREC_API_KEY") or secrets.get("CROSSREC_API_KEY")
     return Address(str(url), str(key) if key else None)
 

@@ -28,6 +28,10 @@ def home() -> Path:
     return Path(os.environ.get("CROSSREC_HOME") or Path.home() / ".crossrec").absolute()
 
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+"""Where a service listens that was told nothing else."""
+
+
 def mirror() -> Path | None:
     """`$CROSSREC_DATA_MIRROR`: a folder of canonical tables, one sub-folder a domain, or None."""
     value = os.environ.get("CROSSREC_DATA_MIRROR")

@@ -24,6 +24,7 @@ from crossrec.commands.output import (
     print_json,
     print_table,
 )
+from crossrec.config import DEFAULT_URL
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.launch import Mode
 from crossrec.serving.messages import MAX_K, RecommendResponse
@@ -104,7 +105,7 @@ def recommend(
         bool, typer.Option("--keep-seen", help="Also what the user had before.")
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="With the reasons.")] = False,
-    url: Url = verbs.DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, RequestError, ServiceError, error_class
 from crossrec.serving.messages import (
     DomainCard,
@@ -32,8 +33,6 @@ from crossrec.serving.messages import (
 )
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Client:

@@ -9,11 +9,10 @@ from crossrec.domains import domain_names
 from crossrec.verbs.data import dataset, import_data, infer_domain, init_domain
 from crossrec.verbs.inputs import settings
 from crossrec.verbs.releases import evaluate, list_releases, watch
-from crossrec.verbs.serving import DEFAULT_URL, recommend, serve
+from crossrec.verbs.serving import recommend, serve
 from crossrec.verbs.training import cross_validate, train, tune
 
 __all__ = [
-    "DEFAULT_URL",
     "cross_validate",
     "dataset",
     "diagnose",

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from crossrec.config import DEFAULT_URL
 from crossrec.verbs.inputs import expect_domains
 
 if TYPE_CHECKING:
     from crossrec.serving.launch import Mode, Service
     from crossrec.serving.messages import RecommendResponse
-
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def serve(
