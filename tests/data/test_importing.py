@@ -9,7 +9,7 @@ import pytest
 
 from crossrec.data import importing
 from crossrec.data.clean import plan_table
-from crossrec.data.dataset import Dataset
+from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.importing import import_domain
 from crossrec.data.read import scan_table
 from crossrec.domains.registry import read_domain
@@ -128,6 +128,14 @@ def test_a_failed_rename_puts_the_former_data_back(tmp_path: Path, monkeypatch: 
     with pytest.raises(DataError, match="went away"):
         import_shop(tmp_path, sales=SALES[:-1])
     assert Dataset.open("shop", tmp_path / "data").content_hash == former.content_hash
+
+
+@pytest.mark.parametrize("card", ["{half", "{}"])
+def test_a_damaged_card_says_what_to_do(tmp_path: Path, card: str):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / CARD).write_text(card)
+    with pytest.raises(DataError, match="cannot be read; run: crossrec data import shop --force"):
+        Dataset.open("shop", tmp_path)
 
 
 def test_importing_again_replaces_the_data(tmp_path: Path):

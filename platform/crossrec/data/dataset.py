@@ -45,9 +45,14 @@ class Dataset:
         folder = (root or home() / "data") / name
         if not (folder / CARD).is_file():
             raise DataError(f"no data of '{name}' in {folder}; run: crossrec data import {name}")
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        domain = Domain.model_validate(card["domain"])
-        return cls(folder, domain, card["content_hash"], card)
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            domain = Domain.model_validate(card["domain"])
+            return cls(folder, domain, card["content_hash"], card)
+        except (ValueError, KeyError) as err:
+            raise DataError(
+                f"{folder / CARD} cannot be read; run: crossrec data import {name} --force"
+            ) from err
 
     def has(self, table: str) -> bool:
         """Whether the canonical table exists."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crossrec.data.dataset import Dataset
 from crossrec.data.split import Sequences
+from crossrec.data.times import derived
 from crossrec.domains.spec import ContextField, Domain
 from crossrec.errors import DataError, suggest
 from crossrec.schema import DEFAULT_EVENT, EVENT, ITEM_ID, RATING, TIMESTAMP, USER_ID
@@ -178,7 +179,4 @@ def _column(field: ContextField, name: str, domain: Domain, names: list[str]) ->
             f"context field '{field.name}' of '{domain.name}' reads the column '{name}', which"
             f" interactions lack: {suggest(name, names)}"
         )
-    moment = pl.from_epoch(pl.col(TIMESTAMP), time_unit="s").dt
-    # polars counts weekdays from 1 (Monday); here Monday is 0, as in Python's datetime.
-    derived = {"hour": moment.hour(), "weekday": moment.weekday() - 1, "month": moment.month()}
-    return derived[field.derive]
+    return derived(field.derive, pl.col(TIMESTAMP))
