@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crossrec.errors import RequestError, UnknownItemError
 from crossrec.releases.store import LoadedRelease
-from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
+from crossrec.serving.cards import (
+    domain_card,
+    domain_summary,
+    item_card,
+    search_cards,
+    user_card,
+)
 from crossrec.serving.feedback import FeedbackRules
 from crossrec.serving.feedback_log import StoredEvent
 
@@ -55,3 +63,9 @@ def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
     assert {"watch", "like", "dislike", "impression", "shown"} <= set(card.events)
     assert card.metrics["metrics"] == {"ndcg@10": 0.5}
     assert len(card.example_users) == 10
+
+
+def test_the_card_says_what_the_release_was_trained_for(loaded: LoadedRelease):
+    config = loaded.model.config.model_copy(update={"task": "rate"})
+    rated = replace(loaded, model=replace(loaded.model, config=config))
+    assert (domain_summary(loaded).task, domain_summary(rated).task) == ("rank", "rate")

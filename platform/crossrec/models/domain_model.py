@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -65,6 +65,11 @@ class DomainModel:
         parts = raw if self.fusion is None else self.fusion.parts(queries, raw)
         nothing = np.broadcast_to(np.float32(0), (len(queries), len(self.vocabulary.item_ids)))
         return parts | dict.fromkeys(self.signals_by_name.keys() - raw.keys(), nothing)
+
+    @property
+    def task(self) -> Literal["rank", "rate", "classify"]:
+        """What it was trained for: what its settings say, else the domain's own."""
+        return self.config.task or self.domain.task
 
     @property
     def request_dim(self) -> int:

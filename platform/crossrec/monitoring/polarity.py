@@ -40,11 +40,10 @@ class Classifier:
         from crossrec.models.encoder import TextEncoder
 
         model = loaded.model
-        task = model.config.task or model.domain.task
-        if task != "classify":
+        if model.task != "classify":
             raise ConfigError(
-                f"'{model.domain.name}' has the task '{task}'; expected a domain that labels texts"
-                " (task classify), such as finance_sentiment"
+                f"'{model.domain.name}' has the task '{model.task}'; expected a domain that labels"
+                " texts (task classify), such as finance_sentiment"
             )
         return cls(loaded, encoder or TextEncoder.load(model.config.encoder))
 

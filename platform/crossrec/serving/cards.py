@@ -118,7 +118,7 @@ def domain_summary(loaded: LoadedRelease) -> DomainSummary:
         title=domain.title,
         description=domain.description,
         language=domain.language,
-        task=domain.task,
+        task=loaded.model.task,
         simulated=domain.simulated,
         release=loaded.release.version,
     )

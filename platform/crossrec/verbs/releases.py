@@ -78,7 +78,7 @@ def evaluate(
         request_dim=vectors.shape[1],
         requests=None if said is None else encode_cached(encoder, said, tokens, progress=False),
         own_requests=None if said is None else _adapted(loaded, encoder, said),
-        task=config.task,
+        task=loaded.model.task,
         notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
         on_step=on_step,
     )
