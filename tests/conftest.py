@@ -9,8 +9,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.small_release import SmallDomain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -101,3 +105,11 @@ def ray_cluster(crossrec_home: Path) -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> SmallDomain:
+    """A small domain with everything that a release needs."""
+    from tests.small_release import make_small_domain
+
+    return make_small_domain(tmp_path_factory.mktemp("data") / "films")

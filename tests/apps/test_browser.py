@@ -6,7 +6,6 @@ Leaves a screenshot of each width under `artifacts/`.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from crossrec.serving.client import Client
 from crossrec.serving.launch import serve_domains
 from tests.apps.conftest import APPS
 from tests.models.tiny import make_tiny_encoder
+from tests.ports import free_port
 from tests.small_release import make_small_domain
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray]
@@ -36,12 +36,6 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a service of one small domain, open on loopback."""
@@ -51,14 +45,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         encoder = TextEncoder.load(make_tiny_encoder(home / "tiny"), precision="fp32")
         films = make_small_domain(home / "data" / "films", "films", encoder.encode)
         films.publish(ReleaseStore(), encoder.name, encoder.fingerprint)
-        with serve_domains(["films"], port=_free_port(), open_on_loopback=True) as service:
+        with serve_domains(["films"], port=free_port(), open_on_loopback=True) as service:
             yield service.address
 
 
 @pytest.fixture(scope="module")
 def app(api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the app, run as the README says but on a free port."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(APPS / "streamlit_app.py")]
     flags = ["--server.port", str(port), "--server.headless", "true"]
     log = tmp_path_factory.mktemp("app") / "log.txt"

@@ -6,7 +6,6 @@ Leaves to others: measuring (serve_memory_8, http_user_p50).
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.schema import TEXT
 from crossrec.serving.launch import Service, ServiceSettings, start
 from crossrec.training.pipeline import train_here
+from tests.ports import free_port
 
 DOMAIN = "movies"
 ADAPTER_SCALE = 0.1
@@ -103,9 +103,6 @@ def _with_texts_of(adapted: UpperEncoder, lower: UpperBatch, model: DomainModel)
 def running(domains: list[str], n_noops: int) -> Iterator[Service]:
     """A service of the domains with HAProxy, and routes that do nothing beside them."""
     os.environ["NOOP_APPLICATIONS"] = str(n_noops)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    settings = ServiceSettings(domains=domains, port=port, access="loopback")
+    settings = ServiceSettings(domains=domains, port=free_port(), access="loopback")
     with start(settings, "tests.benchmarks.serve_beside") as service:
         yield service

@@ -6,7 +6,6 @@ One service for all tests of this file, in a process of its own with a Ray of it
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from crossrec.serving.launch import Service, serve_domains
 from crossrec.serving.messages import FeedbackEvent
 from crossrec.serving.process_tree import tree_of
 from tests.models.tiny import make_tiny_encoder
+from tests.ports import free_port
 from tests.small_release import SmallDomain, make_small_domain
 
 pytestmark = pytest.mark.ray
@@ -48,12 +48,6 @@ class World(NamedTuple):
         return Client(self.service.address, key)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("served")
@@ -65,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             films.publish(ReleaseStore(), encoder.name, encoder.fingerprint)
         keys = KeyRing()
         reader, writer = keys.create("reader", ["read"]), keys.create("writer", ["admin"])
-        service = serve_domains(["films", "books"], port=_free_port())
+        service = serve_domains(["films", "books"], port=free_port())
         tree = tree_of(service.pid)
         yield World(service, films, encoder, reader, writer)
         # As if whoever started it had been killed: the end of its orders ends all of it.

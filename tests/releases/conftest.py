@@ -5,12 +5,6 @@ from pathlib import Path
 import pytest
 
 from crossrec.releases.store import ReleaseStore
-from tests.small_release import SmallDomain, make_small_domain
-
-
-@pytest.fixture(scope="session")
-def films(tmp_path_factory: pytest.TempPathFactory) -> SmallDomain:
-    return make_small_domain(tmp_path_factory.mktemp("data") / "films")
 
 
 @pytest.fixture

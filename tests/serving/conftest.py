@@ -11,7 +11,7 @@ from crossrec.errors import ServiceError
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.recommender import Recommender
-from tests.small_release import SmallDomain, encode_words, make_small_domain
+from tests.small_release import SmallDomain, encode_words
 
 NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC, a Tuesday
 
@@ -28,11 +28,6 @@ class WordCounter:
             raise ServiceError("the encoder does not answer", 503)
         self.asked += texts
         return encode_words(texts)
-
-
-@pytest.fixture(scope="session")
-def films(tmp_path_factory: pytest.TempPathFactory) -> SmallDomain:
-    return make_small_domain(tmp_path_factory.mktemp("data") / "films")
 
 
 @pytest.fixture(scope="session")

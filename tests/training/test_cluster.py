@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 import pytest
@@ -10,12 +9,7 @@ import pytest
 from crossrec.config import Placement
 from crossrec.errors import TrainingError
 from crossrec.training.cluster import groups_at_once, ray_session, require_resources
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
@@ -24,7 +18,7 @@ def test_no_cluster_at_the_address_is_said_within_seconds(
 ):
     # Another test of the session may hold a cluster; this one asks as a fresh process would.
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    address = f"{scheme}127.0.0.1:{_free_port()}"
+    address = f"{scheme}127.0.0.1:{free_port()}"
     started = time.monotonic()
     with (
         pytest.raises(TrainingError, match=f"no Ray cluster answers at '{address}'.*ray status"),

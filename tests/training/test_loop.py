@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from crossrec.models.encoder import TextEncoder
 from crossrec.models.signals import PopularitySignal
 from crossrec.training.closed_form import popularity
 from crossrec.training.loop import EpochReport, fit
+from tests.ports import free_port
 from tests.training.small import prepare_city
 
 FP32 = Placement(precision="fp32")
@@ -112,12 +112,6 @@ def test_a_loss_that_is_no_number_ends_the_run_with_what_to_do(
         fit(prepared, placement=FP32)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _worker(rank: int, world: int, port: int, city: str, encoder: str, out: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -141,7 +135,7 @@ def test_two_processes_have_the_loss_of_one(
     city: Dataset, tiny: TextEncoder, tmp_path: Path
 ) -> None:
     alone = [epoch for mode in MODES for epoch in _train(city.folder, tiny.folder, mode)]
-    arguments: tuple[Any, ...] = (2, _free_port(), str(city.folder), str(tiny.folder))
+    arguments: tuple[Any, ...] = (2, free_port(), str(city.folder), str(tiny.folder))
     multiprocessing.spawn(_worker, (*arguments, str(tmp_path)), nprocs=2)
     for rank in (0, 1):
         histories = json.loads((tmp_path / f"{rank}.json").read_text())
