@@ -23,6 +23,7 @@ from crossrec.commands.output import (
     print_table,
     progress_bars,
 )
+from crossrec.domains import load_domain
 
 OWN_FIGURES = {"rmse": "RMSE", "mae": "MAE", "macro_f1": "macro-F1", "accuracy": "accuracy"}
 """Of the tasks rate and classify: key in the metrics → name."""
@@ -126,7 +127,9 @@ def tune(
     if plot is not None:
         from crossrec import plots
 
-        plots.save(plots.trials(result.frame()), plot)
+        task = result.config.task or load_domain(domain).task
+        metric = "minus RMSE" if task == "rate" else "NDCG@10"
+        plots.save(plots.trials(result.frame(), metric), plot)
     if as_json:
         print_json(result.as_dict())
         return

@@ -75,7 +75,7 @@ _active: ContextVar[Mapping[str, list[_Gathered]]] = ContextVar("active")
 class MixedEncoder:
     """All adapters resident over one encoder; a batch may mix domains.
 
-    `encode` may run in several threads while adapters are added, replaced or removed: each call
+    `encode` may run in several threads while adapters are added or removed: each call
     sees the adapters as they were when it began.
     """
 
@@ -101,18 +101,8 @@ class MixedEncoder:
         adapter = self._read(folder)
         with self._lock:
             if domain in self._state.domains:
-                raise EncoderError(f"domain '{domain}' has an adapter already; use replace")
+                raise EncoderError(f"domain '{domain}' has an adapter already; remove it first")
             self._put(_with(self._state, domain, adapter))
-
-    def replace(self, domain: str, folder: Path | None) -> None:
-        """Exchange a domain's adapter in one step; not registered: add it.
-
-        Raises:
-            EncoderError: as in `add`; then the old adapter stays.
-        """
-        adapter = self._read(folder)
-        with self._lock:
-            self._put(_with(_without(self._state, domain), domain, adapter))
 
     def remove(self, domain: str) -> None:
         """Forget a domain.
@@ -172,6 +162,19 @@ class MixedEncoder:
             self._model.get_submodule(name).register_forward_hook(partial(_add_low_rank, name))
             self._hooked.add(name)
         self._state = state
+
+
+def encode_adapted(
+    encoder: TextEncoder, adapter: Path, texts: Sequence[str], max_tokens: int
+) -> Vectors:
+    """Vectors of unit length through one adapter alone: (n, E) float32.
+
+    Raises:
+        EncoderError: as in `MixedEncoder.add`.
+    """
+    mixed = MixedEncoder(encoder)
+    mixed.add("adapted", adapter)
+    return mixed.encode(texts, ["adapted"] * len(texts), max_tokens)
 
 
 def _add_low_rank(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Any:

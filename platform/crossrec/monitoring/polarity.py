@@ -70,15 +70,13 @@ class Classifier:
         return np.concatenate(best).astype(np.int64) if best else np.empty(0, np.int64)
 
     def _encode(self, said: list[str]) -> NDArray[Any]:
-        from crossrec.models.mixed import MixedEncoder
+        from crossrec.models.mixed import encode_adapted
 
         tokens = self.loaded.model.config.model.max_text_tokens
         adapter = self.loaded.release.adapter_folder
         if adapter is None:
             return self.encoder.encode(said, max_tokens=tokens)
-        mixed, domain = MixedEncoder(self.encoder), self.loaded.release.domain
-        mixed.add(domain, adapter)
-        return np.asarray(mixed.encode(said, [domain] * len(said), max_tokens=tokens))
+        return encode_adapted(self.encoder, adapter, said, tokens)
 
 
 def _queries(said: list[str], vectors: NDArray[Any]) -> Queries:

@@ -50,7 +50,6 @@ class ServiceSettings(BaseModel):
     mode: Mode = "haproxy"
     address: str | None = None
     replicas: int = 1
-    encoder_threads: int = 1
     temp_folder: str = ""
     """Of Ray's session and HAProxy's files."""
 
@@ -147,7 +146,6 @@ def serve_domains(
     mode: Mode = "haproxy",
     address: str | None = None,
     replicas: int = 1,
-    encoder_threads: int = 1,
 ) -> Service:
     """Serve the current releases of some domains, and return once they answer.
 
@@ -159,7 +157,6 @@ def serve_domains(
         mode: haproxy: HAProxy in front and Serve's throughput settings; plain: Serve's own proxy.
         address: an existing Ray cluster; None: a local one that ends with the service.
         replicas: of each domain.
-        encoder_threads: of torch, in the one process that has it.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
@@ -178,7 +175,6 @@ def serve_domains(
         mode=mode,
         address=address,
         replicas=replicas,
-        encoder_threads=encoder_threads,
     )
     return start(settings)
 

@@ -92,9 +92,8 @@ def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
     """All applications of the service; without domains there are none."""
     if not settings.domains:
         return []
-    encoder = {"domains": settings.domains, "threads": settings.encoder_threads}
     return [
-        serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
+        serve.RunTarget(build_encoder({"domains": settings.domains}), ENCODER_APPLICATION, None),
         serve.RunTarget(build_system({"access": settings.access}), SYSTEM_APPLICATION, "/"),
         *[_domain_target(settings, domain, CURRENT) for domain in settings.domains],
     ]

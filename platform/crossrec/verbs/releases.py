@@ -95,15 +95,12 @@ def _expect_same_data(data: Dataset, release: Release) -> None:
 
 def _adapted(loaded: LoadedRelease, encoder: TextEncoder, said: list[str]) -> Any:
     """(R, E) of what was said, by the release's own adapter; None where it has none."""
-    from crossrec.models.mixed import MixedEncoder
+    from crossrec.models.mixed import encode_adapted
 
     adapter = loaded.release.adapter_folder
     if adapter is None:
         return None
-    mixed, domain = MixedEncoder(encoder), loaded.release.domain
-    mixed.add(domain, adapter)
-    tokens = loaded.model.config.model.max_text_tokens
-    return mixed.encode(said, [domain] * len(said), max_tokens=tokens)
+    return encode_adapted(encoder, adapter, said, loaded.model.config.model.max_text_tokens)
 
 
 def watch(
