@@ -144,9 +144,10 @@ class SequenceTower:
 
 def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:
     """Vectors (N, D) of the catalogue, as towers.ItemTower gives them outside training."""
-    gate = _sigmoid(weights["gate"][0] + weights["gate"][1] * np.log1p(weights["counts"]))
-    gate = gate * (weights["counts"] > 0)
-    mixed = text @ weights["text.weight"].T + gate[:, None] * weights["ids.weight"]
+    mixed = text @ weights["text.weight"].T
+    if len(weights["ids.weight"]):
+        gate = _sigmoid(weights["gate"][0] + weights["gate"][1] * np.log1p(weights["counts"]))
+        mixed += (gate * (weights["counts"] > 0))[:, None] * weights["ids.weight"]
     for name in (n for n in weights if n.startswith("modalities.") and n.endswith(".weight")):
         of = name.removesuffix("weight")
         a, b = weights[f"{of}gate"]

@@ -33,6 +33,7 @@ class ItemTower(nn.Module):
         counts: (N,) occurrences of each item in training.
         modalities: name → (N, K) rows of a length of about 1, zeros where an item lacks it.
         modality_dropout: chance that an item lacks a modality in a training step.
+        use_ids: False: text and modalities only.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class ItemTower(nn.Module):
         id_dropout: float,
         modalities: Mapping[str, Tensor] | None = None,
         modality_dropout: float = 0.0,
+        use_ids: bool = True,
     ) -> None:
         super().__init__()
         self.id_dropout = id_dropout
         self.modality_dropout = modality_dropout
         self.text = nn.Linear(text_dim, dim, bias=False)
-        self.ids = nn.Embedding(len(counts), dim)
+        self.ids = nn.Embedding(len(counts) if use_ids else 0, dim)
         nn.init.normal_(self.ids.weight, std=1.0 / math.sqrt(dim))
         self.gate = nn.Parameter(torch.tensor([0.0, 0.3]))
         self.counts: Tensor
@@ -68,11 +70,9 @@ class ItemTower(nn.Module):
             (M, D) float32.
         """
         counts = self.counts[item_idx]
-        gate = torch.sigmoid(self.gate[0] + self.gate[1] * torch.log1p(counts)) * (counts > 0)
-        if self.training and self.id_dropout > 0:
-            kept = torch.rand(counts.shape, generator=generator) >= self.id_dropout
-            gate = gate * kept.to(gate.device)
-        mixed = self.text(text) + gate[:, None] * self.ids(item_idx)
+        mixed: Tensor = self.text(text)
+        if len(self.ids.weight):
+            mixed = mixed + self._ids(item_idx, counts, generator)
         for modality in self.modalities.values():
             part = modality(item_idx, counts)
             if self.training and self.modality_dropout > 0:
@@ -80,6 +80,14 @@ class ItemTower(nn.Module):
                 part = part * kept.to(part.device)[:, None]
             mixed = mixed + part
         return functional.normalize(mixed, dim=-1)
+
+    def _ids(self, item_idx: Tensor, counts: Tensor, generator: torch.Generator | None) -> Tensor:
+        gate = torch.sigmoid(self.gate[0] + self.gate[1] * torch.log1p(counts)) * (counts > 0)
+        if self.training and self.id_dropout > 0:
+            kept = torch.rand(counts.shape, generator=generator) >= self.id_dropout
+            gate = gate * kept.to(gate.device)
+        ids: Tensor = self.ids(item_idx)
+        return gate[:, None] * ids
 
 
 class GatedModality(nn.Module):

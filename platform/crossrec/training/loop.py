@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ from crossrec.evaluation.metrics import ndcg, ranks
 from crossrec.evaluation.protocols import candidates_only
 from crossrec.models.signals import SequenceSignal
 from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
-from crossrec.training.network import Network
+from crossrec.training.network import Network, State
 from crossrec.training.prepare import Prepared
-from crossrec.training.windows import make_batches, make_windows
+from crossrec.training.windows import Batch, make_batches, make_windows
 
 Floats = NDArray[np.float32]
 
@@ -69,17 +69,22 @@ def fit(
     placement: Placement | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     resume: Path | None = None,
+    start: State | None = None,
 ) -> Fitted:
     """Train until validation NDCG@10 has not risen for `patience` epochs, or `max_epochs`.
 
     Args:
         on_epoch: called on every process after each epoch.
         resume: folder of a checkpoint of a run with the same config.
+        start: weights to begin with in place of random ones (transfer.py); they count as an epoch
+            of their own, so what comes back is never worse on validation.
 
     Raises:
         TrainingError: the loss is no longer a number, or the checkpoint does not fit.
     """
     trainer = Trainer(prepared, placement or Placement())
+    if start is not None:
+        trainer.begin_with(start)
     if resume is not None:
         trainer.restore(load_checkpoint(resume, prepared.config.digest()))
     while not trainer.finished:
@@ -99,7 +104,7 @@ class Trainer:
         self.world = distributed.get_world_size() if distributed.is_initialized() else 1
         torch.manual_seed(self.config.training.seed)
         self.network = Network(prepared, placement)
-        self.optimiser = _optimiser(self.network, self.config)
+        self.optimiser = make_optimiser([self.network], self.config)
         self.history: list[dict[str, float]] = []
         self.best = -math.inf
         self.best_state = self.network.trained_state()
@@ -113,6 +118,16 @@ class Trainer:
         training = self.config.training
         return len(self.history) >= training.max_epochs or self.bad_epochs >= training.patience
 
+    def begin_with(self, start: State) -> None:
+        """Take weights over from elsewhere, and judge them as they are.
+
+        Ids begin at zero then: random ones would drown what was taken over.
+        """
+        with torch.no_grad():
+            self.network.items.ids.weight.zero_()
+        self.network.load_trained_state(start)
+        self._keep_best(self.validate())
+
     def epoch(self) -> dict[str, float]:
         """One pass over all windows, then validation; returns its metrics."""
         started = time.perf_counter()
@@ -120,15 +135,11 @@ class Trainer:
         rng = np.random.default_rng((self.config.training.seed, number))
         torch.manual_seed(_process_seed(self.config.training.seed, number, self.rank))
         self.network.train()
-        windows = make_windows(self.prepared.split, self.config.model.history_length, rng)
         total, count = 0.0, 0
-        for targets, real in make_batches(windows, self.config.training.batch_size, rng):
-            loss, n_targets = self._step(targets, real, rng)
+        for targets, real in self.batches(rng):
+            loss, n_targets = self.step(targets, real, rng)
             total, count = total + loss, count + n_targets
-        cases = self.validation
-        starts = self.prepared.split.sequences.offsets[cases.users]
-        self.network.texts.refresh(self._requests(starts + cases.cuts))
-        score = self._validate()
+        score = self.validate()
         self._keep_best(score)
         metrics = {
             "epoch": float(number),
@@ -141,8 +152,13 @@ class Trainer:
         self.history.append(metrics)
         return metrics
 
-    def _step(
-        self, targets: np.ndarray, real: np.ndarray, rng: np.random.Generator
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """All windows once, a batch at a time."""
+        windows = make_windows(self.prepared.split, self.config.model.history_length, rng)
+        return make_batches(windows, self.config.training.batch_size, rng)
+
+    def step(
+        self, targets: NDArray[np.int64], real: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[float, int]:
         """One optimiser step over this process's share of a batch.
 
@@ -182,11 +198,13 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = group["full_lr"] * factor
 
-    def _validate(self) -> float:
+    def validate(self) -> float:
         """Judge the sequence signal, cases shared over the processes; higher is better.
 
         Mean NDCG@10, or minus the root mean squared error of ratings.
         """
+        asked = self.prepared.split.sequences.offsets[self.validation.users]
+        self.network.texts.refresh(self._requests(asked + self.validation.cuts))
         self.network.eval()
         signal = self.network.export()
         requests = self.network.texts.requests()
@@ -264,11 +282,15 @@ class Trainer:
         return Fitted(self.network, copy.deepcopy(self.history))
 
 
-def _optimiser(network: Network, config: RunConfig) -> torch.optim.Optimizer:
-    """AdamW; no decay on vectors and scalars (norms, biases, gates), LoRA at its own rate."""
+def make_optimiser(networks: Sequence[Network], config: RunConfig) -> torch.optim.Optimizer:
+    """AdamW; no decay on vectors and scalars (norms, biases, gates), LoRA at its own rate.
+
+    Weights that networks share are in it once.
+    """
     training = config.training
     groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
+    named = {p: name for network in networks for name, p in network.named_parameters()}
+    for parameter, name in named.items():
         if not parameter.requires_grad:
             continue
         rate = training.adapter_learning_rate if "lora_" in name else training.learning_rate

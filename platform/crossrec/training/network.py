@@ -24,6 +24,15 @@ from crossrec.training.prepare import Prepared
 from crossrec.training.texts import make_text_table
 from crossrec.training.windows import describe_rows
 
+State = dict[str, Tensor]
+"""Name of a trained weight → its value."""
+
+_LOCAL = (
+    *("items.ids", "items.gate", "items.modalities"),
+    *("users.events", "users.context", "bias", "place_weight", "rating"),
+)
+"""Weights that mean something in their own domain only, by the beginning of their names."""
+
 WISH_SHARE = 0.15
 """Share of training targets that come with a made-up request for them."""
 
@@ -54,6 +63,7 @@ class Network(nn.Module):
             config.model.id_dropout,
             {name: torch.from_numpy(values) for name, values in prepared.modalities.items()},
             config.model.modality_dropout,
+            config.model.use_ids,
         )
         self.users = UserTower(
             dim=config.model.dim,
@@ -176,7 +186,7 @@ class Network(nn.Module):
         """Weight of log(1 + km); 0 for ratings, whose loss never sees the distance."""
         return 0.0 if self.rating else float(functional.softplus(self.place_weight.detach()))
 
-    def trained_state(self) -> dict[str, Tensor]:
+    def trained_state(self) -> State:
         """Copies of all trained weights."""
         return {
             name: value.detach().cpu().clone()
@@ -184,8 +194,8 @@ class Network(nn.Module):
             if value.requires_grad
         }
 
-    def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of `trained_state`."""
+    def load_trained_state(self, state: State) -> None:
+        """Inverse of `trained_state`; weights that are not in the state stay as they are."""
         parameters = dict(self.named_parameters())
         with torch.no_grad():
             for name, value in state.items():
@@ -195,7 +205,7 @@ class Network(nn.Module):
         """The sequence signal in numpy, with the weights as they are now."""
         bias = self.bias.detach().cpu().numpy().copy()
         warm = self.prepared.split.warm
-        if self.rating is None and not warm.all():
+        if self.rating is None and warm.any() and not warm.all():
             # An item nobody has had starts like the rarest ones.
             bias[~warm] = np.quantile(bias[warm], 0.1)
         return export_sequence(
@@ -208,6 +218,13 @@ class Network(nn.Module):
             place_weight=self._place_weight(),
             rating=self.rating,
         )
+
+
+def carried(state: State) -> State:
+    """What of a state fits any other domain with the same settings: the text side of items, the
+    user tower, LoRA. Ids, biases, modalities, events, context and distance are the domain's own.
+    """
+    return {name: value for name, value in state.items() if not name.startswith(_LOCAL)}
 
 
 def rarity_weights(counts: NDArray[np.int64], power: float) -> NDArray[np.float32]:

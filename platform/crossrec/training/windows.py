@@ -15,6 +15,7 @@ from crossrec.data.split import Split
 from crossrec.models.context import ContextEncoder, gap_buckets
 
 Ints = NDArray[np.int64]
+Batch = tuple[Ints, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def describe_rows(split: Split, context: ContextEncoder, clock: bool) -> Rows:
     sequences = split.sequences
     rows = np.flatnonzero(split.train)
     users = np.searchsorted(sequences.offsets, rows, side="right") - 1
-    follows = np.append(False, users[1:] == users[:-1])
+    follows = np.append(False, users[1:] == users[:-1])[: len(rows)]  # none at all: nothing
     previous = np.full(len(sequences.items), -1, np.int64)
     previous[rows[follows]] = rows[np.flatnonzero(follows) - 1]
     since = np.where(previous >= 0, sequences.times - sequences.times[previous], -1)
@@ -57,9 +58,7 @@ def make_windows(split: Split, length: int, rng: np.random.Generator) -> list[In
     return [window for window in windows if len(window)]
 
 
-def make_batches(
-    windows: list[Ints], batch_size: int, rng: np.random.Generator
-) -> Iterator[tuple[Ints, NDArray[np.bool_]]]:
+def make_batches(windows: list[Ints], batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Windows of similar length together, in random order.
 
     Yields:
