@@ -139,7 +139,7 @@ def _model(domain: Domain, sequences: Sequences, encode: Encode) -> DomainModel:
     counts = np.bincount(sequences.items, minlength=N_ITEMS)
     signals = {
         "neighbours": _neighbours(sequences),
-        "text": TextSignal(centred, 0.9),
+        "text": TextSignal(centred, 0.9, np.zeros((centred.shape[1], 0), np.float32)),
         "request": RequestSignal(centred, centre),
         "popularity": PopularitySignal(np.log1p(counts).astype(np.float32)),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -48,14 +50,16 @@ def test_a_share_of_the_users_is_learned_from_and_all_are_asked(split: Split):
 def test_fewer_users_are_among_more(split: Split):
     shares = [learned_from(few_shot(split, share, seed=3)) for share in (0.01, 0.1, 0.5, 1.0)]
     assert len(shares[0]) == 1  # one user at least
-    assert all(fewer <= more for fewer, more in zip(shares, shares[1:], strict=False))
+    assert all(fewer <= more for fewer, more in pairwise(shares))
     assert shares[-1] == learned_from(split)
     assert learned_from(few_shot(split, 0.5, seed=4)) != shares[2]
 
 
 def test_zero_shot_leaves_nothing_to_learn_from(split: Split):
     none = few_shot(split, 0, seed=0)
-    assert not none.train.any() and not none.warm.any() and not len(none.validation)
+    assert not none.train.any()
+    assert not none.warm.any()
+    assert not len(none.validation)
     assert len(none.test) == N_USERS
 
 

@@ -53,10 +53,22 @@ def test_the_newest_step_weighs_one_and_padding_nothing() -> None:
 
 def test_text_compares_with_the_weighted_mean_of_the_history() -> None:
     vectors = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
-    scores = TextSignal(vectors, 0.5).score(ask([[0], [0, 1], []]))
+    scores = TextSignal(vectors, 0.5, np.zeros((2, 0), np.float32)).score(ask([[0], [0, 1], []]))
     np.testing.assert_allclose(scores[0], [1, 0, -1], atol=1e-6)
     np.testing.assert_allclose(scores[1], np.array([0.5, 1, -0.5]) / np.sqrt(1.25), atol=1e-6)
     assert not scores[2].any()
+
+
+def test_text_in_another_metric_is_the_cosine_of_transformed_texts() -> None:
+    rng = np.random.default_rng(0)
+    vectors = unit(rng.normal(size=(6, 4)).astype(np.float32))
+    axes, _ = np.linalg.qr(rng.normal(size=(4, 2)))
+    scale = np.array([0.2, 0.7])  # of the two axes; the others keep their length
+    metric = np.eye(4) + axes @ np.diag(scale - 1) @ axes.T
+    common = (axes * np.sqrt(1 - scale**2)).astype(np.float32)
+    scores = TextSignal(vectors, 0.5, common).score(ask([[0, 1]]))
+    own = unit((vectors @ metric).astype(np.float32))
+    np.testing.assert_allclose(scores[0], unit(0.5 * own[:1] + own[1:2])[0] @ own.T, atol=1e-5)
 
 
 def test_a_request_is_compared_less_the_mean_text_and_silence_says_nothing() -> None:
@@ -74,7 +86,11 @@ def test_popularity_is_the_same_for_everybody() -> None:
     "signal",
     [
         neighbours(0.5),
-        TextSignal(unit(np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)), 0.5),
+        TextSignal(
+            unit(np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)),
+            0.5,
+            np.array([[0.6], [0.8]], np.float32) * np.float32(0.9),
+        ),
         PopularitySignal(np.array([1, 2, 3], np.float32)),
     ],
 )

@@ -225,22 +225,40 @@ class CollaborativeSignal(NeighbourSignal):
 
 @dataclass(frozen=True)
 class TextSignal:
-    """Cosine of an item's text with the recency-weighted mean text of the history."""
+    """Cosine of an item's text with the recency-weighted mean text of the history, in a metric
+    that counts less what all items of a catalogue have in common.
+
+    Texts x are compared as W x, with W² = I - C C' and C the `common` directions: a whitening of
+    the first principal directions in part (Mu & Viswanath 2018, "All-but-the-Top", takes them out
+    altogether). W x is never stored: the item texts are those that requests read too.
+    """
 
     name: ClassVar[str] = "text"
     vectors: Floats  # (N, E) centred, unit
     decay: float
+    common: Floats  # (E, K) orthogonal, shorter than 1; K = 0: the plain cosine
 
     def score(self, queries: Queries) -> Floats:
         """Cosine in [-1, 1]."""
         present = queries.items >= 0
-        weights = recency_weights(present, self.decay)
-        profile = np.einsum("bt,bte->be", weights, self.vectors[np.maximum(queries.items, 0)])
-        return np.asarray(unit(profile) @ self.vectors.T, np.float32)
+        items = np.maximum(queries.items, 0)
+        weights = recency_weights(present, self.decay) / self._lengths[items]
+        profile = np.einsum("bt,bte->be", weights, self.vectors[items])
+        seen = profile @ self.common
+        length = np.vecdot(profile, profile) - np.vecdot(seen, seen)  # |W profile|²
+        profile -= seen @ self.common.T
+        profile /= np.sqrt(np.maximum(length, 1e-12))[:, None]
+        return np.asarray(profile @ self.vectors.T / self._lengths, np.float32)
+
+    @cached_property
+    def _lengths(self) -> Floats:
+        """(N,) of W x."""
+        seen = self.vectors @ self.common
+        return np.asarray(np.sqrt(np.maximum(1 - np.vecdot(seen, seen), 1e-12)), np.float32)
 
     def arrays(self) -> Arrays:
-        """Item texts, in half precision (cosines move by less than 1e-3)."""
-        return {"vectors": self.vectors.astype(np.float16)}
+        """Item texts, in half precision (cosines move by less than 1e-3), and the directions."""
+        return {"vectors": self.vectors.astype(np.float16), "common": self.common}
 
     def settings(self) -> dict[str, Any]:
         """The decay."""
@@ -249,7 +267,8 @@ class TextSignal:
     @classmethod
     def restore(cls, arrays: Stored, settings: dict[str, Any]) -> TextSignal:
         """From stored tensors and values."""
-        return cls(unit(arrays["vectors"].astype(np.float32)), settings["decay"])
+        vectors = unit(arrays["vectors"].astype(np.float32))
+        return cls(vectors, settings["decay"], arrays["common"])
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from crossrec.models.fusion import Fusion, query_features
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
 from crossrec.models.signals import SIGNALS, Signal
-from crossrec.training.blend import learn_fusion
+from crossrec.training.blend import even_fusion, learn_fusion
 from crossrec.training.candidates import gather
 from crossrec.training.closed_form import fit_closed_form
 from crossrec.training.loop import Fitted
@@ -62,23 +62,26 @@ def _model(prepared: Prepared, signals: list[Signal], fusion: Fusion | RatingMix
 
 
 def blend(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Fusion:
-    """Learn the fusion on validation cases.
+    """Learn the fusion on validation cases; without any, all signals speak alike.
 
     As they are, with a made-up request, and without history, so that somebody unknown gets a
     sensible answer as well.
     """
-    split = prepared.split
-    queries, targets = _cases(prepared, wish_vectors)
+    split, names = prepared.split, [signal.name for signal in signals]
     counts = np.bincount(split.sequences.items[split.train], minlength=split.sequences.n_items)
     evidence = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9) * 2 - 1
+    evidence, cold = evidence.astype(np.float32), (~split.warm).astype(np.float32)
+    if not len(split.validation):
+        return even_fusion(names, evidence, cold, prepared.clock)
     training = prepared.config.training
+    queries, targets = _cases(prepared, wish_vectors)
     return learn_fusion(
-        [signal.name for signal in signals],
+        names,
         gather(signals, queries, targets, partial(_allowed, split), len(counts), training.seed),
         query_features(queries, prepared.clock),
         np.where(split.warm[targets], 1, training.cold_case_weight).astype(np.float32),
-        evidence.astype(np.float32),
-        (~split.warm).astype(np.float32),
+        evidence,
+        cold,
         prepared.clock,
     )
 

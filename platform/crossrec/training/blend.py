@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from crossrec.models.fusion import Fusion
+from crossrec.models.fusion import FEATURES, Fusion
 from crossrec.training.candidates import Candidates
 
 Floats = NDArray[np.float32]
@@ -49,15 +49,7 @@ def learn_fusion(
         case_weights: (n,) how often each case counts.
         evidence, cold: (N,) as in Fusion.
     """
-    n_signals = candidates.scores.shape[2]
-    weights = torch.zeros(n_signals, features.shape[1])
-    weights[:, 0] = float(np.log(np.expm1(START_GAIN)))
-    parameters = [
-        weights.requires_grad_(),
-        torch.zeros(n_signals, requires_grad=True),
-        torch.zeros(n_signals, requires_grad=True),
-        torch.zeros(features.shape[1], requires_grad=True),
-    ]
+    parameters = [torch.from_numpy(array).requires_grad_() for array in _start(len(names))]
     data = _Data(candidates, features, case_weights, evidence, cold)
     start = [parameter.detach().clone() for parameter in parameters]
     for softness in (0.0, SOFTNESS):  # the second alone has several minima
@@ -65,6 +57,19 @@ def learn_fusion(
     learned = (parameter.detach().numpy().copy() for parameter in parameters)
     gains, lifts, cold_lifts, offsets = learned
     return Fusion(names, gains, lifts, cold_lifts, offsets, evidence, cold, clock)
+
+
+def even_fusion(names: list[str], evidence: Floats, cold: Floats, clock: bool) -> Fusion:
+    """Where learning starts: all signals with one gain, for every query and item."""
+    return Fusion(names, *_start(len(names)), evidence, cold, clock)
+
+
+def _start(n_signals: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Weights, evidence weights, cold lifts, cold weights: see Fusion."""
+    weights = np.zeros((n_signals, len(FEATURES)), np.float32)
+    weights[:, 0] = np.log(np.expm1(START_GAIN))
+    nothing = np.zeros(n_signals, np.float32)
+    return weights, nothing, nothing.copy(), np.zeros(len(FEATURES), np.float32)
 
 
 def _descend(parameters: list[Tensor], start: list[Tensor], data: _Data, softness: float) -> None:

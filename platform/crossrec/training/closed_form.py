@@ -42,6 +42,8 @@ from crossrec.training.prepare import Prepared
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 
+TEXT_POWERS = (0.0, 0.5)
+N_COMMON = 128
 DECAYS = (1.0, 0.95, 0.9, 0.8, 0.6, 0.3)
 EASE_LAMBDAS = (3.0, 50.0, 200.0, 1000.0)
 EASE_LAMBDA_LARGE = (200.0,)
@@ -156,10 +158,28 @@ def _with_decay(
 
 
 def _text(centred: Floats, tuning: Tuning) -> TextSignal:
-    return tuning.best(
-        (signal, signal.score(tuning.queries))
-        for signal in (TextSignal(centred, decay) for decay in DECAYS)
+    signals = (
+        TextSignal(centred, decay, common)
+        for common in (common_directions(centred, power) for power in TEXT_POWERS)
+        for decay in DECAYS
     )
+    return tuning.best((signal, signal.score(tuning.queries)) for signal in signals)
+
+
+def common_directions(text: Floats, power: float) -> Floats:
+    """C of TextSignal, (E, K): along the first K principal directions the metric scales texts by
+    (variance of the K-th / own variance)^power; 0 leaves them as they are.
+
+    Args:
+        text: (N, E) centred unit vectors.
+    """
+    n_common = min(N_COMMON, text.shape[1] // 2, len(text) // 4) if power else 0
+    if not n_common:
+        return np.zeros((text.shape[1], 0), np.float32)
+    variances, axes = np.linalg.eigh((text.T @ text).astype(np.float64) / len(text))
+    first = slice(None, -n_common - 1, -1)
+    variances, axes = np.maximum(variances[first], 1e-9), axes[:, first]
+    return np.asarray(axes * np.sqrt(1 - (variances[-1] / variances) ** (2 * power)), np.float32)
 
 
 def _popularity(prepared: Prepared, tuning: Tuning) -> PopularitySignal:
@@ -178,7 +198,7 @@ def popularity(split: Split, half_life: float | None) -> Floats:
     sequences = split.sequences
     items, times = sequences.items[split.train], sequences.times[split.train]
     weights = np.ones(len(items))
-    if half_life is not None:
+    if half_life is not None and len(times):
         span = max(1, int(times.max() - times.min()))
         weights = 0.5 ** ((times.max() - times) / (half_life * span))
     counts = np.bincount(items, weights, sequences.n_items)

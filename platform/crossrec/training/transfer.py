@@ -1,0 +1,284 @@
+"""What a domain with little data gains from others: zero-shot and few-shot, from every start.
+
+Leaves to others: learning the starts (carrying.py), cutting the data (data/few_shot.py), the
+training and fusion of one domain (loop.py, assemble.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crossrec.config import Placement, RunConfig
+from crossrec.data.dataset import Dataset
+from crossrec.data.few_shot import few_shot
+from crossrec.data.split import Split
+from crossrec.errors import ConfigError
+from crossrec.evaluation.protocols import Evaluation, judge
+from crossrec.models import baselines
+from crossrec.models.encoder import TextEncoder
+from crossrec.training.assemble import assemble
+from crossrec.training.carrying import average, learn_carried, nearness, source_config
+from crossrec.training.loop import Fitted, Trainer, fit
+from crossrec.training.network import State
+from crossrec.training.pipeline import judge_model
+from crossrec.training.prepare import Prepared, prepare, split_for
+
+SHARES = (0.0, 0.01, 0.05, 0.1, 0.25)
+NEAR = 0.6
+"""Nearness above which a start is used though no case of the target can say whether it helps.
+Measured (tests/benchmarks/transfer.py): films for films (.76 and .92) help, all others
+(at most .52) hurt."""
+
+SCRATCH, AVERAGE, SHARED = "scratch", "average", "shared"
+MAIN = "ndcg@10"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start tried on a share of the target's users."""
+
+    share: float
+    start: str
+    """`scratch`: nothing taken over; a source; `average` of the sources; `shared` by them."""
+    validation: float
+    """NDCG@10 on the validation cases of that share; NaN where nobody is known."""
+    test: Evaluation
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A baseline learned from the same users."""
+
+    name: str
+    validation: float
+    test: Evaluation
+
+
+@dataclass(frozen=True)
+class ShareReport:
+    """All starts and peers on one share of the users."""
+
+    share: float
+    n_users: int
+    attempts: list[Attempt]
+    peers: list[Peer]
+    nearest: str
+    near: bool
+
+    @property
+    def chosen(self) -> Attempt:
+        """The start that validation prefers; of nobody's cases the nearest source if it is near.
+
+        Nothing is taken over where that is not better.
+        """
+        by_name = {attempt.start: attempt for attempt in self.attempts}
+        if self.share == 0:
+            return by_name[self.nearest if self.near else SCRATCH]
+        return max(self.attempts, key=lambda attempt: attempt.validation)
+
+    @property
+    def best_peer(self) -> Peer:
+        """By validation; frozen text where nobody is known."""
+        return max(self.peers, key=lambda peer: peer.validation)
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What came of taking weights over from the sources."""
+
+    target: str
+    sources: list[str]
+    data_hash: str
+    seed: int
+    nearness: dict[str, float]
+    shares: list[ShareReport]
+    starts: dict[str, State] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "target": self.target,
+            "sources": self.sources,
+            "data_hash": self.data_hash,
+            "seed": self.seed,
+            "nearness": {name: round(value, 3) for name, value in self.nearness.items()},
+            "shares": [_share_dict(one) for one in self.shares],
+        }
+
+
+def _share_dict(one: ShareReport) -> dict[str, Any]:
+    return {
+        "share": one.share,
+        "n_users": one.n_users,
+        "chosen": one.chosen.start,
+        "best_peer": one.best_peer.name,
+        "starts": {a.start: _figures(a) | {"seconds": round(a.seconds, 1)} for a in one.attempts},
+        "peers": {peer.name: _figures(peer) for peer in one.peers},
+    }
+
+
+def _figures(one: Attempt | Peer) -> dict[str, float | None]:
+    validation = None if np.isnan(one.validation) else one.validation
+    return {"validation": validation, "test": one.test.mean(MAIN)}
+
+
+def transfer(
+    sources: Sequence[Dataset],
+    target: Dataset,
+    config: RunConfig,
+    shares: Sequence[float] = SHARES,
+    *,
+    source_users: int | None = 2000,
+    starts: dict[str, State] | None = None,
+    placement: Placement | None = None,
+    tell: Tell = lambda step: None,
+) -> TransferReport:
+    """Try every start on every share of the target's users, beside baselines of the same users.
+
+    Args:
+        sources: domains to take over from; their encoder is the config's.
+        config: of the target; sources train without ids and modalities.
+        shares: of the target's users who are learned from; 0: nobody.
+        source_users: users drawn of each source; None: all.
+        starts: weights known already by name; the others are learned now.
+        tell: told each step in words.
+
+    Raises:
+        ConfigError: no source, a source that is the target, or a share out of range.
+        DataError: the protocol does not fit the data.
+    """
+    _expect_sources([source.domain.name for source in sources], target.domain.name)
+    encoder = TextEncoder.load(config.encoder)
+    split = split_for(target, config)
+    few = {share: few_shot(split, share, config.training.seed) for share in shares}
+    given = source_config(config, source_users)
+    prepared = [prepare(source, given, encoder=encoder) for source in sources]
+    starts = learn_starts(prepared, starts or {}, placement, tell)
+    near: dict[str, float] = {}
+    found = []
+    for share, cut in few.items():
+        made = prepare(target, config, encoder=encoder, split=cut)
+        near = near or {p.domain.name: nearness(made.text, p.text) for p in prepared}
+        found.append(_try_share(share, made, split, starts, near, placement, tell))
+    return TransferReport(
+        target.domain.name,
+        [source.domain.name for source in sources],
+        target.content_hash,
+        config.training.seed,
+        near,
+        found,
+        starts,
+    )
+
+
+def _expect_sources(sources: list[str], target: str) -> None:
+    if not sources or target in sources or len(set(sources)) < len(sources):
+        raise ConfigError(
+            f"got {', '.join(sources) or 'nothing'} to take over from, for {target};"
+            " expected one or more other domains, each once"
+        )
+
+
+def learn_starts(
+    sources: Sequence[Prepared],
+    known: dict[str, State],
+    placement: Placement | None = None,
+    tell: Tell = lambda step: None,
+) -> dict[str, State]:
+    """Each source's own weights by its name and, of several, their average and shared ones.
+
+    Args:
+        sources: prepared with `carrying.source_config`.
+        known: those that need not be learned any more.
+    """
+
+    def learned(name: str, of: Sequence[Prepared]) -> State:
+        return learn_carried(
+            of,
+            placement=placement,
+            on_epoch=lambda epoch: tell(
+                f"{name}: epoch {epoch.number}, "
+                + ", ".join(f"{n} {value:.4f}" for n, value in epoch.figures.items())
+            ),
+        )
+
+    names = [source.domain.name for source in sources]
+    starts = {
+        name: known[name] if name in known else learned(name, [source])
+        for name, source in zip(names, sources, strict=True)
+    }
+    if len(sources) > 1:
+        starts[AVERAGE] = average([starts[name] for name in names])
+        starts[SHARED] = known[SHARED] if SHARED in known else learned(SHARED, sources)
+    return starts
+
+
+def _try_share(
+    share: float,
+    made: Prepared,
+    whole: Split,
+    starts: dict[str, State],
+    near: dict[str, float],
+    placement: Placement | None,
+    tell: Tell,
+) -> ShareReport:
+    attempts = []
+    for name, state in {SCRATCH: None, **starts}.items():
+        started = time.perf_counter()
+        validation, test = _attempt(made, state, placement)
+        attempts.append(Attempt(share, name, validation, test, time.perf_counter() - started))
+        tell(f"{share:.0%} of the users, {name}: NDCG@10 {test.mean(MAIN):.4f}")
+    peers = _peers(made, whole, share)
+    nearest = max(near, key=lambda name: near[name])
+    learned = np.add.reduceat(made.split.train.astype(np.int64), made.split.sequences.offsets[:-1])
+    n_users = int((learned > 0).sum())
+    return ShareReport(share, n_users, attempts, peers, nearest, near[nearest] >= NEAR)
+
+
+def _attempt(
+    made: Prepared, state: State | None, placement: Placement | None
+) -> tuple[float, Evaluation]:
+    """Figures of one start: validation NDCG@10, and the evaluation on the test cases."""
+    if made.split.train.any():
+        fitted = fit(made, placement=placement, start=state)
+        model = assemble(made, fitted)
+        return judge_model(made, fitted, model, "validation").mean(MAIN), judge_model(
+            made, fitted, model
+        )
+    trainer = Trainer(made, placement or Placement())
+    if state is not None:
+        trainer.begin_with(state)
+    fitted = Fitted(trainer.network)
+    model = assemble(made, fitted)
+    if state is None:  # a random tower has nothing to say
+        text = model.signals_by_name["text"]
+        return float("nan"), judge(text.score, made.split)
+    return float("nan"), judge_model(made, fitted, model)
+
+
+def _peers(made: Prepared, whole: Split, share: float) -> list[Peer]:
+    """The package's baselines, learned from the same users.
+
+    Where nobody is known there is frozen text alone; it is given the decay and the centring that
+    are best on all validation cases of the domain, which it would not know.
+    """
+    if share == 0:
+        text = baselines.tune("frozen_text", whole, made.text)
+        return [Peer("frozen_text", float("-inf"), judge(text.score, made.split))]
+    tuned = baselines.tune_all(made.split, made.text)
+    return [
+        Peer(
+            name,
+            judge(model.score, made.split, "validation").mean(MAIN),
+            judge(model.score, made.split),
+        )
+        for name, model in tuned.items()
+    ]
