@@ -152,6 +152,6 @@ def test_more_numbers_than_items_and_constant_ones_do_no_harm() -> None:
     values = rng.normal(size=(5, 300))
     values[:, 0] = 3
     found = whitened(features(values, missing=2))
-    assert found.shape == (7, 128)
+    assert found.shape == (7, 32)
     assert np.isfinite(found).all()
     assert not whitened(features(np.ones((1, 2)))).any()

@@ -144,6 +144,7 @@ def test_item_vectors_hold_the_modalities_of_the_item_tower() -> None:
     tower = with_sound().eval()
     for parameter in tower.modalities.parameters():
         torch.nn.init.normal_(parameter)
+    tower.open_to_cold(0.7)
     text = np.random.default_rng(0).normal(size=(3, E)).astype(np.float32)
     with torch.no_grad():
         theirs = tower(torch.from_numpy(text), torch.arange(3), None).numpy()
@@ -152,7 +153,11 @@ def test_item_vectors_hold_the_modalities_of_the_item_tower() -> None:
     without = {k: v for k, v in weights(tower).items() if not k.startswith("modalities")}
     silent = item_vectors(without, text)
     np.testing.assert_array_equal(silent[1], ours[1])  # it lacks the modality
-    assert np.abs(silent - ours)[[0, 2]].max(axis=1).min() > 1e-2  # a cold item has it too
+    assert np.abs(silent - ours)[[0, 2]].max(axis=1).min() > 1e-2
+    tower.open_to_cold(0.0)  # the first item is cold
+    closed = item_vectors(weights(tower), text)
+    np.testing.assert_array_equal(closed[0], silent[0])
+    np.testing.assert_array_equal(closed[1:], ours[1:])
 
 
 def test_a_modality_starts_without_effect_and_draws_nothing_at_random() -> None:
@@ -168,6 +173,7 @@ def test_a_modality_starts_without_effect_and_draws_nothing_at_random() -> None:
 
 def test_modality_dropout_leaves_it_out_in_training_only() -> None:
     tower = with_sound(dropout=0.5)
+    tower.open_to_cold(1.0)
     torch.nn.init.ones_(tower.modalities["sound"].weight)
     text, items = torch.randn(3, E), torch.arange(3)
     plain = torch.nn.functional.normalize(tower.text(text)[0], dim=-1)  # the first item is cold

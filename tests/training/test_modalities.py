@@ -23,10 +23,11 @@ from crossrec.models.linear_weights import training_matrix
 from crossrec.models.signals import unit
 from crossrec.training.assemble import assemble
 from crossrec.training.closed_form import Tuning
+from crossrec.training.cold_gates import cold_cases
 from crossrec.training.lending import WEIGHTS, lending_vectors
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared
-from tests.training.small import prepare_city
+from tests.training.small import make_city, prepare_city
 
 FP32 = Placement(precision="fp32")
 TASTE = Modality(name="taste", table="features_taste")
@@ -37,10 +38,8 @@ def declaring(city: Dataset, *modalities: Modality) -> Dataset:
     return replace(city, domain=domain)
 
 
-@pytest.fixture(scope="module")
-def tasty(city: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def with_tastes(city: Dataset, folder: Path) -> Dataset:
     """The city with a table of what visits say of taste, of all items but the first ten."""
-    folder = tmp_path_factory.mktemp("tasty") / city.folder.name
     shutil.copytree(city.folder, folder)
     rows = city.scan("interactions").collect()
     ids = city.catalogue()["item_id"].to_list()
@@ -53,6 +52,20 @@ def tasty(city: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     known = pl.DataFrame({"item_id": ids[10:], "vector": tastes[10:].tolist()})
     known.write_parquet(folder / "features_taste.parquet")
     return declaring(replace(city, folder=folder), TASTE)
+
+
+@pytest.fixture(scope="module")
+def tasty(city: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The small city."""
+    return with_tastes(city, tmp_path_factory.mktemp("tasty") / city.folder.name)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A larger one: fifteen items of validation tell what a modality says of new items."""
+    root = tmp_path_factory.mktemp("large")
+    city = make_city(root, n_users=150, n_items=300)
+    return with_tastes(city, root / "tasty" / city.folder.name)
 
 
 def outcome(prepared: Prepared) -> tuple[list[float], np.ndarray]:
@@ -112,15 +125,45 @@ def test_items_without_it_are_counted_and_stay_as_they_are(
 
 
 def test_new_items_are_found_by_what_only_a_modality_knows(
-    tasty: Dataset, tiny: TextEncoder
+    large: Dataset, tiny: TextEncoder
 ) -> None:
-    settings = ("protocol=cold_items", "training.max_epochs=12", "training.patience=12")
+    settings = ("protocol=cold_items", "training.max_epochs=12", "training.seed=3")
     found = {}
     for wanted in ("none", "all"):
-        prepared = prepare_city(tasty, tiny, *settings, f"model.modalities={wanted}")
-        signal = fit(prepared, placement=FP32).sequence()
-        found[wanted] = judge(signal.score, prepared.split).mean("ndcg@10")
-    assert found["all"] > 1.15 * found["none"]
+        prepared = prepare_city(large, tiny, *settings, f"model.modalities={wanted}")
+        fitted = fit(prepared, placement=FP32)
+        found[wanted] = judge(fitted.sequence().score, prepared.split).mean("ndcg@10")
+    assert found["all"] > 1.3 * found["none"]
+    assert fitted.network.items.modalities["taste"].cold == 1  # validation has chosen so
+
+
+def test_new_items_go_without_a_modality_that_says_nothing(
+    large: Dataset, tiny: TextEncoder
+) -> None:
+    settings = ("protocol=cold_items", "training.max_epochs=12", "training.seed=3")
+    prepared = prepare_city(large, tiny, *settings)
+    noise = np.random.default_rng(0).normal(size=(len(prepared.texts), 32)).astype(np.float32)
+    fitted = fit(replace(prepared, modalities={"noise": noise}), placement=FP32)
+    assert fitted.network.items.modalities["noise"].cold == 0
+
+
+@pytest.mark.parametrize("protocol", ["leave_one_out", "temporal", "cold_items"])
+def test_what_validation_says_of_cold_items_is_neither_training_nor_test(
+    city: Dataset, tiny: TextEncoder, protocol: str
+) -> None:
+    split = prepare_city(city, tiny, f"protocol={protocol}").split
+    if protocol != "cold_items":  # nothing is cold in so small a city
+        split = replace(split, warm=np.arange(split.sequences.n_items) % 3 > 0)
+    cases = cold_cases(split, 0)
+    rows = split.sequences.offsets[cases.users] + cases.cuts
+    assert len(cases)
+    assert not split.train[rows].any()
+    assert not split.warm[split.targets(cases)].any()
+    assert (cases.cuts > 0).all()
+    assert split.late is None or not split.late[split.targets(cases)].any()
+    last = dict(zip(split.test.users.tolist(), split.test.cuts.tolist(), strict=True))
+    pairs = zip(cases.users.tolist(), cases.cuts.tolist(), strict=True)
+    assert all(cut < last.get(user, cut + 1) for user, cut in pairs)
 
 
 def test_a_release_keeps_what_the_modality_did(

@@ -21,8 +21,9 @@ from crossrec.schema import ITEM_ID, VECTOR
 
 Floats = NDArray[np.float32]
 
-MAX_DIMS = 128
-"""Principal directions kept of a modality: as wide as item vectors are by default."""
+MAX_DIMS = 32
+"""Principal directions kept of a modality: with many a poster tells each film apart, as an id
+does, and says little of a new one."""
 FARTHEST = 4.0
 """Standard deviations at which a number is cut off: one broken tempo is no direction."""
 RIDGE = 0.1

@@ -152,6 +152,7 @@ def item_vectors(weights: Mapping[str, Floats], text: Floats) -> Floats:
         of = name.removesuffix("weight")
         a, b = weights[f"{of}gate"]
         open_ = _sigmoid(a + b * np.log1p(weights["counts"]))
+        open_ *= np.where(weights["counts"] > 0, np.float32(1), weights[f"{of}cold"])
         mixed += open_[:, None] * (weights[f"{of}features"] @ weights[name].T)
     norm = np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
     return np.asarray(mixed / norm, np.float32)

@@ -58,6 +58,12 @@ class ItemTower(nn.Module):
         found = modalities or {}
         self.modalities = nn.ModuleDict({m: GatedModality(x, dim) for m, x in found.items()})
 
+    def open_to_cold(self, share: float) -> None:
+        """Let modalities count by `share` (0 to 1) for items without interactions."""
+        for name, buffer in self.modalities.named_buffers():
+            if name.endswith(".cold"):
+                buffer.fill_(share)
+
     def forward(self, text: Tensor, item_idx: Tensor, generator: torch.Generator | None) -> Tensor:
         """Unit item vectors.
 
@@ -95,18 +101,23 @@ class GatedModality(nn.Module):
 
     W starts at zero (as B of LoRA does), so training starts where it would without the modality,
     and draws no random number that would not be drawn else. An item that lacks it adds nothing.
+    No item without interactions is seen in training: the share `cold` in which the gate opens for
+    those is 0 until validation has chosen one (training/cold_gates.py).
     """
 
     def __init__(self, features: Tensor, dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(dim, features.shape[1]))
         self.gate = nn.Parameter(torch.zeros(2))
+        self.cold: Tensor
+        self.register_buffer("cold", torch.tensor(0.0))
         self.features: Tensor
         self.register_buffer("features", features.float())
 
     def forward(self, item_idx: Tensor, counts: Tensor) -> Tensor:
         """(M, D) for items (M,) that occur `counts` (M,) times in training."""
         gate = torch.sigmoid(self.gate[0] + self.gate[1] * torch.log1p(counts))
+        gate = gate * torch.where(counts > 0, 1.0, self.cold)
         return gate[:, None] * functional.linear(self.features[item_idx], self.weight)
 
 

@@ -28,6 +28,7 @@ from crossrec.evaluation.metrics import ndcg, ranks
 from crossrec.evaluation.protocols import candidates_only
 from crossrec.models.signals import SequenceSignal
 from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
+from crossrec.training.cold_gates import open_cold_gates
 from crossrec.training.network import Network, State
 from crossrec.training.prepare import Prepared
 from crossrec.training.windows import Batch, make_batches, make_windows
@@ -279,6 +280,7 @@ class Trainer:
         self.network.load_trained_state(self.best_state)
         self.network.texts.refresh()
         self.network.eval()
+        open_cold_gates(self.network)
         return Fitted(self.network, copy.deepcopy(self.history))
 
 
