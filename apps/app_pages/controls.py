@@ -79,6 +79,8 @@ def _context(fields: list[ContextCard]) -> dict[str, str | float | list[float]]:
 
 
 def _category(field: ContextCard) -> str | None:
+    """One of the known values; a field that restricts candidates says so."""
+    only = f"only items of this {field.restricts} are recommended" if field.restricts else ""
     return st.selectbox(
         _label(field),
         field.values,
@@ -86,7 +88,7 @@ def _category(field: ContextCard) -> str | None:
         placeholder=NOT_GIVEN,
         key=f"context.{field.name}",
         bind=URL,
-        help=field.description or None,
+        help="; ".join(filter(None, [field.description, only])) or None,
     )
 
 

@@ -142,6 +142,9 @@ class RunConfig(_Settings):
     its requests or labelled texts. profiles: users known by a sentence alone."""
     task: Literal["rank", "rate", "classify"] | None = None
     """What the head learns; None: the task of the domain."""
+    candidates: Literal["all", "restricted"] = "all"
+    """What a test case is judged among. restricted: what the case's context leaves of the catalogue
+    (`restricts` in the YAML); the model is the same, and its figures are not those of peers."""
     model: ModelConfig = ModelConfig()
     adapter: AdapterConfig = AdapterConfig()
     training: TrainingConfig = TrainingConfig()

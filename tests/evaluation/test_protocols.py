@@ -214,3 +214,20 @@ def test_what_has_no_figure_is_none_and_not_nan() -> None:
     assert (
         judge(DESCENDING, replace(SPLIT, test=one)).to_dict()["standard_error"]["ndcg@10"] is None
     )
+
+
+def test_restricted_candidates_are_ranked_among_themselves_and_others_are_missed() -> None:
+    # Context 0 allows a, b and d; context 1 the rest.
+    may = np.zeros((2, 8), bool)
+    may[0, [0, 1, 3]] = True
+    may[1] = ~may[0]
+    context = np.full(len(SPLIT.sequences.items), np.nan, np.float32)
+    for case, code in enumerate((0, 0, np.nan)):
+        context[SPLIT.sequences.offsets[case] + 3] = code
+    sequences = replace(SPLIT.sequences, context={"city": context})
+    split = replace(SPLIT, sequences=sequences, restrictions={"city": may})
+    got = judge(fixed([1, 2, 3, 4, 5, 6, 7, 8]), split)
+    # u00 is left d alone; the target of u01 (e) is no candidate; u02 (b) is not restricted: befgh.
+    assert got.ranks.tolist() == [1, 5, 5]
+    assert got.protocol == "leave_one_out, same city"
+    assert judge(fixed([1, 2, 3, 4, 5, 6, 7, 8]), SPLIT).ranks.tolist() == [5, 4, 5]

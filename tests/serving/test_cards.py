@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from crossrec.domains.spec import ContextField
 from crossrec.errors import RequestError, UnknownItemError
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.cards import (
@@ -69,3 +70,11 @@ def test_the_card_says_what_the_release_was_trained_for(loaded: LoadedRelease):
     config = loaded.model.config.model_copy(update={"task": "rate"})
     rated = replace(loaded, model=replace(loaded.model, config=config))
     assert (domain_summary(loaded).task, domain_summary(rated).task) == ("rank", "rate")
+
+
+def test_the_domain_card_says_which_context_restricts_candidates(loaded: LoadedRelease):
+    field = ContextField(name="studio", kind="category", restricts="studio")
+    domain = loaded.model.domain.model_copy(update={"context": [field]})
+    changed = replace(loaded, model=replace(loaded.model, domain=domain))
+    card = domain_card(changed, FeedbackRules(domain, loaded.model.vocabulary))
+    assert [one.restricts for one in card.context] == ["studio"]

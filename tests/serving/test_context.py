@@ -6,7 +6,7 @@ import pytest
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import ContextField, Domain
 from crossrec.errors import RequestError
-from crossrec.serving.context import read_context
+from crossrec.serving.context import read_context, restrictions
 from tests.serving.conftest import NOW
 
 DOMAIN = Domain(
@@ -65,3 +65,16 @@ def test_values_become_numbers_by_the_kind_of_their_field():
 def test_a_value_that_a_field_cannot_have_is_refused(given, message):
     with pytest.raises(RequestError, match=message):
         read(**given)
+
+
+def test_fields_that_restrict_become_filters_of_what_is_given() -> None:
+    city = ContextField(name="city", kind="category", derive="last_item", restricts="town")
+    page = ContextField(name="page", kind="category", restricts="pages")
+    domain = DOMAIN.model_copy(update={"context": [*DOMAIN.context, city, page]})
+    given = {"weather": "sun", "page": 2.0, "city": "Rome"}
+    assert restrictions(domain, given) == [{"pages": "2"}, {"town": "Rome"}]
+    assert restrictions(domain, {"weather": "sun"}) == []
+    vocabulary = Vocabulary([], [], VALUES | {"city": ["Oslo", "Rome"], "page": ["1", "2"]})
+    assert np.isnan(read_context(domain, vocabulary, {}, NOW)["city"]).all()
+    with pytest.raises(RequestError, match="context field 'city' got 'Rom': did you mean 'Rome'"):
+        read_context(domain, vocabulary, {"city": "Rom"}, NOW)

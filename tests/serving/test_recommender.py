@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from crossrec.domains.spec import ContextField
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
 from crossrec.serving.recommender import Recommender, top_k
@@ -242,3 +244,57 @@ def test_equal_requests_get_equal_answers(recommender):
 def test_top_k_is_the_head_of_a_stable_sort(k: int):
     scores = np.random.default_rng(0).integers(0, 4, 9).astype(np.float32)
     assert top_k(scores, k).tolist() == np.argsort(-scores, kind="stable")[:k].tolist()
+
+
+STUDIO = ContextField(name="studio", kind="category", derive="last_item", restricts="studio")
+GENRE = ContextField(name="genre", kind="category", restricts="category")
+
+
+@pytest.fixture
+def in_studios(loaded, log, encoder) -> Recommender:
+    """The films' release, whose context says in which studio or genre to look."""
+    model = loaded.model
+    domain = model.domain.model_copy(update={"context": [*model.domain.context, STUDIO, GENRE]})
+    values = {"studio": ["east", "north", "south"], "genre": ["comedy", "horror", "space"]}
+    known = model.vocabulary.context_values | values
+    vocabulary = replace(model.vocabulary, context_values=known)
+    changed = replace(model, domain=domain, vocabulary=vocabulary)
+    return Recommender(replace(loaded, model=changed), encoder, log, clock=lambda: NOW)
+
+
+def test_context_that_restricts_leaves_only_items_that_hold_it(in_studios):
+    answer = ask(in_studios, user_id="user-1", context={"studio": "south"}, k=N_ITEMS)
+    assert {item.item["studio"] for item in answer.items} == {"south"}
+    assert answer.based_on == ["history", "context"]
+    both = {"studio": "north", "genre": "horror"}
+    answer = ask(in_studios, context=both, filters={"year": {"min": 1985}}, k=N_ITEMS)
+    assert ids(answer)
+    assert all(item.item["studio"] == "north" for item in answer.items)
+    assert all("horror" in item.category and item.item["year"] >= 1985 for item in answer.items)
+
+
+def test_a_value_that_no_item_holds_leaves_nothing_and_an_unknown_one_is_an_error(in_studios):
+    assert ask(in_studios, context={"studio": "east"}).items == []
+    with pytest.raises(RequestError, match="'soth': did you mean 'south'"):
+        ask(in_studios, context={"studio": "soth"})
+
+
+def test_what_is_derived_from_the_last_item_restricts_nothing(in_studios):
+    history = [{"item_id": "film-2"}, {"item_id": "film-14"}]
+    answer = ask(in_studios, history=history, k=N_ITEMS)
+    assert {item.item["studio"] for item in answer.items} == {"north", "south"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"history": [{"item_id": "film-14"}, {"item_id": "film-2"}]}, 1),  # north
+        ({"history": [{"item_id": "film-2"}, {"item_id": "film-14"}]}, 2),  # south
+        ({"history": [{"item_id": "film-2"}], "context": {"studio": "east"}}, 0),
+        ({}, math.nan),
+    ],
+)
+def test_the_last_item_tells_the_context_where_the_request_does_not(in_studios, request_, expected):
+    asked = RecommendRequest(**request_)
+    question = in_studios._reader.read(asked, [], None, NOW)
+    assert question.queries.context["studio"].tolist() == pytest.approx([expected], nan_ok=True)

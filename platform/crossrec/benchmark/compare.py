@@ -61,8 +61,8 @@ class Group:
     @property
     def published(self) -> dict[str, Any] | None:
         """The figures published for that model on these very cases, if there are any."""
-        cases = self.evaluations()[0].fingerprint
-        return peers.published(self.domain, self.split, cases).get(self.model)
+        first = self.evaluations()[0]  # whose protocol also says how candidates were restricted
+        return peers.published(self.domain, first.protocol, first.fingerprint).get(self.model)
 
 
 def groups(results: Iterable[Result]) -> list[Group]:

@@ -181,7 +181,7 @@ def _draft_interactions(draft: Draft, domain: Domain) -> None:
     draft.outputs[EVENT] = event.fill_null(DEFAULT_EVENT)
     draft.outputs[RATING] = _rating(draft)
     for context in domain.context:
-        if context.derive and context.name not in draft.source:
+        if context.derive not in (None, "last_item") and context.name not in draft.source:
             draft.outputs[context.name] = derived(context.derive, moment)
 
 
@@ -298,6 +298,9 @@ def _declared(domain: Domain) -> list[tuple[str, str, str]]:
         found.append(("items", domain.pool_column, "the pool column"))
     for context in domain.context:
         use = f"context field '{context.name}'"
-        found += [("interactions", c, use) for c in context.columns or [context.name]]
+        if context.derive != "last_item":
+            found += [("interactions", c, use) for c in context.columns or [context.name]]
         found += [("items", c, use) for c in context.item_columns]
+        if context.restricts:
+            found.append(("items", context.restricts, f"what {use} restricts"))
     return found

@@ -64,7 +64,8 @@ def profile_split(dataset: Dataset, *, seed: int = 0, max_users: int | None = No
     owner = np.repeat(np.arange(whole.n_users), lengths)
     texts = [said.get(user, "") for user in whole.user_ids]
     kept = np.array([bool(texts[user]) for user in owner], np.bool_)
-    sequences = _one_by_one(whole, owner, texts, np.flatnonzero(kept))
+    fields = {field.name for field in dataset.domain.context if field.derive == "last_item"}
+    sequences = _one_by_one(whole, owner, texts, np.flatnonzero(kept), fields)
     owner = owner[kept]
     fold = np.array([fold_of(user, FOLDS) for user in whole.user_ids])[owner]
     test, validation = fold == seed % FOLDS, fold == (seed + 1) % FOLDS
@@ -88,14 +89,22 @@ def _cases(rows: NDArray[np.bool_]) -> Cases:
 
 
 def _one_by_one(
-    whole: Sequences, owner: NDArray[np.int64], texts: list[str], rows: NDArray[np.int64]
+    whole: Sequences,
+    owner: NDArray[np.int64],
+    texts: list[str],
+    rows: NDArray[np.int64],
+    of_history: set[str],
 ) -> Sequences:
-    """Each of `rows` as a user of its own, who says the owner's sentence."""
+    """Each of `rows` as a user of its own, who says the owner's sentence.
+
+    Context fields that a history tells (`of_history`) are not known of somebody without.
+    """
     numbers = rows - whole.offsets[owner[rows]]
     pairs = zip(owner[rows], numbers, strict=True)
     names = [f"{whole.user_ids[user]}#{number}" for user, number in pairs]
     alone = whole.take(rows, names, np.arange(len(rows) + 1))
-    return replace(alone, requests=[texts[user] for user in owner[rows]])
+    context = alone.context | {n: np.full_like(alone.context[n], np.nan) for n in of_history}
+    return replace(alone, context=context, requests=[texts[user] for user in owner[rows]])
 
 
 def _items_of_owner(sequences: Sequences, owner: NDArray[np.int64]) -> sparse.csr_array:

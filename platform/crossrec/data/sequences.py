@@ -5,6 +5,7 @@ Leaves to others: making the tables (importing.py), cutting the sequences into p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.restrictions import items_values, of_item_before, single_codes
 from crossrec.data.split import Sequences
 from crossrec.data.times import derived
 from crossrec.domains.spec import ContextField, Domain
@@ -40,7 +42,9 @@ def load_sequences(dataset: Dataset, min_interactions: int = MIN_INTERACTIONS) -
             f"'{dataset.domain.name}' has no interactions, so there are no users to split;"
             " expected a domain with a table 'interactions'"
         )
-    items = dataset.scan("items").select(ITEM_ID).collect()
+    named = {field.restricts for field in dataset.domain.context if field.restricts}
+    known = dataset.scan("items").collect_schema().names()
+    items = dataset.scan("items").select(ITEM_ID, *sorted(named & set(known))).collect()
     return sequences_from(items, dataset.scan("interactions"), dataset.domain, min_interactions)
 
 
@@ -57,7 +61,7 @@ def sequences_from(
     order of the table.
 
     Args:
-        items: column `item_id`, unique.
+        items: column `item_id`, unique, and those that context fields restrict candidates by.
         interactions: `user_id`, `item_id`, `timestamp`, and optionally `event`, `rating` and
             the domain's context columns.
         domain: names the dropped events and the context fields.
@@ -68,7 +72,7 @@ def sequences_from(
     """
     item_ids = items[ITEM_ID].to_list()
     names = interactions.collect_schema().names()
-    fields = _Context(domain, names)
+    fields = _Context(domain, names, items)
     rows = (
         _counted(interactions, domain, names)
         .with_columns(
@@ -107,12 +111,13 @@ def _as_arrays(rows: pl.DataFrame, item_ids: list[str], fields: _Context) -> Seq
     runs = rows[USER_ID].rle()  # sorted by user: one run a user
     offsets = np.concatenate([[0], np.cumsum(runs.struct.field("len").to_numpy())])
     events, event_names = _codes(rows[EVENT])
-    context, context_values = fields.arrays(rows)
+    indices = rows[_ITEM_IDX].to_numpy().astype(np.int32)
+    context, context_values = fields.arrays(rows, indices, offsets.astype(np.int64))
     return Sequences(
         user_ids=runs.struct.field("value").to_list(),
         item_ids=item_ids,
         offsets=offsets.astype(np.int64),
-        items=rows[_ITEM_IDX].to_numpy().astype(np.int32),
+        items=indices,
         times=rows[TIMESTAMP].to_numpy().astype(np.int64),
         events=events.astype(np.int16),
         event_names=event_names,
@@ -122,9 +127,13 @@ def _as_arrays(rows: pl.DataFrame, item_ids: list[str], fields: _Context) -> Seq
     )
 
 
-def _codes(values: pl.Series) -> tuple[NDArray[np.float32], list[str]]:
-    """Index of each value among the sorted distinct ones, NaN for null; and those values."""
-    known = values.drop_nulls().unique().sort().to_list()
+def _codes(values: pl.Series, others: Iterable[str] = ()) -> tuple[NDArray[np.float32], list[str]]:
+    """Index of each value among the sorted distinct ones, NaN for null; and those values.
+
+    Args:
+        others: further values that nobody has had yet.
+    """
+    known = sorted({*values.drop_nulls().unique().to_list(), *others})
     codes = values.cast(pl.Enum(known)).to_physical().cast(pl.Float32)
     return codes.fill_null(np.nan).to_numpy(), known
 
@@ -132,23 +141,40 @@ def _codes(values: pl.Series) -> tuple[NDArray[np.float32], list[str]]:
 class _Context:
     """The domain's context fields as columns of the sorted rows, then as arrays."""
 
-    def __init__(self, domain: Domain, names: list[str]) -> None:
+    def __init__(self, domain: Domain, names: list[str], items: pl.DataFrame) -> None:
         self.fields = domain.context
         self.expressions = [
             expression
             for field in domain.context
+            if field.derive != "last_item"
             for expression in _expressions(field, domain, names)
         ]
+        self.of_items = {
+            field.name: items_values(items, field, domain)
+            for field in domain.context
+            if field.restricts
+        }
 
     def arrays(
-        self, rows: pl.DataFrame
+        self, rows: pl.DataFrame, item_idx: NDArray[np.int32], offsets: NDArray[np.int64]
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, list[str]]]:
-        """`Sequences.context` and `Sequences.context_values`."""
+        """`Sequences.context` and `Sequences.context_values`.
+
+        A field that restricts candidates knows the values of all items, also those that nobody
+        has had.
+        """
         arrays: dict[str, NDArray[np.float32]] = {}
         values: dict[str, list[str]] = {}
         for field in self.fields:
+            of_items = self.of_items.get(field.name, pl.Series([], dtype=pl.List(pl.String)))
+            of_all = of_items.explode().drop_nulls().unique().to_list()
+            if field.derive == "last_item":
+                values[field.name] = sorted(of_all)
+                codes = single_codes(of_items, values[field.name], field)
+                arrays[field.name] = of_item_before(codes, item_idx, offsets)
+                continue
             if field.kind == "category":
-                arrays[field.name], values[field.name] = _codes(rows[_alias(field, 0)])
+                arrays[field.name], values[field.name] = _codes(rows[_alias(field, 0)], of_all)
                 continue
             columns = [rows[_alias(field, n)].fill_null(np.nan).to_numpy() for n in _places(field)]
             arrays[field.name] = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
@@ -179,4 +205,5 @@ def _column(field: ContextField, name: str, domain: Domain, names: list[str]) ->
             f"context field '{field.name}' of '{domain.name}' reads the column '{name}', which"
             f" interactions lack: {suggest(name, names)}"
         )
+    assert field.derive != "last_item"  # it is no column of interactions
     return derived(field.derive, pl.col(TIMESTAMP))

@@ -113,6 +113,13 @@ class Split:
     late: NDArray[np.bool_] | None = None
     """(n_items,) withheld until the test: at validation they are not in the catalogue, so nothing
     that is tuned there may take them for wrong answers."""
+    restrictions: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Context field → (V, n_items) items that may be ranked where it has each of its values."""
+
+    @property
+    def label(self) -> str:
+        """The protocol and, where candidates are restricted, by what: figures carry it."""
+        return ", ".join([self.protocol, *(f"same {name}" for name in self.restrictions)])
 
     def targets(self, cases: Cases) -> NDArray[np.int32]:
         """item_idx of each case's target, (n,)."""

@@ -90,8 +90,14 @@ class ContextField(_Strict):
     """Columns of `interactions` that hold it; empty: one column called `name`. `place` takes two:
     latitude and longitude of the user; the items' are `item_columns`."""
     item_columns: list[str] = []
-    derive: Literal["hour", "weekday", "month"] | None = None
-    """Derive it from the timestamp (UTC) where the table has no such column."""
+    derive: Literal["hour", "weekday", "month", "last_item"] | None = None
+    """hour, weekday, month: derive it from the timestamp (UTC) where the table has no such column.
+    last_item: what the items column `restricts` says of the item that the user had before, where
+    a request does not say otherwise; for what a source records of the item itself, which would
+    tell the target (the city of a place)."""
+    restricts: str | None = None
+    """Items column: where a request gives the field, only items whose column holds its value (in
+    a list: among others) are candidates; an item without a value never is."""
     description: str = ""
 
     @model_validator(mode="after")
@@ -101,6 +107,16 @@ class ContextField(_Strict):
         if self.kind == "place" and (len(self.columns) != 2 or len(self.item_columns) != 2):
             raise ValueError(
                 f"context field '{self.name}' of kind place needs two columns and two item_columns"
+            )
+        if self.restricts and self.kind != "category":
+            raise ValueError(
+                f"context field '{self.name}' of kind {self.kind} cannot restrict candidates;"
+                " expected kind category, whose values are those of the items column"
+            )
+        if self.derive == "last_item" and not self.restricts:
+            raise ValueError(
+                f"context field '{self.name}' is derived from the last item, but restricts names no"
+                " items column to read"
             )
         return self
 

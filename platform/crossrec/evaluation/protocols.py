@@ -156,13 +156,14 @@ def judge_cases(
         some = cases.take(rows)
         queries = queries_for(split.sequences, some, request_dim, requests=requests)
         scores = candidates_only(score(rows, queries), split, targets[rows], part)
+        scores = restricted(scores, split, queries)
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
         for name, value in _of_all_answers(split, some, scores, queries, ks).items():
             whole[name] = whole.get(name, 0.0) + value / len(cases)
     return Evaluation(
-        split.protocol,
+        split.label,
         part,
         fingerprint(split, cases),
         n_items,
@@ -224,6 +225,20 @@ def candidates_only(
     if split.late is not None and part == "validation":
         hidden = split.late[None, :] if hidden is None else hidden | split.late
     return scores if hidden is None else np.where(hidden, np.float32(np.nan), scores)
+
+
+def restricted(scores: NDArray[np.float32], split: Split, queries: Queries) -> NDArray[np.float32]:
+    """Scores with NaN for items that the context of a query rules out (`Split.restrictions`).
+
+    A field that is not known restricts nothing. A target that is ruled out stays the target, and
+    counts as missed: in life it could not have been found.
+    """
+    for name, may in split.restrictions.items():
+        codes = queries.context[name]
+        known = ~np.isnan(codes)
+        out = ~may[np.where(known, codes, 0).astype(np.int64)] & known[:, None]
+        scores = np.where(out, np.float32(np.nan), scores)
+    return scores
 
 
 def right_answers(split: Split, rows: NDArray[np.int64]) -> sparse.csr_array:

@@ -120,6 +120,22 @@ class Catalogue:
             found.update(self._db.execute(query, batch))
         return [found[item_idx] for item_idx in item_idxs]
 
+    def values(self, column: str) -> list[Any]:
+        """What a side column holds of every item, in the order of row numbers; None: nothing.
+
+        A list of one entry counts as the entry.
+
+        Raises:
+            ReleaseError: no such column.
+        """
+        if column not in self.columns:
+            raise ReleaseError(f"the items have no column '{column}'; publish the release again")
+        rows = self._db.execute(f"SELECT {_quoted(column)} FROM items ORDER BY item_idx")
+        if self.columns[column] != "list":
+            return [row[0] for row in rows]
+        lists = (json.loads(row[0]) if row[0] else [] for row in rows)
+        return [entries[0] if entries else None for entries in lists]
+
     def search(self, text: str, limit: int = 20) -> list[CatalogueItem]:
         """Items whose title or text holds the words of `text`, best (BM25) first.
 

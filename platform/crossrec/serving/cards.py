@@ -99,6 +99,7 @@ def domain_card(loaded: LoadedRelease, rules: FeedbackRules) -> DomainCard:
                 kind=field.kind,
                 values=values.get(field.name, []),
                 period=field.period,
+                restricts=field.restricts,
                 description=field.description,
             )
             for field in loaded.model.domain.context

@@ -24,7 +24,8 @@ def read_context(
     """Every field of the domain as an array of one row, NaN where nothing is known of it.
 
     A field that the domain derives from the clock (hour, weekday, month, UTC) is taken from
-    `now`, in seconds since 1970, where the request does not give it.
+    `now`, in seconds since 1970, where the request does not give it; what the last item says is
+    left to who knows the history (questions.py).
 
     Raises:
         RequestError: no such field, or a value that the field cannot have; near matches named.
@@ -37,6 +38,20 @@ def read_context(
         name: _read(field, vocabulary.context_values.get(name, []), given.get(name), now)
         for name, field in fields.items()
     }
+
+
+def restrictions(domain: Domain, given: dict[str, Given]) -> list[dict[str, str]]:
+    """What fields that restrict candidates ask of items, each as a filter: column → value.
+
+    Only what the request gives restricts, never what is derived: somebody whose last place was in
+    Vienna may be asking for Osaka.
+    """
+    fields = {field.name: field.restricts for field in domain.context if field.restricts}
+    return [{fields[name]: _text(value)} for name, value in given.items() if name in fields]
+
+
+def _text(value: Given) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _read(
@@ -55,7 +70,7 @@ def _read(
 
 
 def _derived(field: ContextField, known: list[str], now: float) -> float:
-    if field.derive is None:
+    if field.derive is None or field.derive == "last_item":
         return math.nan
     moment = datetime.fromtimestamp(now, UTC)
     value = {"hour": moment.hour, "weekday": moment.weekday(), "month": moment.month}[field.derive]
@@ -65,11 +80,9 @@ def _derived(field: ContextField, known: list[str], now: float) -> float:
 
 
 def _category(field: ContextField, known: list[str], value: Given) -> float:
-    text = f"{value:g}" if isinstance(value, float) else value
-    if not isinstance(text, str) or text not in known:
-        raise RequestError(
-            f"context field '{field.name}' got {value!r}: {suggest(str(text), known)}"
-        )
+    text = _text(value)
+    if isinstance(value, list) or text not in known:
+        raise RequestError(f"context field '{field.name}' got {value!r}: {suggest(text, known)}")
     return float(known.index(text))
 
 

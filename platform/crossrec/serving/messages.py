@@ -179,6 +179,8 @@ class ContextCard(_Message):
     values: list[str] = []
     """Known values of a category field."""
     period: float | None = None
+    restricts: str | None = None
+    """Item column: where the field is given, only items with that value are recommended."""
     description: str = ""
 
 

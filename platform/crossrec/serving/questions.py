@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.domains.spec import ContextField
 from crossrec.models.query import Queries
 from crossrec.releases.catalogue import UserHistory
 from crossrec.releases.store import LoadedRelease
@@ -105,8 +106,20 @@ class QuestionReader:
         self._rules = rules
         self._unix = loaded.model.domain.time_kind == "unix_seconds"
         self._clock = DomainClock(manifest.data_end, manifest.published_at)
+        self._of_items = {
+            field.name: self._codes(field)
+            for field in self._model.domain.context
+            if field.derive == "last_item"
+        }
         names = loaded.catalogue.event_names
         self._event_map = np.array([rules.event_idx(name) for name in [*names, ""]], np.int16)
+
+    def _codes(self, field: ContextField) -> Vector:
+        """(N,) value of the field that each item stands for, as the model numbers them."""
+        known = self._model.vocabulary.context_values.get(field.name, [])
+        codes = {value: float(code) for code, value in enumerate(known)}
+        values = self._catalogue.values(field.restricts or "")
+        return np.array([codes.get(value, np.nan) for value in values], np.float32)
 
     def read(
         self,
@@ -138,11 +151,18 @@ class QuestionReader:
         steps = kept.then(self._on_clock(told))
         if liked or told or disliked:
             steps = steps.newest_of_each(without=disliked)
+        if len(steps.items):
+            context |= self._said_by(int(steps.items[-1]), request)
         queries = self._queries(steps, context, wish, now)
         if wish is not None:
             queries = replace(queries, words=(request.text or "",))
         user_known = bool(set(kept.items.tolist()).difference(disliked))
         return Question(queries, steps.items, disliked, user_known, ignored)
+
+    def _said_by(self, last: int, request: RecommendRequest) -> dict[str, Vector]:
+        """Context that the last item tells, where the request does not say otherwise."""
+        codes = {n: of for n, of in self._of_items.items() if n not in request.context}
+        return {name: of_items[last : last + 1] for name, of_items in codes.items()}
 
     def _stored(self, stored: UserHistory | None) -> _Steps:
         if stored is None:

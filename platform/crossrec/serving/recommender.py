@@ -22,6 +22,7 @@ from crossrec.models.query import Queries
 from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.probes import blank_queries
 from crossrec.releases.store import LoadedRelease
+from crossrec.serving.context import restrictions
 from crossrec.serving.feedback import FeedbackRules
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import (
@@ -91,7 +92,8 @@ class Recommender:
     ) -> RecommendResponse:
         """The best k items that the request allows; fewer where it allows fewer.
 
-        Ties keep the order of the catalogue. Somebody unknown gets an answer from words, context
+        Context that restricts candidates is a filter like those of the request, beside them. Ties
+        keep the order of the catalogue. Somebody unknown gets an answer from words, context
         or popularity, and `user_known` says so.
 
         Raises:
@@ -104,6 +106,9 @@ class Recommender:
         if request.user_id is not None:
             feedback = self._log.recent(self.domain.name, request.user_id)
         question = self._reader.read(request, feedback, wish, self._clock())
+        for restriction in restrictions(self.domain, request.context):
+            candidates = self.catalogue.mask(restriction)
+            allowed = candidates if allowed is None else allowed & candidates
         scored = await self._on_loop(self._score, question, rows=1 + len(question.disliked))
         scores = sum_signals(scored.signals)
         best = self._best(scores, question, request, allowed)

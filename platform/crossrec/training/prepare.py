@@ -20,6 +20,7 @@ from crossrec.config import OF_RANKING, RunConfig, TrainingConfig, home
 from crossrec.data.dataset import Dataset
 from crossrec.data.features import chosen_modalities, read_features, whitened
 from crossrec.data.ratings import ratings_as_events
+from crossrec.data.restrictions import restricted_split
 from crossrec.data.split import Split, make_split
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
@@ -155,13 +156,16 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
 
     Raises:
         DataError: the protocol or the task does not fit the data.
-        ConfigError: a setting of ranking was given for the task `rate`.
+        ConfigError: a setting of ranking was given for the task `rate`, or candidates shall be
+            restricted and no context field does.
     """
     training = config.training
     if split is None:
         split = make_split(
             dataset, config.protocol, seed=training.seed, max_users=training.max_users
         )
+    if config.candidates == "restricted" and not split.restrictions:
+        split = restricted_split(dataset, split)
     task = config.task or dataset.domain.task
     if task == "classify" and split.sequences.requests is None:
         raise DataError(
