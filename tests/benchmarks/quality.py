@@ -19,6 +19,7 @@ from crossrec.data.importing import imported
 from crossrec.evaluation.metrics import bootstrap_interval
 from crossrec.evaluation.protocols import Evaluation, judge
 from crossrec.models import baselines
+from crossrec.models.domain_model import DomainModel
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare
@@ -26,15 +27,21 @@ from tests.benchmarks.rows import write_rows
 
 Row = dict[str, Any]
 
+WITHOUT = "the same without context"
 
-def trained(name: str, *overrides: str) -> tuple[Prepared, Evaluation]:
-    """Train with the default settings but for `overrides`, and judge on the test cases."""
+
+def made(name: str, *overrides: str) -> tuple[Prepared, DomainModel]:
+    """Train with the default settings but for `overrides`."""
     config: RunConfig = load_config(overrides=list(overrides))
     prepared = prepare(imported(name), config)
-    fitted = fit(prepared)
-    model = assemble(prepared, fitted)
+    return prepared, assemble(prepared, fit(prepared))
+
+
+def trained(name: str, *overrides: str) -> tuple[Prepared, Evaluation]:
+    """The same, judged on the test cases."""
+    prepared, model = made(name, *overrides)
     evaluation = judge(model.score, prepared.split, "test", request_dim=prepared.text.shape[1])
-    print(f"{name} {overrides}: {len(fitted.history)} epochs, {evaluation.mean('ndcg@10'):.4f}")
+    print(f"{name} {overrides}: {evaluation.mean('ndcg@10'):.4f}", flush=True)
     return prepared, evaluation
 
 
@@ -83,14 +90,21 @@ def movies_warm(n_seeds: int) -> list[Row]:
 
 def sim_context(n_seeds: int) -> list[Row]:
     """The same model with and without the context of the moment."""
+    prepared, *both = with_and_without("restaurants_sim", n_seeds)
+    return [row("sim_context", "ndcg@10", both[0], WITHOUT, both[1], prepared)]
+
+
+def with_and_without(
+    name: str, n_seeds: int
+) -> tuple[Prepared, list[Evaluation], list[Evaluation]]:
+    """Evaluations of each seed with the context of the moment, and without."""
     results: dict[str, list[Evaluation]] = {"true": [], "false": []}
     for seed in range(n_seeds):
         for use, evaluations in results.items():
             settings = (f"training.seed={seed}", f"model.use_context={use}")
-            prepared, evaluation = trained("restaurants_sim", *settings)
+            prepared, evaluation = trained(name, *settings)
             evaluations.append(evaluation)
-    without = "the same without context"
-    return [row("sim_context", "ndcg@10", results["true"], without, results["false"], prepared)]
+    return prepared, results["true"], results["false"]
 
 
 def movies_cold(n_seeds: int) -> list[Row]:
