@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         serve,
         settings,
         train,
+        transfer,
         tune,
         watch,
     )
@@ -42,6 +43,7 @@ __all__ = [
     "serve",
     "settings",
     "train",
+    "transfer",
     "tune",
     "watch",
 ]

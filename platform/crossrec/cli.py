@@ -21,9 +21,10 @@ from crossrec.commands import (
     release,
     serving,
     training,
+    transfer,
     watching,
 )
-from crossrec.commands.output import Commands, out
+from crossrec.commands.output import Commands, Lists, out
 
 app = typer.Typer(
     name="crossrec",
@@ -40,6 +41,7 @@ app.add_typer(domain.app, name="domain", help="List domains; make one from your 
 app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.evaluate)
+app.command(cls=Lists)(transfer.transfer)
 app.command()(folds.crossvalidate)
 app.add_typer(benchmark.app, name="benchmark", help="Ours beside peers on public data.")
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")

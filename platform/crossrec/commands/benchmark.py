@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from crossrec.commands.output import (
     AsJson,
     Commands,
     ConfigFile,
+    Lists,
     Overrides,
     err,
     out,
@@ -24,26 +24,6 @@ from crossrec.commands.output import (
 )
 
 app = typer.Typer(no_args_is_help=True, cls=Commands)
-
-
-class Lists(TyperCommand):
-    """A command whose list options take several values at once: `--domains movies travel`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option before each value, which is what the parser understands."""
-        lists = {name for option in self.params if option.multiple for name in option.opts}
-        spread: list[str] = []
-        current = None
-        for arg, after in zip(args, [*args[1:], "-"], strict=True):
-            if arg.startswith("-"):
-                current = arg if arg in lists else None
-                if current and after.startswith("-"):  # else none would mean all
-                    ctx.fail(f"Option '{arg}' requires at least one value.")
-                spread += [] if current else [arg]
-            else:
-                spread += [current, arg] if current else [arg]
-        rest: list[str] = super().parse_args(ctx, spread)
-        return rest
 
 
 @app.callback()

@@ -24,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from crossrec.errors import CrossrecError
 
@@ -61,6 +61,26 @@ class Commands(TyperGroup):
                 raise
             err.print(f"error: {sentence(error)}", style="red", markup=False)
             raise typer.Exit(EXIT_ERROR) from error
+
+
+class Lists(TyperCommand):
+    """A command whose list options take several values at once: `--domains movies travel`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before each value, which is what the parser understands."""
+        lists = {name for option in self.params if option.multiple for name in option.opts}
+        spread: list[str] = []
+        current = None
+        for arg, after in zip(args, [*args[1:], "-"], strict=True):
+            if arg.startswith("-"):
+                current = arg if arg in lists else None
+                if current and after.startswith("-"):  # else none would mean all
+                    ctx.fail(f"Option '{arg}' requires at least one value.")
+                spread += [] if current else [arg]
+            else:
+                spread += [current, arg] if current else [arg]
+        rest: list[str] = super().parse_args(ctx, spread)
+        return rest
 
 
 def _is_ours(error: Exception) -> bool:

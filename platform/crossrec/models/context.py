@@ -59,7 +59,11 @@ class ContextEncoder:
         stats = {}
         for one in fields:
             if one.kind in ("number", "place"):
-                column = rows[one.name].reshape(len(rows[one.name]), -1).astype(np.float64)
+                column = rows[one.name].astype(np.float64)
+                column = column[:, None] if column.ndim == 1 else column
+                if not len(column):  # nothing to learn from: as it comes
+                    stats[one.name] = [[0.0] * column.shape[1], [1.0] * column.shape[1]]
+                    continue
                 stats[one.name] = [
                     np.nan_to_num(np.nanmean(column, axis=0)).tolist(),
                     (np.nan_to_num(np.nanstd(column, axis=0)) + 1e-6).tolist(),

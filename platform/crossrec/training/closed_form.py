@@ -42,9 +42,10 @@ from crossrec.training.prepare import Prepared
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 
-TEXT_POWERS = (0.0, 0.5)
+# Of equals the first is taken, so without any case to tune on: the middle comes first.
+TEXT_POWERS = (0.25, 0.0, 0.5)
 N_COMMON = 128
-DECAYS = (1.0, 0.95, 0.9, 0.8, 0.6, 0.3)
+DECAYS = (0.8, 1.0, 0.95, 0.9, 0.6, 0.3)
 EASE_LAMBDAS = (3.0, 50.0, 200.0, 1000.0)
 EASE_LAMBDA_LARGE = (200.0,)
 """Above LARGE items a fit takes half a minute: one value, the best on most data."""

@@ -23,6 +23,7 @@ from crossrec.models.encoder import Progressing
 from crossrec.releases.store import Release, ReleaseStore
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import EpochReport, Fitted, fit
+from crossrec.training.network import State
 from crossrec.training.prepare import Prepared, prepare
 from crossrec.training.runs import TrainResult, new_run_name
 
@@ -123,6 +124,7 @@ def train_here(
     placement: Placement | None = None,
     *,
     publish: bool = True,
+    start: State | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     report: Callable[[str], None] = lambda stage: None,
     progress: Progressing = False,
@@ -130,6 +132,7 @@ def train_here(
     """Train one domain in this process, without Ray.
 
     Args:
+        start: weights to begin with (see transfer.py); None: random ones.
         report: told each stage after the epochs, in words.
         progress: of encoding, see `models.encoder.Progressing`.
 
@@ -138,5 +141,5 @@ def train_here(
     """
     started = time.monotonic()
     made = ready(domain, config, progress=progress)
-    fitted = fit(made.prepared, placement=placement, on_epoch=on_epoch)
+    fitted = fit(made.prepared, placement=placement, on_epoch=on_epoch, start=start)
     return finish(made, fitted, new_run_name(), started, publish=publish, report=report)

@@ -59,6 +59,7 @@ class Peer:
 
     name: str
     validation: float
+    """NDCG@10 on the same validation cases; NaN where nobody is known."""
     test: Evaluation
 
 
@@ -101,6 +102,8 @@ class TransferReport:
     nearness: dict[str, float]
     shares: list[ShareReport]
     starts: dict[str, State] = field(repr=False)
+    release: str | None = None
+    """Version that was published from the chosen start, if one was asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -111,6 +114,7 @@ class TransferReport:
             "seed": self.seed,
             "nearness": {name: round(value, 3) for name, value in self.nearness.items()},
             "shares": [_share_dict(one) for one in self.shares],
+            "release": self.release,
         }
 
 
@@ -126,7 +130,7 @@ def _share_dict(one: ShareReport) -> dict[str, Any]:
 
 
 def _figures(one: Attempt | Peer) -> dict[str, float | None]:
-    validation = None if np.isnan(one.validation) else one.validation
+    validation = one.validation if np.isfinite(one.validation) else None
     return {"validation": validation, "test": one.test.mean(MAIN)}
 
 
@@ -272,7 +276,7 @@ def _peers(made: Prepared, whole: Split, share: float) -> list[Peer]:
     """
     if share == 0:
         text = baselines.tune("frozen_text", whole, made.text)
-        return [Peer("frozen_text", float("-inf"), judge(text.score, made.split))]
+        return [Peer("frozen_text", float("nan"), judge(text.score, made.split))]
     tuned = baselines.tune_all(made.split, made.text)
     return [
         Peer(

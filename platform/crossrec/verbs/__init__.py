@@ -10,7 +10,7 @@ from crossrec.verbs.data import dataset, import_data, infer_domain, init_domain
 from crossrec.verbs.inputs import settings
 from crossrec.verbs.releases import evaluate, list_releases, watch
 from crossrec.verbs.serving import recommend, serve
-from crossrec.verbs.training import cross_validate, train, tune
+from crossrec.verbs.training import cross_validate, train, transfer, tune
 
 __all__ = [
     "cross_validate",
@@ -26,6 +26,7 @@ __all__ = [
     "serve",
     "settings",
     "train",
+    "transfer",
     "tune",
     "watch",
 ]

@@ -1,4 +1,4 @@
-"""The verbs that train: train and publish, search for settings, cross-validate.
+"""The verbs that train: train and publish, search for settings, transfer, cross-validate.
 
 Leaves to others: doing it (training/, tuning/).
 """
@@ -6,6 +6,7 @@ Leaves to others: doing it (training/, tuning/).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from crossrec.evaluation.protocols import Evaluation
     from crossrec.training.folds import FoldReport
     from crossrec.training.runs import TrainResult
+    from crossrec.training.transfer import TransferReport
     from crossrec.tuning.selection import TuneResult
 
 
@@ -126,6 +128,52 @@ def tune(
         run_name=run_name,
         show=progress,
     )
+
+
+def transfer(
+    *sources: str,
+    to: str,
+    shares: Sequence[float] | None = None,
+    config: Config = None,
+    overrides: Sequence[str] = (),
+    source_users: int | None = 2000,
+    publish: bool = False,
+    tell: Callable[[str], None] = lambda step: None,
+) -> TransferReport:
+    """Try what a domain gains from others when little of it is known: zero-shot and few-shot.
+
+    Args:
+        sources: domains whose towers (and LoRA, in adapted mode) it may begin with: each alone,
+            their average, and weights that they learn together.
+        to: the domain that takes over.
+        shares: of its users, who are learned from; None: 0, 1, 5, 10 and 25 %.
+        source_users: users drawn of each source; None: all.
+        publish: train on all users of `to` from the start that was chosen at the largest share,
+            and publish the release.
+        tell: told each step in words.
+
+    Raises:
+        ConfigError: no source, one that is the target, or a share that is none.
+        DataError: a domain was never imported.
+    """
+    from crossrec.training import transfer as rooms
+    from crossrec.training.pipeline import train_here
+
+    expect_domains([*sources, to])
+    run_config = settings(config, overrides)
+    report = rooms.transfer(
+        [dataset(source) for source in sources],
+        dataset(to),
+        run_config,
+        rooms.SHARES if shares is None else shares,
+        source_users=source_users,
+        tell=tell,
+    )
+    if not publish:
+        return report
+    start = report.starts.get(max(report.shares, key=lambda one: one.share).chosen.start)
+    result = train_here(to, run_config, start=start, report=lambda stage: tell(f"{to}: {stage}"))
+    return replace(report, release=result.release)
 
 
 def cross_validate(
