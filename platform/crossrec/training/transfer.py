@@ -142,6 +142,7 @@ def transfer(
     *,
     source_users: int | None = 2000,
     starts: dict[str, State] | None = None,
+    together: bool = True,
     placement: Placement | None = None,
     tell: Tell = lambda step: None,
 ) -> TransferReport:
@@ -153,6 +154,7 @@ def transfer(
         shares: of the target's users who are learned from; 0: nobody.
         source_users: users drawn of each source; None: all.
         starts: weights known already by name; the others are learned now.
+        together: also learn weights on all sources at once, which costs as much as each alone.
         tell: told each step in words.
 
     Raises:
@@ -165,7 +167,7 @@ def transfer(
     few = {share: few_shot(split, share, config.training.seed) for share in shares}
     given = source_config(config, source_users)
     prepared = [prepare(source, given, encoder=encoder) for source in sources]
-    starts = learn_starts(prepared, starts or {}, placement, tell)
+    starts = learn_starts(prepared, starts or {}, placement, tell, together=together)
     near: dict[str, float] = {}
     found = []
     for share, cut in few.items():
@@ -196,12 +198,15 @@ def learn_starts(
     known: dict[str, State],
     placement: Placement | None = None,
     tell: Tell = lambda step: None,
+    *,
+    together: bool = True,
 ) -> dict[str, State]:
     """Each source's own weights by its name and, of several, their average and shared ones.
 
     Args:
         sources: prepared with `carrying.source_config`.
         known: those that need not be learned any more.
+        together: whether there is to be a shared one.
     """
 
     def learned(name: str, of: Sequence[Prepared]) -> State:
@@ -221,6 +226,7 @@ def learn_starts(
     }
     if len(sources) > 1:
         starts[AVERAGE] = average([starts[name] for name in names])
+    if len(sources) > 1 and together:
         starts[SHARED] = known[SHARED] if SHARED in known else learned(SHARED, sources)
     return starts
 

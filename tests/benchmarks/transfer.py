@@ -1,0 +1,157 @@
+"""Transfer: rows `zero_shot`, `few_shot_10`, and `transfer_pair`, one an ordered pair of domains.
+
+Each domain in turn begins with weights of all others, alone and averaged (and learned together,
+with --together); what is chosen, by nearness or validation, is compared with frozen text
+(zero-shot), or with the best of the package's baselines learned from the same users, best by
+validation. Rows of domains that are not named stay. About five minutes a target and seed.
+Leaves to others: trying and choosing (crossrec.training.transfer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from crossrec.config import load_config
+from crossrec.data.importing import imported
+from crossrec.evaluation.metrics import bootstrap_interval
+from crossrec.evaluation.protocols import Evaluation
+from crossrec.training.network import State
+from crossrec.training.transfer import (
+    AVERAGE,
+    SCRATCH,
+    SHARED,
+    ShareReport,
+    TransferReport,
+    transfer,
+)
+from tests.benchmarks.rows import RESULTS, write_rows
+
+Row = dict[str, Any]
+DOMAINS = ("movies", "movies_recent", "industrial", "fashion", "travel", "music")
+SHARES = {0.0: "zero_shot", 0.1: "few_shot_10"}
+SOURCE_USERS = 1000
+METRIC = "ndcg@10"
+
+
+def rows_of(target: str, reports: Sequence[TransferReport]) -> list[Row]:
+    """All rows of a target; means over the seeds' reports."""
+    made = []
+    for place, share in enumerate(SHARES):
+        seeds = [report.shares[place] for report in reports]
+        starts = ", ".join(one.chosen.start for one in seeds)
+        peers = ", ".join(sorted({one.best_peer.name for one in seeds}))
+        chosen = _values([one.chosen.test for one in seeds])
+        peer = _values([one.best_peer.test for one in seeds])
+        about = f"{share:.0%} of the users; begins with {starts}"
+        made.append(_row(SHARES[share], reports, chosen, peers, peer, about))
+        names = [a.start for a in seeds[0].attempts if a.start not in (SCRATCH, AVERAGE, SHARED)]
+        scratch = _values([_attempt(one, SCRATCH) for one in seeds])
+        for name in names:
+            values = _values([_attempt(one, name) for one in seeds])
+            near = reports[0].nearness[name]
+            about = f"{share:.0%} of the users; from {name}, nearness in text {near:.2f}"
+            made.append(_row("transfer_pair", reports, values, SCRATCH, scratch, about))
+    return made
+
+
+def _attempt(one: ShareReport, start: str) -> Evaluation:
+    return next(attempt.test for attempt in one.attempts if attempt.start == start)
+
+
+def _values(tests: Sequence[Evaluation]) -> np.ndarray:
+    """(n,) each case's NDCG@10, mean over the seeds: all have the same cases."""
+    return np.mean([test.values(METRIC) for test in tests], axis=0)
+
+
+def _row(
+    name: str,
+    reports: Sequence[TransferReport],
+    ours: np.ndarray,
+    peer: str,
+    theirs: np.ndarray,
+    about: str,
+) -> Row:
+    low, high = _ratio_interval(ours, theirs)
+    return {
+        "name": name,
+        "domain": reports[0].target,
+        "value": float(ours.mean()),
+        "unit": METRIC,
+        "peer": peer,
+        "peer_value": float(theirs.mean()),
+        "ratio": float(ours.mean() / theirs.mean()),
+        "n": len(ours),
+        "ci95": list(bootstrap_interval(ours, np.random.default_rng(0))),
+        "seeds": [report.seed for report in reports],
+        "protocol": f"leave_one_out; {about}; ratio {low:.3f} to {high:.3f} (95 %, users in pairs)",
+        "data_hash": reports[0].data_hash,
+    }
+
+
+def _ratio_interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(len(ours), size=len(ours)) for _ in range(1000)]
+    low, high = np.quantile([ours[d].mean() / theirs[d].mean() for d in draws], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _means(rows: Sequence[Row]) -> list[Row]:
+    """Geometric means of the ratios, once all domains are there."""
+    made = []
+    for name in SHARES.values():
+        of = [row for row in rows if row["name"] == name]
+        if {row["domain"] for row in of} == set(DOMAINS):
+            value = float(np.exp(np.mean([np.log(row["ratio"]) for row in of])))
+            made.append(
+                of[0]
+                | {"domain": "all", "value": value, "ratio": value, "unit": "geometric mean"}
+                | {"peer": "of each domain", "peer_value": None, "ci95": None, "data_hash": None}
+                | {"n": sum(row["n"] for row in of)}
+                | {"protocol": f"geometric mean of the ratios of {len(of)} domains"}
+            )
+    return made
+
+
+def _kept(targets: Sequence[str]) -> list[Row]:
+    path = RESULTS / "transfer.json"
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [row for row in rows if row["domain"] not in {*targets, "all"}]
+
+
+def main() -> None:
+    """Every target named, with each seed; rows are written after each target."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--domains", nargs="*", default=list(DOMAINS), choices=DOMAINS)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--together", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    known: dict[int, dict[str, State]] = {seed: {} for seed in range(given.seeds)}
+    rows = _kept(given.domains)
+    for target in given.domains:
+        reports = []
+        for seed, starts in known.items():
+            report = transfer(
+                [imported(name) for name in DOMAINS if name != target],
+                imported(target),
+                load_config(overrides=[f"training.seed={seed}", "training.max_epochs=12"]),
+                tuple(SHARES),
+                source_users=SOURCE_USERS,
+                starts=starts,
+                together=given.together,
+                tell=lambda step: print(step, flush=True),
+            )
+            starts |= {n: s for n, s in report.starts.items() if n not in (AVERAGE, SHARED)}
+            reports.append(report)
+        rows += rows_of(target, reports)
+        write_rows("transfer", rows + _means(rows))
+
+
+if __name__ == "__main__":
+    main()
