@@ -57,6 +57,24 @@ class AdapterConfig(_Settings):
     """Item texts of a batch that are encoded anew, with gradients, in a step."""
 
 
+Part = Literal[
+    "item_text",
+    "short_term",
+    "long_term",
+    "gaps",
+    "events",
+    "requests",
+    "follows",
+    "lending",
+    "sequence",
+    "collaborative",
+    "neighbours",
+    "text",
+    "popularity",
+]
+"""What `ModelConfig.without` can leave out."""
+
+
 class ModelConfig(_Settings):
     """Item and user model."""
 
@@ -73,6 +91,13 @@ class ModelConfig(_Settings):
     use_ids: bool = True
     """False: an item is what is said of it, no more; what is learned fits other catalogues."""
     use_context: bool = True
+    without: list[Part] = []
+    """Parts left out, to see what they are worth (ids, context and modalities have settings of
+    their own). Of the towers: item_text (an item is its id alone), short_term and long_term
+    interest, gaps in time, kinds of events. requests: whatever is said in words. Of the
+    neighbours: follows (what follows what; cosine alone), lending (items without interactions
+    are lent nothing). Of the fusion a signal by its name: sequence, collaborative, neighbours,
+    text, popularity."""
     modalities: Literal["all", "none"] | list[str] = "all"
     """Which of the domain's modalities (pictures, sound, prices) the item model reads; a list
     takes those of these names."""

@@ -8,7 +8,7 @@ Sizes: B sequences, T steps, D model width, E text width, C context width, N ite
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ class ItemTower(nn.Module):
         modalities: name → (N, K) rows of a length of about 1, zeros where an item lacks it.
         modality_dropout: chance that an item lacks a modality in a training step.
         use_ids: False: text and modalities only.
+        use_text: False: the weights of text are 0 and stay so.
     """
 
     def __init__(
@@ -45,11 +46,14 @@ class ItemTower(nn.Module):
         modalities: Mapping[str, Tensor] | None = None,
         modality_dropout: float = 0.0,
         use_ids: bool = True,
+        use_text: bool = True,
     ) -> None:
         super().__init__()
         self.id_dropout = id_dropout
         self.modality_dropout = modality_dropout
         self.text = nn.Linear(text_dim, dim, bias=False)
+        if not use_text:
+            _silence(self.text)
         self.ids = nn.Embedding(len(counts) if use_ids else 0, dim)
         nn.init.normal_(self.ids.weight, std=1.0 / math.sqrt(dim))
         self.gate = nn.Parameter(torch.tensor([0.0, 0.3]))
@@ -94,6 +98,12 @@ class ItemTower(nn.Module):
             gate = gate * kept.to(gate.device)
         ids: Tensor = self.ids(item_idx)
         return gate[:, None] * ids
+
+
+def _silence(layer: nn.Linear | nn.Embedding) -> None:
+    """Zeros that are not trained: what it says is nothing, here and wherever it is exported."""
+    nn.init.zeros_(layer.weight)
+    layer.weight.requires_grad_(False)
 
 
 class GatedModality(nn.Module):
@@ -167,6 +177,10 @@ class UserTower(nn.Module):
     short = state of the causal transformer; long = attention pooling over the whole history with
     a learned decay per step; u = norm(sum over present parts of gate_p P_p part_p). A part that
     is missing has no weight, so any mix of them gives an answer.
+
+    Args:
+        n_events: kinds of events; use_events False: an event is an event, of whatever kind.
+        without: names out of PARTS that are always missing.
     """
 
     def __init__(
@@ -180,14 +194,19 @@ class UserTower(nn.Module):
         n_heads: int,
         max_steps: int,
         dropout: float,
+        use_events: bool = True,
+        without: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.dim = dim
+        self.heard = [part not in without for part in PARTS]
         self.scale = nn.Parameter(torch.tensor(math.sqrt(dim)))
         self.events = nn.Embedding(n_events + 1, dim)  # 0: unknown
         self.gaps = nn.Embedding(N_GAP_BUCKETS, dim)
         nn.init.normal_(self.events.weight, std=0.02)
         nn.init.normal_(self.gaps.weight, std=0.02)
+        if not use_events:
+            _silence(self.events)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(dim, n_heads, max_steps, dropout) for _ in range(n_blocks)
@@ -236,7 +255,20 @@ class UserTower(nn.Module):
         has = torch.stack(
             [present, present, has_request, torch.full_like(present, context.shape[-1] > 0)], -1
         )  # (B, T, 4)
-        return self._mix(parts, has.to(x.dtype))
+        return self._mix(parts, has.to(x.dtype) * torch.tensor(self.heard, device=x.device))
+
+    @torch.no_grad()
+    def exported(self) -> dict[str, Tensor]:
+        """All weights, with zeros for parts that are left out: whoever computes them (sequence.py
+        does) then hears nothing of them.
+        """
+        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
+        for number, (part, heard) in enumerate(zip(PARTS, self.heard, strict=True)):
+            if not heard:
+                state[f"project.{part}.weight"].zero_()
+                state["gate.weight"][:, number * self.dim : (number + 1) * self.dim] = 0
+                state["gate.weight"][:, len(PARTS) * self.dim + number] = 0
+        return state
 
     def _pool(self, items: Tensor, state: Tensor, hidden: Tensor) -> Tensor:
         """Attention pooling: weight of step s at t = softmax(pool(state_s) - decay (t - s))."""

@@ -5,7 +5,7 @@ Leaves to others: training (loop.py), fitting each signal (closed_form.py), stor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Split
-from crossrec.models.domain_model import DomainModel
+from crossrec.errors import ConfigError
+from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features
+from crossrec.models.lexical import AskedSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
 from crossrec.models.signals import SIGNALS, Signal
@@ -53,7 +55,29 @@ def assemble(
     order = [one.name for one in SIGNALS]
     signals.sort(key=lambda signal: order.index(signal.name))
     report("fusion")
-    return _model(prepared, signals, blend(prepared, signals, texts.wish_vectors()))
+    return mixed(prepared, signals, texts.wish_vectors())
+
+
+def mixed(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> DomainModel:
+    """The model of these signals, less those that the settings leave out, mixed by a new fusion.
+
+    The towers' signal stays where it is left out of the fusion: what a request's vector is like
+    stands there.
+
+    Raises:
+        ConfigError: no signal is left.
+    """
+    without = prepared.config.model.without
+    heard = [signal for signal in signals if not _left_out(signal, without)]
+    if not heard:
+        raise ConfigError(f"model.without={without} leaves no signal; leave one of them in")
+    fusion = blend(prepared, heard, wish_vectors)
+    return _model(prepared, [signals[0], *(s for s in heard if s is not signals[0])], fusion)
+
+
+def _left_out(signal: Signal, without: Sequence[str]) -> bool:
+    of_words = isinstance(signal, OF_REQUESTS) or signal.name == AskedSignal.name
+    return signal.name in without or (of_words and "requests" in without)
 
 
 def _model(prepared: Prepared, signals: list[Signal], fusion: Fusion | RatingMix) -> DomainModel:
@@ -107,6 +131,8 @@ def _cases(prepared: Prepared, wish_vectors: Floats) -> tuple[Queries, NDArray[n
     cases = split.validation.take(chosen)
     targets = split.targets(cases).astype(np.int64)
     rows = split.sequences.target_rows(cases)
+    if "requests" in prepared.config.model.without:
+        return queries_for(split.sequences, cases, wish_vectors.shape[1]), targets
     wished = prepared.wish_of_row[rows]
     said, words = wish_vectors[wished], tuple(prepared.wishes[wish] for wish in wished)
     plain = queries_for(split.sequences, cases, wish_vectors.shape[1])

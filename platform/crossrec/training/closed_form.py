@@ -96,7 +96,11 @@ def fit_closed_form(
     tuning = Tuning(split, prepared.config.training.seed)
     centred = unit(prepared.text - prepared.text.mean(axis=0))
     matrix = training_matrix(split)
-    lenders = text_lenders(lending_vectors(prepared, centred, matrix, tuning), split.warm)
+    without = prepared.config.model.without
+    if "lending" in without:
+        lenders = sparse.csr_array(matrix.shape[1:] * 2, dtype=np.float32)
+    else:
+        lenders = text_lenders(lending_vectors(prepared, centred, matrix, tuning), split.warm)
     signals: list[Signal] = []
     together = bool((np.diff(matrix.indptr) > 1).any())  # somebody has had two items
     if together and split.sequences.n_items <= MAX_EASE_ITEMS:
@@ -104,7 +108,7 @@ def fit_closed_form(
         signals.append(_collaborative(matrix, lenders, tuning))
     if together:
         report("neighbours")
-        signals.append(_neighbours(matrix, lenders, tuning))
+        signals.append(_neighbours(matrix, lenders, tuning, "follows" not in without))
     report("text, popularity")
     signals.append(_text(centred, tuning))
     centre = text.mean(axis=0)
@@ -125,15 +129,17 @@ def _collaborative(
 
 
 def _neighbours(
-    matrix: sparse.csr_matrix, lenders: sparse.csr_array, tuning: Tuning
+    matrix: sparse.csr_matrix, lenders: sparse.csr_array, tuning: Tuning, follows: bool
 ) -> NeighbourSignal:
-    """Cosine neighbours or what follows what, whichever validation prefers."""
+    """Cosine neighbours or (`follows`) what follows what, whichever validation prefers."""
     cosines = (prune(knn_weights(matrix, shrink, KEPT_PER_ROW)) for shrink in KNN_SHRINKS)
     following = (
         prune(sparse.csr_array(following_weights(tuning.split, shrink)))
         for shrink in FOLLOWING_SHRINKS
     )
-    return NeighbourSignal(*_with_decay(chain(cosines, following), lenders, tuning))
+    return NeighbourSignal(
+        *_with_decay(chain(cosines, following if follows else ()), lenders, tuning)
+    )
 
 
 def _with_decay(
@@ -184,7 +190,7 @@ def common_directions(text: Floats, power: float) -> Floats:
 
 
 def _popularity(prepared: Prepared, tuning: Tuning) -> PopularitySignal:
-    options = HALF_LIVES if prepared.clock else (None,)
+    options = HALF_LIVES if prepared.domain.time_kind == "unix_seconds" else (None,)
     return tuning.best(
         (signal, np.array(signal.score(tuning.queries)))
         for signal in (PopularitySignal(popularity(prepared.split, half)) for half in options)

@@ -5,15 +5,17 @@ Leaves to others: training the towers (loop.py), scoring (models/signals.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from crossrec.models.heads import RatingHead
 from crossrec.models.sequence import SequenceTower, item_vectors
 from crossrec.models.signals import SequenceSignal
+from crossrec.models.towers import UserTower
 from crossrec.training.prepare import Prepared
 
 Floats = NDArray[np.float32]
@@ -50,7 +52,7 @@ class Whitening:
 
 def export_sequence(
     items: nn.Module,
-    users: nn.Module,
+    users: UserTower,
     bias: Floats,
     prepared: Prepared,
     *,
@@ -67,7 +69,7 @@ def export_sequence(
         place_weight: weight of log(1 + km).
         rating: the head of the task `rate`; scores are then ratings.
     """
-    tower = _arrays(users)
+    tower = _arrays(users.exported())
     request = np.asarray(tower["request.weight"] @ whitening.matrix.T, np.float32)
     tower["request.bias"] = tower["request.bias"] - request @ whitening.centre
     tower["request.weight"] = request
@@ -78,7 +80,7 @@ def export_sequence(
         bias = bias + np.float32(mean)
     return SequenceSignal(
         tower=SequenceTower(tower, config.model.n_heads),
-        vectors=item_vectors(_arrays(items), whitening(text)),
+        vectors=item_vectors(_arrays(items.state_dict()), whitening(text)),
         bias=bias,
         context=prepared.context,
         temperature=temperature,
@@ -90,6 +92,5 @@ def export_sequence(
     )
 
 
-def _arrays(module: nn.Module) -> dict[str, Floats]:
-    state = module.state_dict()
+def _arrays(state: Mapping[str, Tensor]) -> dict[str, Floats]:
     return {name: value.detach().float().cpu().numpy().copy() for name, value in state.items()}

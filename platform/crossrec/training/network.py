@@ -33,6 +33,9 @@ _LOCAL = (
 )
 """Weights that mean something in their own domain only, by the beginning of their names."""
 
+_OF_USERS = {"short_term": "short", "long_term": "long", "requests": "request"}
+"""Parts of the user tower by the names under which settings leave them out."""
+
 WISH_SHARE = 0.15
 """Share of training targets that come with a made-up request for them."""
 
@@ -64,6 +67,7 @@ class Network(nn.Module):
             {name: torch.from_numpy(values) for name, values in prepared.modalities.items()},
             config.model.modality_dropout,
             config.model.use_ids,
+            "item_text" not in config.model.without,
         )
         self.users = UserTower(
             dim=config.model.dim,
@@ -74,6 +78,8 @@ class Network(nn.Module):
             n_heads=config.model.n_heads,
             max_steps=config.model.history_length,
             dropout=config.model.dropout,
+            use_events="events" not in config.model.without,
+            without=[part for name, part in _OF_USERS.items() if name in config.model.without],
         )
         self.bias = nn.Parameter(torch.zeros(sequences.n_items))
         self.place_weight = nn.Parameter(torch.tensor(0.0))
@@ -121,6 +127,7 @@ class Network(nn.Module):
         text = self.texts.table(batch_items, generator, batch_requests)
         vectors = self.items(text[self._tensor(self.warm)], self._tensor(self.warm), generator)
         asked = wished < (self.said[targets] if self.prepared.requested else WISH_SHARE)
+        asked &= "requests" not in self.prepared.config.model.without
         users = self._users(vectors, items, inputs, targets, present, asked)
         users = users.flatten(0, 1)[self._tensor(np.flatnonzero(real))]  # (P, D)
         if self.rating is not None:

@@ -77,8 +77,8 @@ class Prepared:
 
     @property
     def clock(self) -> bool:
-        """Whether timestamps are seconds, so that gaps mean something."""
-        return self.domain.time_kind == "unix_seconds"
+        """Whether timestamps are seconds, so that gaps mean something, and gaps are looked at."""
+        return _clock(self.domain, self.config)
 
 
 def prepare(
@@ -116,7 +116,7 @@ def prepare(
         config=config,
         split=split,
         vocabulary=_vocabulary(split),
-        context=_context(dataset.domain, split, config.model.use_context),
+        context=_context(dataset.domain, split, config),
         texts=texts,
         requested=split.sequences.requests is not None,
         wishes=wishes.texts,
@@ -220,12 +220,15 @@ def _vocabulary(split: Split) -> Vocabulary:
     return Vocabulary(sequences.item_ids, sequences.event_names, sequences.context_values)
 
 
-def _context(domain: Domain, split: Split, use_context: bool) -> ContextEncoder:
+def _context(domain: Domain, split: Split, config: RunConfig) -> ContextEncoder:
     sequences = split.sequences
-    fields = list(domain.context) if use_context else []
+    fields = list(domain.context) if config.model.use_context else []
     rows = {name: values[split.train] for name, values in sequences.context.items()}
-    clock = domain.time_kind == "unix_seconds"
-    return ContextEncoder.fit(fields, sequences.context_values, rows, clock)
+    return ContextEncoder.fit(fields, sequences.context_values, rows, _clock(domain, config))
+
+
+def _clock(domain: Domain, config: RunConfig) -> bool:
+    return domain.time_kind == "unix_seconds" and "gaps" not in config.model.without
 
 
 def _places(domain: Domain, catalogue: pl.DataFrame) -> Floats | None:
