@@ -36,7 +36,7 @@ def compared(
     protocol: str,
 ) -> Row:
     """A row whose interval is of the ratio, from a paired bootstrap over users."""
-    found = ratio(_group(of, "ours", ours), _group(of, peer, theirs))
+    found = ratio(group(of, "ours", ours), group(of, peer, theirs))
     return {
         "name": name,
         "domain": of.domain.name,
@@ -53,7 +53,7 @@ def compared(
     }
 
 
-def _group(of: Prepared, model: str, evaluations: list[Evaluation]) -> Group:
+def group(of: Prepared, model: str, evaluations: list[Evaluation]) -> Group:
     """All seeds of one side, as the benchmark compares them."""
     domain, split = of.domain.name, of.split.protocol
     results = tuple(
