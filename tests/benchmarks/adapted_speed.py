@@ -230,8 +230,8 @@ def measure(dataset: Dataset, precision: Precision, runs: int) -> tuple[Row, Flo
     repeats = statistics.mean(len(b.texts) / len(np.unique(b.texts)) for b in drawn[1:])
     lora = config.adapter
     protocol = (
-        f"{name}, {precision}, {BATCHES[name]} windows a step, where a text occurs {repeats:.1f} times;"
-        f" occurrences a second, 1 thread, median of steps in turns; LoRA rank {lora.rank} on"
+        f"{name}, {precision}, {BATCHES[name]} windows a step, where a text occurs"
+        f" {repeats:.1f} times; occurrences a second, 1 thread, median of steps in turns; LoRA rank {lora.rank} on"
         f" {'+'.join(lora.targets)} of the upper {lora.n_layers} layers; tokens and lower layers"
         " made before; ci95 is of the ratio"
     )

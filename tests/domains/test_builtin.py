@@ -19,6 +19,8 @@ FILES = sorted(Path(str(pytest.importorskip("crossrec.domains").__path__[0])).gl
 NAMES = [path.stem for path in FILES]
 MIRRORED = [name for name in NAMES if not load_domain(name).simulated]
 TIME_KINDS = {"none_row_order": "none", None: "none"}
+KNOWN_WHEN_ASKED = {("ads", "campaign")}
+"""Context that says something of the item, but stands before any is chosen: the page asked for."""
 LEAKING = {"rating", "food_rating", "service_rating", "sales_value", "quantity", "duration_s"}
 
 
@@ -70,6 +72,16 @@ class TestFromMirror:
                 columns = original.collect_schema().names()
                 kept = dataset.scan(table).select(columns).collect()
                 assert kept.equals(original.collect()), table
+
+    def test_no_context_field_is_a_property_of_the_item(self, imported: Imported, name: str):
+        dataset = imported(name)
+        fields = [f for f in dataset.domain.context if f.derive is None and f.kind == "category"]
+        for field in fields:
+            values = dataset.scan("interactions").select("item_id", pl.col(field.name)).unique()
+            per_item = values.group_by("item_id").len().collect()["len"]
+            several = values.select(pl.col(field.name).n_unique()).collect().item() > 1
+            told = several and per_item.max() == 1
+            assert told == ((name, field.name) in KNOWN_WHEN_ASKED), field.name
 
     def test_every_canonical_table_has_its_schema(self, imported: Imported, name: str):
         dataset = imported(name)
