@@ -10,6 +10,7 @@ thread.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,7 @@ from crossrec.evaluation.protocols import judge
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import prepare
-from tests.benchmarks.rows import write_rows
+from tests.benchmarks.rows import RESULTS, write_rows
 
 Row = dict[str, Any]
 
@@ -113,8 +114,21 @@ def rows_of(ours: Group, without: Group) -> list[Row]:
     return made
 
 
+def with_others(rows: list[Row]) -> list[Row]:
+    """Those rows, and what earlier runs wrote of other domains and splits."""
+    path = RESULTS / "modalities.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    new = {_place(row) for row in rows}
+    return sorted([row for row in before if _place(row) not in new] + rows, key=_place)
+
+
+def _place(row: Row) -> tuple[str, str]:
+    """Domain, and the protocol up to the kind of target."""
+    return row["domain"], row["protocol"].partition(", ratio")[0]
+
+
 def main() -> None:
-    """Measure the domains and splits named on the command line, or all and write the rows."""
+    """Measure the domains and splits named on the command line, or all, and write their rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--domains", nargs="+", choices=sorted({d for d, _ in KINDS}))
@@ -133,10 +147,10 @@ def main() -> None:
                 done = [trained(cell, given.set, store, given.fresh) for cell in cells]
                 groups.append(Group(domain, split, model, tuple(done)))
             rows += rows_of(*groups)
-    if given.domains or given.splits or given.set:
+    if given.set:
         print(*rows, sep="\n")
     else:
-        write_rows("modalities", rows)
+        write_rows("modalities", with_others(rows))
 
 
 if __name__ == "__main__":
