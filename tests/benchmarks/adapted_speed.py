@@ -231,9 +231,9 @@ def measure(dataset: Dataset, precision: Precision, runs: int) -> tuple[Row, Flo
     lora = config.adapter
     protocol = (
         f"{name}, {precision}, {BATCHES[name]} windows a step, where a text occurs"
-        f" {repeats:.1f} times; occurrences a second, 1 thread, median of steps in turns; LoRA rank {lora.rank} on"
-        f" {'+'.join(lora.targets)} of the upper {lora.n_layers} layers; tokens and lower layers"
-        " made before; ci95 is of the ratio"
+        f" {repeats:.1f} times; occurrences a second, 1 thread, median of steps in turns; LoRA rank"
+        f" {lora.rank} on {'+'.join(lora.targets)} of the upper {lora.n_layers} layers; tokens and"
+        " lower layers made before; ci95 is of the ratio"
     )
     return row(name, speeds, protocol) | {"data_hash": dataset.content_hash}, speeds
 
