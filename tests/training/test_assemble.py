@@ -17,7 +17,8 @@ from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.query import Queries
-from crossrec.training.assemble import assemble
+from crossrec.models.signals import unit
+from crossrec.training.assemble import _cases, _nearest, assemble
 from crossrec.training.loop import Fitted, fit
 from crossrec.training.prepare import Prepared, prepare
 from tests.training.small import prepare_city, settings
@@ -196,3 +197,24 @@ def test_a_rating_task_without_ratings_says_so(
     city.catalogue().write_parquet(folder / "items.parquet")
     with pytest.raises(DataError, match="rows have no rating"):
         prepare(Dataset(folder, city.domain, "0" * 64, {}), settings("task=rate"), encoder=tiny)
+
+
+def test_the_fusion_is_asked_in_words_made_up_for_a_near_item(
+    city: Dataset, tiny: TextEncoder
+) -> None:
+    prepared = prepare_city(city, tiny)
+    items = np.arange(prepared.split.sequences.n_items)
+    near = _nearest(prepared, items)
+    assert (near != items).all()
+    assert prepared.split.warm[near].all()
+    centred = unit(prepared.text - prepared.text.mean(axis=0))
+    similar = centred @ centred.T
+    np.fill_diagonal(similar, -1)
+    similar[:, ~prepared.split.warm] = -1
+    np.testing.assert_allclose(similar[items, near], similar.max(axis=1), atol=1e-6)
+    queries, targets = _cases(prepared, prepared.wish_vectors)
+    asked = [(row, words) for row, words in enumerate(queries.words or ()) if words]
+    assert asked
+    for row, words in asked:
+        made_for = {wish % len(items) for wish, said in enumerate(prepared.wishes) if said == words}
+        assert near[targets[row]] in made_for
