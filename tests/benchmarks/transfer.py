@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossrec.benchmark.compare import interval, ratio_draws
 from crossrec.config import load_config
 from crossrec.data.importing import imported
 from crossrec.evaluation.metrics import bootstrap_interval
@@ -77,7 +78,7 @@ def _row(
     theirs: np.ndarray,
     about: str,
 ) -> Row:
-    low, high = _ratio_interval(ours, theirs)
+    low, high = interval(ratio_draws(ours, theirs))
     return {
         "name": name,
         "domain": reports[0].target,
@@ -92,13 +93,6 @@ def _row(
         "protocol": f"leave_one_out; {about}; ratio {low:.3f} to {high:.3f} (95 %, users in pairs)",
         "data_hash": reports[0].data_hash,
     }
-
-
-def _ratio_interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(len(ours), size=len(ours)) for _ in range(1000)]
-    low, high = np.quantile([ours[d].mean() / theirs[d].mean() for d in draws], [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _means(rows: Sequence[Row]) -> list[Row]:

@@ -118,8 +118,8 @@ def ratio(ours: Group, peer: Group, metric: str = MAIN, kind: str = "all") -> Ra
     """
     ours, peer = _on_cases_of(ours, peer), _on_cases_of(peer, ours)
     mine, others = ours.values(metric, kind), peer.values(metric, kind)
-    draws = _ratios(mine, others)
-    low, high = _interval(draws)
+    draws = ratio_draws(mine, others)
+    low, high = interval(draws)
     return Ratio(
         ours.domain,
         ours.split,
@@ -148,10 +148,10 @@ def geometric(ratios: Sequence[Ratio]) -> tuple[float, tuple[float, float]]:
     """Geometric mean over domains and its interval, users of each domain drawn on their own."""
     values = np.array([one.value for one in ratios])
     draws = np.exp(np.mean([np.log(np.maximum(one.draws, 1e-9)) for one in ratios], axis=0))
-    return float(np.exp(np.log(np.maximum(values, 1e-9)).mean())), _interval(draws)
+    return float(np.exp(np.log(np.maximum(values, 1e-9)).mean())), interval(draws)
 
 
-def _ratios(mine: Floats, others: Floats) -> Floats:
+def ratio_draws(mine: Floats, others: Floats) -> Floats:
     """Ratio of the means over the same draws of users, (K,)."""
     rng = np.random.default_rng(0)
     chunk = max(1, 1_000_000 // max(1, len(mine)))
@@ -163,7 +163,8 @@ def _ratios(mine: Floats, others: Floats) -> Floats:
     return np.concatenate(found)
 
 
-def _interval(draws: Floats) -> tuple[float, float]:
+def interval(draws: Floats) -> tuple[float, float]:
+    """The middle 95 % of the draws."""
     low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
     return float(low), float(high)
 
