@@ -29,6 +29,7 @@ from crossrec.data.importing import imported
 from crossrec.data.split import Split, make_split
 from crossrec.models.adapters import adapt
 from crossrec.models.encoder import (
+    BATCH_TOKENS,
     TextEncoder,
     has_bf16,
     length_batches,
@@ -49,8 +50,6 @@ Precision = Literal["fp32", "bf16"]
 
 BATCHES = {"travel": 128, "industrial": 128, "movies": 32}
 """Domain → windows a step: the default, fewer where a window has up to 50 texts."""
-BATCH_TOKENS = 8192
-"""Tokens of one forward in both, texts of similar length together."""
 WIDTH = 128
 PEER = "peft, all layers, every occurrence"
 
@@ -170,7 +169,7 @@ class Ours(Side):
     def encode(self, texts: Ints) -> Tensor:
         """The batch knows which texts repeat."""
         unique, place = np.unique(texts, return_inverse=True)
-        vectors: Tensor = self.upper(self.cache.batch(unique, BATCH_TOKENS))
+        vectors: Tensor = self.upper(self.cache.batch(unique))
         return vectors[torch.from_numpy(place)]
 
 
@@ -189,7 +188,7 @@ class Peft(Side):
         super().__init__([p for p in self.model.parameters() if p.requires_grad], head)
 
     def encode(self, texts: Ints) -> Tensor:
-        """Every occurrence."""
+        """Every occurrence, in parts of similar length that stay in the processor's cache."""
         tokens = [self.tokens[text] for text in texts]
         groups = length_batches([len(ids) for ids in tokens], BATCH_TOKENS)
         vectors = [self._run([tokens[row] for row in group]) for group in groups]

@@ -38,6 +38,8 @@ from crossrec.models.encoder import (
 )
 from crossrec.models.layers import find_layers, first_upper, skip_layers
 
+GPU_BATCH_TOKENS = 8192
+"""Of one part; a CPU falls out of its cache there (128 texts, 2 layers: .56 s, at 2,048 .43 s)."""
 TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}
 """How far a vector from the cache may be from the encoder's own, by precision."""
 
@@ -100,8 +102,16 @@ class LayerCache:
                 _compute(encoder, unique, first, max_tokens, folder, progress)
         return cls(folder, places, encoder.device)
 
-    def batch(self, indices: Sequence[int] | NDArray[Any], batch_tokens: int = 8192) -> UpperBatch:
-        """Activations of the texts at `indices` (into the list given to `build`; may repeat)."""
+    def batch(
+        self, indices: Sequence[int] | NDArray[Any], batch_tokens: int | None = None
+    ) -> UpperBatch:
+        """Activations of the texts at `indices` (into the list given to `build`; may repeat).
+
+        Args:
+            batch_tokens: most tokens of one part; None: what the device does best.
+        """
+        if batch_tokens is None:
+            batch_tokens = BATCH_TOKENS if self._device.type == "cpu" else GPU_BATCH_TOKENS
         wanted = self.text_idx[np.asarray(indices, np.int64)]
         rows, inverse = np.unique(wanted, return_inverse=True)
         lengths = (self._offsets[rows + 1] - self._offsets[rows]).tolist()
