@@ -15,11 +15,20 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.importing import import_domain
 from crossrec.domains.registry import load_domain
 from crossrec.errors import ConfigError
+from crossrec.evaluation.protocols import Evaluation
 from crossrec.models.encoder import TextEncoder
 from crossrec.training.carrying import average, learn_carried, nearness, source_config
 from crossrec.training.loop import Trainer, fit
 from crossrec.training.prepare import Prepared, prepare
-from crossrec.training.transfer import AVERAGE, SCRATCH, SHARED, transfer
+from crossrec.training.transfer import (
+    AVERAGE,
+    SCRATCH,
+    SHARED,
+    Attempt,
+    Peer,
+    ShareReport,
+    transfer,
+)
 from crossrec.training.transfer_chart import frame
 from tests.models.tiny import make_tiny_encoder
 from tests.training.small import prepare_city, settings
@@ -106,13 +115,36 @@ def test_every_start_is_tried_on_every_share_and_the_choice_is_by_validation(
     assert nothing.near
     assert nothing.chosen.start == "town"
     assert [peer.name for peer in nothing.peers] == ["frozen_text"]
-    assert some.chosen.validation == max(attempt.validation for attempt in some.attempts)
-    assert some.best_peer.validation == max(peer.validation for peer in some.peers)
+    means = {one.name: one.validation.mean("ndcg@10") for one in some.peers if one.validation}
+    assert means[some.best_peer.name] == max(means.values())
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert told["shares"][0]["starts"]["town"]["validation"] is None
     table = frame(report)
     assert table.height == 2 * (2 + 1)
     assert table["chosen"].sum() == 2
+
+
+def test_a_start_is_chosen_only_if_it_is_better_by_more_than_its_standard_error():
+    def attempt(start: str, ranks: list[int]) -> Attempt:
+        judged = Evaluation(
+            protocol="leave_one_out",
+            part="validation",
+            fingerprint="",
+            n_items=100,
+            ks=(10,),
+            users=np.arange(len(ranks)),
+            ranks=np.array(ranks),
+            warm=np.ones(len(ranks), bool),
+            coverage={},
+        )
+        return Attempt(0.1, start, judged, judged, 0.0)
+
+    scratch = attempt(SCRATCH, [1, 50, 50, 50])
+    lucky = attempt("lucky", [50, 1, 2, 50])  # better on the whole, but not surely
+    sure = attempt("sure", [1, 2, 2, 2])
+    peer = Peer("ease", scratch.validation, scratch.test)
+    for attempts, chosen in (([scratch, lucky], SCRATCH), ([scratch, lucky, sure], "sure")):
+        assert ShareReport(0.1, 4, attempts, [peer], "sure", True).chosen.start == chosen
 
 
 def test_several_sources_are_averaged_and_shared_and_known_starts_are_not_learned_again(

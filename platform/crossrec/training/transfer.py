@@ -47,8 +47,8 @@ class Attempt:
     share: float
     start: str
     """`scratch`: nothing taken over; a source; `average` of the sources; `shared` by them."""
-    validation: float
-    """NDCG@10 on the validation cases of that share; NaN where nobody is known."""
+    validation: Evaluation | None
+    """On the validation cases of that share; None where nobody is known."""
     test: Evaluation
     seconds: float
 
@@ -58,8 +58,8 @@ class Peer:
     """A baseline learned from the same users."""
 
     name: str
-    validation: float
-    """NDCG@10 on the same validation cases; NaN where nobody is known."""
+    validation: Evaluation | None
+    """On the same cases; None where nobody is known."""
     test: Evaluation
 
 
@@ -76,19 +76,24 @@ class ShareReport:
 
     @property
     def chosen(self) -> Attempt:
-        """The start that validation prefers; of nobody's cases the nearest source if it is near.
-
-        Nothing is taken over where that is not better.
+        """The start that is best on validation, if it is better than scratch by more than one
+        standard error of the difference (a rule of Breiman et al. 1984, sec. 3.4.3): few cases
+        make some start look best. Without any case the nearest source, if it is near.
         """
         by_name = {attempt.start: attempt for attempt in self.attempts}
+        scratch = by_name[SCRATCH]
         if self.share == 0:
-            return by_name[self.nearest if self.near else SCRATCH]
-        return max(self.attempts, key=lambda attempt: attempt.validation)
+            return by_name[self.nearest] if self.near else scratch
+        best = max(self.attempts, key=_validation)
+        assert best.validation is not None, "somebody is known"
+        assert scratch.validation is not None, "somebody is known"
+        gain = best.validation.values(MAIN) - scratch.validation.values(MAIN)
+        return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else scratch
 
     @property
     def best_peer(self) -> Peer:
         """By validation; frozen text where nobody is known."""
-        return max(self.peers, key=lambda peer: peer.validation)
+        return max(self.peers, key=_validation)
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,12 @@ def _share_dict(one: ShareReport) -> dict[str, Any]:
 
 
 def _figures(one: Attempt | Peer) -> dict[str, float | None]:
-    validation = one.validation if np.isfinite(one.validation) else None
+    validation = None if one.validation is None else one.validation.mean(MAIN)
     return {"validation": validation, "test": one.test.mean(MAIN)}
+
+
+def _validation(one: Attempt | Peer) -> float:
+    return -1.0 if one.validation is None else one.validation.mean(MAIN)
 
 
 def transfer(
@@ -255,14 +264,13 @@ def _try_share(
 
 def _attempt(
     made: Prepared, state: State | None, placement: Placement | None
-) -> tuple[float, Evaluation]:
-    """Figures of one start: validation NDCG@10, and the evaluation on the test cases."""
+) -> tuple[Evaluation | None, Evaluation]:
+    """One start on the validation cases, if there are any, and on the test cases."""
     if made.split.train.any():
         fitted = fit(made, placement=placement, start=state)
         model = assemble(made, fitted)
-        return judge_model(made, fitted, model, "validation").mean(MAIN), judge_model(
-            made, fitted, model
-        )
+        validation = judge_model(made, fitted, model, "validation")
+        return validation, judge_model(made, fitted, model)
     trainer = Trainer(made, placement or Placement())
     if state is not None:
         trainer.begin_with(state)
@@ -270,8 +278,8 @@ def _attempt(
     model = assemble(made, fitted)
     if state is None:  # a random tower has nothing to say
         text = model.signals_by_name["text"]
-        return float("nan"), judge(text.score, made.split)
-    return float("nan"), judge_model(made, fitted, model)
+        return None, judge(text.score, made.split)
+    return None, judge_model(made, fitted, model)
 
 
 def _peers(made: Prepared, whole: Split, share: float) -> list[Peer]:
@@ -282,12 +290,12 @@ def _peers(made: Prepared, whole: Split, share: float) -> list[Peer]:
     """
     if share == 0:
         text = baselines.tune("frozen_text", whole, made.text)
-        return [Peer("frozen_text", float("nan"), judge(text.score, made.split))]
+        return [Peer("frozen_text", None, judge(text.score, made.split))]
     tuned = baselines.tune_all(made.split, made.text)
     return [
         Peer(
             name,
-            judge(model.score, made.split, "validation").mean(MAIN),
+            judge(model.score, made.split, "validation"),
             judge(model.score, made.split),
         )
         for name, model in tuned.items()
