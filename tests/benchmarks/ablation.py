@@ -138,16 +138,35 @@ def rows(prepared: Prepared, part: str, judged: Judged, whole: Judged) -> list[R
     return made
 
 
-def others(domains: list[str], protocol: str) -> list[Row]:
-    """Rows that an earlier run wrote of other domains, or under another protocol."""
+def written() -> list[Row]:
+    """All rows that were measured so far."""
     path = RESULTS / "ablation.json"
-    before: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    found: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return found
+
+
+def others(domain: str, protocol: str) -> list[Row]:
+    """Rows of other domains, or under another protocol."""
     replaced = f"{protocol}, "
     return [
         row
-        for row in before
-        if row["domain"] not in domains or not row["protocol"].startswith(replaced)
+        for row in written()
+        if row["domain"] != domain or not row["protocol"].startswith(replaced)
     ]
+
+
+def table(found: list[Row]) -> str:
+    """Markdown: a line a part, NDCG@10 without it in each domain; the whole first."""
+    cells: dict[str, dict[str, str]] = {WHOLE: {}}
+    for row in found:
+        where, _, part = row["protocol"].partition(";")[0].rpartition(", without ")
+        column = f"{row['domain']}, {where.removesuffix(' targets').removesuffix(', all')}"
+        cells[WHOLE][column] = f"{row['peer_value']:.4f}"
+        cells.setdefault(part, {})[column] = f"{row['value']:.4f}"
+    columns = list(cells[WHOLE])
+    lines = [["without", *columns], ["---"] * (1 + len(columns))]
+    lines += [[part, *(of.get(column, "–") for column in columns)] for part, of in cells.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
@@ -163,7 +182,8 @@ def main() -> None:
         made = measure(name, given.parts, given.seeds, given.protocol)
         if not made:
             raise DataError(f"'{name}' has none of the parts {given.parts}; name others")
-        write_rows("ablation", [*others([name], given.protocol), *made])
+        write_rows("ablation", [*others(name, given.protocol), *made])
+    print(table(written()))
 
 
 if __name__ == "__main__":
