@@ -124,6 +124,7 @@ def _context() -> list[ContextCard]:
         ContextCard(name="weekday", kind="cycle", period=7),
         ContextCard(name="temperature", kind="number", description="degrees Celsius"),
         ContextCard(name="location", kind="place"),
+        ContextCard(name="city", kind="category", values=["Vienna"], restricts="town"),
     ]
 
 

@@ -50,6 +50,15 @@ def test_half_a_place_is_not_sent(open_app: Open, client: type[FakeClient]) -> N
     assert client.asked[-1][1].context == {}
 
 
+def test_context_that_restricts_is_sent_and_says_what_it_does(
+    open_app: Open, client: type[FakeClient]
+) -> None:
+    app = open_app(**{"domain": "restaurants_sim", "context.city": "Vienna"})
+    assert client.asked[-1][1].context == {"city": "Vienna"}
+    assert app.selectbox(key="context.city").help == "only items of this town are recommended"
+    assert not app.selectbox(key="context.weather").help
+
+
 def test_reasons_are_a_chart_that_adds_up_and_a_sentence(open_app: Open) -> None:
     app = open_app(user="7", item="2")
     assert "Because of Fargo." in texts(app)
