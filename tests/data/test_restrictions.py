@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,11 @@ def test_the_setting_restricts_once_and_needs_a_field_that_does(tmp_path: Path) 
     assert list(split.restrictions) == ["city"]
     assert split_for(data, config, split) is split
     assert split_for(data, load_config()).restrictions == {}
-    with pytest.raises(ConfigError, match="no context field of 'd' restricts candidates"):
+    with pytest.raises(ConfigError, match=r"of the cases of 'd' \(leave_one_out\) restricts"):
         split_for(dataset(tmp_path, domain()), config)
+    without = replace(split, sequences=replace(split.sequences, context={}), restrictions={})
+    with pytest.raises(ConfigError, match="restricts"):
+        restricted_split(data, without)
 
 
 @pytest.mark.parametrize(

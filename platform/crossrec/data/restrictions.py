@@ -28,14 +28,16 @@ def restricted_split(dataset: Dataset, split: Split) -> Split:
     """The split with candidates restricted by every context field that says `restricts`.
 
     Raises:
-        ConfigError: the domain has no such field.
+        ConfigError: the cases have no such field.
         DataError: see `items_values`.
     """
-    fields = [field for field in dataset.domain.context if field.restricts]
+    known = split.sequences.context  # requests in words come without any
+    fields = [field for field in dataset.domain.context if field.restricts and field.name in known]
     if not fields:
         raise ConfigError(
-            f"no context field of '{dataset.domain.name}' restricts candidates; expected"
-            " `restricts: COLUMN` in a context field of its YAML, or candidates=all"
+            f"no context field of the cases of '{dataset.domain.name}' ({split.protocol}) restricts"
+            " candidates; expected `restricts: COLUMN` in a context field of its YAML, or"
+            " candidates=all"
         )
     items = dataset.catalogue()
     masks = {
