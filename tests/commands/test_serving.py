@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def test_serve_answers_until_interrupted_and_leaves_nothing(
     assert listed["shop"]["status"] == "ok"
 
     service.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    service.send_signal(signal.SIGTERM)  # somebody in a hurry
     assert service.wait(30) == 0
     assert processes_of_home(fresh_home) == []
 

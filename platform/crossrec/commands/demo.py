@@ -23,7 +23,7 @@ import typer
 import crossrec
 from crossrec import verbs
 from crossrec.commands.output import err, expecting, out
-from crossrec.commands.serving import START_S, interrupt, show_answer
+from crossrec.commands.serving import START_S, end_undisturbed, interrupt, show_answer
 from crossrec.config import RunConfig, home
 from crossrec.errors import CrossrecError, ServiceError
 from crossrec.releases.store import ReleaseStore
@@ -95,7 +95,7 @@ def _nothing_left() -> Iterator[None]:
         err.print("\nending everything")
         raise typer.Exit(130) from None
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
+        end_undisturbed()
         end_tree(tree_of(os.getpid())[1:])
 
 

@@ -77,13 +77,20 @@ def serve(
     else:
         raise ServiceError(f"the service ended by itself, with exit code {code}")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
+        end_undisturbed()
         service.stop()
 
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Treat a signal to end like Ctrl-C, so that what was started is stopped."""
+    end_undisturbed()
     raise KeyboardInterrupt
+
+
+def end_undisturbed() -> None:
+    """Hear no further Ctrl-C or signal to end: a second one would leave things behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def recommend(

@@ -35,6 +35,8 @@ Mode = Literal["haproxy", "plain"]
 SERVICE_MODULE = "crossrec.serving.service_process"
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0
+START_STOP_S = 2.0
+"""While it still starts it hears no order and answers nobody: what is there is ended."""
 _POLL_S = 0.25
 
 
@@ -200,7 +202,7 @@ def start(settings: ServiceSettings, module: str = SERVICE_MODULE) -> Service:
         _tell(process, settings)
         _hear(process, folder)
     except BaseException:
-        _stop(process, folder)
+        _stop(process, folder, START_STOP_S)
         raise
     return Service(process, settings, folder)
 
@@ -286,12 +288,12 @@ def _hear(process: subprocess.Popen[str], folder: Path) -> None:
         raise error_class(report.kind, ServiceError)(report.error)
 
 
-def _stop(process: subprocess.Popen[str], folder: Path) -> None:
+def _stop(process: subprocess.Popen[str], folder: Path, grace_s: float = STOP_TIMEOUT_S) -> None:
     tree = tree_of(process.pid)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()  # the end of its orders tells the process to stop
-    has_ended(process.pid, STOP_TIMEOUT_S)
+    has_ended(process.pid, grace_s)
     end_tree(tree)
     process.poll()  # nothing is left to wait for; lets go of its number
     shutil.rmtree(folder, ignore_errors=True)
