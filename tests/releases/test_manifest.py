@@ -39,7 +39,7 @@ def test_another_format_is_refused_by_name(films: SmallDomain, store: ReleaseSto
     release = films.publish(store)
     path = release.folder / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-    with pytest.raises(ReleaseError, match=r"format 99.*reads format 1.*publish"):
+    with pytest.raises(ReleaseError, match=r"format 99.*reads format 2.*publish"):
         read_manifest(release.folder)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from crossrec.errors import ReleaseError
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Raised by one when an older crossrec could no longer read the folder, or the other way round."""
 
 _BLOCK_BYTES = 1 << 20
