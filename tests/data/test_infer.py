@@ -181,6 +181,14 @@ def test_what_cannot_be_guessed_is_asked_for(
         infer_domain("own", films[0], write(tmp_path / "r.csv", lines))
 
 
+def test_an_item_that_stands_twice_is_named(tmp_path: Path):
+    rows = ["item_id,title", "a,Alien the film", "b,Brazil", "a,Alien again", "c,Casablanca"]
+    items = write(tmp_path / "i.csv", rows)
+    log = ["user_id,item_id,timestamp", "1,a,881250949", "1,b,881250950", "2,c,881250951"]
+    with pytest.raises(DataError, match=r"'item_id' of i.csv holds 'a' more than once \(1 of 4"):
+        infer_domain("own", items, write(tmp_path / "r.csv", log))
+
+
 def test_items_without_words_are_refused(films: tuple[Path, Path], tmp_path: Path):
     items = write(tmp_path / "i.csv", ["movieId,price", "10,1", "20,2", "30,3"])
     with pytest.raises(DataError, match="holds words that describe an item"):

@@ -168,6 +168,7 @@ def _match_item_ids(catalogue: _File, log: _File) -> None:
     ]
     best = max(scored, key=lambda entry: entry[0][0], default=None)
     if best is None or (best[0][1] < 0.5 and not (fixed_items and fixed_log)):
+        _expect_no_repeats(catalogue, log)
         raise DataError(
             f"no column of {log.path.name} holds ids of {catalogue.path.name}; expected one whose"
             " values are found in an id column of the items: name both, for example with"
@@ -179,6 +180,20 @@ def _match_item_ids(catalogue: _File, log: _File) -> None:
         catalogue.take(key.name, ITEM_ID, f"values are distinct, '{reference.name}' refers to them")
     if not fixed_log:
         log.take(reference.name, ITEM_ID, shown)
+
+
+def _expect_no_repeats(catalogue: _File, log: _File) -> None:
+    """Raise where the items hold a column that the interactions have too, with repeated values."""
+    names = {column.name for column in log.free}
+    for key in catalogue.free:
+        repeats = len(key.texts) - key.n_distinct
+        if repeats and key.name in names and not key.kind.is_nested():
+            value = key.texts.filter(key.texts.is_duplicated())[0]
+            raise DataError(
+                f"column '{key.name}' of {catalogue.path.name} holds '{value}' more than once"
+                f" ({repeats} of {len(key.texts)} rows repeat one); expected one row an item:"
+                " remove the repeated rows"
+            )
 
 
 def _match_score(key: Column, reference: Column, catalogue: _File) -> tuple[float, float]:
