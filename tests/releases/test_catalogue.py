@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from crossrec.data.dataset import Dataset
 from crossrec.errors import ReleaseError, RequestError
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
 from crossrec.releases.catalogue_writer import write_catalogue
-from tests.small_release import N_ITEMS, SmallDomain
+from tests.small_release import N_ITEMS, SmallDomain, make_small_domain
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,37 @@ def test_search_prefers_items_with_all_words_and_finds_parts_and_accents(catalog
     assert len(catalogue.search("horror westerns", limit=100)) == 8  # any word, if none has all
     assert catalogue.search("afé sc", limit=1)  # inside a word
     assert catalogue.search("western") == catalogue.search("  ") == []
+
+
+@pytest.fixture
+def wars(tmp_path: Path):
+    """A catalogue whose titles and texts hold `star` and `wars` in many ways."""
+    named = {
+        "Starman": "wars wars wars stars stars stars",
+        "Starship Wars": "a ship",
+        "Lone Starr": "a star of the wars, star wars, star wars, star wars",
+        "Wars of a Star": "far away",
+        "Long ago: Star Wars, the first of a series with a long name": "a farm boy " * 50,
+    }
+    make_small_domain(tmp_path / "films")
+    rows = named | {f"Number {n}": "nothing" for n in range(N_ITEMS - len(named))}
+    file = tmp_path / "films" / "items.parquet"
+    texts = pl.Series("title", list(rows)), pl.Series("text", list(rows.values()))
+    pl.read_parquet(file).with_columns(*texts).write_parquet(file)
+    ids = [f"film-{n}" for n in range(N_ITEMS)]
+    write_catalogue(tmp_path / CATALOGUE, Dataset.open("films", tmp_path), ids, None)
+    found = Catalogue(tmp_path / CATALOGUE)
+    yield found
+    found.close()
+
+
+def test_titles_with_the_whole_words_come_before_everything_else(wars: Catalogue):
+    found = [item.title for item in wars.search("star wars")]
+    assert found[0].startswith("Long ago")
+    assert found[1] == "Wars of a Star"
+    assert set(found[2:4]) == {"Lone Starr", "Starman"}
+    assert found[4:] == ["Starship Wars"]
+    assert wars.search("star+wars", 1)[0].title.startswith("Long ago")
 
 
 @pytest.mark.parametrize("text", ['"', "a OR b", "NEAR(", "title:x", "*", "' --", "100%", "_" * 9])

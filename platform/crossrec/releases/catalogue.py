@@ -137,18 +137,22 @@ class Catalogue:
         return [entries[0] if entries else None for entries in lists]
 
     def search(self, text: str, limit: int = 20) -> list[CatalogueItem]:
-        """Items whose title or text holds the words of `text`, best (BM25) first.
+        """Items whose title or text holds the words of `text`, best first.
 
-        All words first; where no item has them all, any of them; where the words are none of
-        the index (a part of a word, Chinese), a plain search for the text.
+        Titles that hold them side by side come first, then titles with all of them, then items
+        that hold them as whole words, then as beginnings of words; each group by BM25. Where no
+        item has them all, any of them; where the words are none of the index (a part of a word,
+        Chinese), a plain search for the text.
         """
-        words = re.findall(r"\w+", text)
-        quoted = [f'"{word}"*' for word in words[:32]]
-        for query in (" AND ".join(quoted), " OR ".join(quoted)):
-            rows = self._match(query, limit) if query else []
-            if rows:
-                return self.cards(rows)
-        return self.cards(self._contains(text.strip(), limit))
+        words = re.findall(r"\w+", text)[:32]
+        if not words:
+            return self.cards(self._contains(text.strip(), limit))
+        found: dict[int, None] = {}
+        for query in _from_narrow_to_wide(words):
+            if len(found) < limit:
+                found.update(dict.fromkeys(self._match(query, limit)))
+        rows = list(found)[:limit] or self._match(" OR ".join(_beginnings(words)), limit)
+        return self.cards(rows or self._contains(text.strip(), limit))
 
     def _match(self, query: str, limit: int) -> list[int]:
         # A hit in the title weighs five times one in the text.
@@ -219,6 +223,17 @@ class Catalogue:
             " ORDER BY length(items) NOT BETWEEN 4 * 5 AND 4 * 50, rowid LIMIT ?"  # 4 bytes a step
         )
         return [row[0] for row in self._db.execute(query, (n,))]
+
+
+def _from_narrow_to_wide(words: list[str]) -> list[str]:
+    """Queries of FTS5 that ask for all the words, the best hits first."""
+    whole = " AND ".join(f'"{word}"' for word in words)
+    phrase = f'title : "{" ".join(words)}"'
+    return [phrase, f"title : ({whole})", whole, " AND ".join(_beginnings(words))]
+
+
+def _beginnings(words: list[str]) -> list[str]:
+    return [f'"{word}"*' for word in words]
 
 
 def _range(column: str, kind: ColumnKind, condition: dict[str, Any]) -> tuple[str, list[Any]]:
