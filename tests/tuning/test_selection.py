@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ from crossrec import plots
 from crossrec.config import RunConfig, load_config
 from crossrec.errors import TrainingError
 from crossrec.tuning.selection import TRIALS_FILE, TrialRecord, append_trial, read_trials, select
-from crossrec.tuning.spaces import Options, Space, Span
+from crossrec.tuning.spaces import Options, Space, Span, default_space
 
 SPACE: Space = {
     "model.dropout": Span(low=0.0, high=0.5),
@@ -60,9 +61,27 @@ def test_the_table_has_a_row_a_trial_in_order_of_start(tmp_path: Path):
     console.print(result.table())
     text = console.export_text()
     assert "NDCG@10 of the sequence model before fusion" in " ".join(text.split())
-    rows = [line for line in text.splitlines() if "│" in line]
-    assert "0.0800" in rows[0]
-    assert "failed" in rows[-1]
+    best, _, last = [line for line in text.splitlines() if line[:1].isdigit()]
+    assert "0.0800" in best
+    assert "failed" in last
+
+
+@pytest.mark.parametrize("mode", ["frozen", "adapted"])
+def test_figures_are_whole_on_a_narrow_terminal(tmp_path: Path, mode: Literal["frozen", "adapted"]):
+    space = default_space(mode)
+    point = {
+        name: next(iter(way.options)) if isinstance(way, Options) else 0.0123
+        for name, way in space.items()
+    }
+    append_trial(tmp_path, TrialRecord(1, point, 0.0912, "stopped early", 12, 1.0))
+    table = select("movies", "r", load_config(), space, tmp_path).table()
+    console = Console(width=80, record=True, file=io.StringIO(), soft_wrap=True)
+    console.print(table)
+    text = console.export_text()
+    assert "0.0912" in text
+    assert mode == "adapted" or max(map(len, text.splitlines())) <= 80
+    assert text.count("0.0123") == sum(isinstance(way, Span) for way in space.values())
+    assert "…" not in text
 
 
 def test_the_trials_can_be_drawn(tmp_path: Path):

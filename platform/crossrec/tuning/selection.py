@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import yaml
+from rich import box
 from rich.table import Table
 
 from crossrec.config import RunConfig
@@ -78,24 +79,36 @@ class TuneResult:
         }
 
     def table(self) -> Table:
-        """For the terminal, best first."""
+        """For the terminal, best first; where it is narrow headings break, figures never do."""
         settings = list(self.trials[0].point)
-        title = f"{self.domain}: trials of {self.run}, best first"
-        table = Table(title=title, caption=f"validation: {JUDGED}")
-        for column in (
-            "trial",
-            "validation",
-            "epochs",
-            *(s.split(".")[-1] for s in settings),
-            "state",
+        headings = [setting.split(".")[-1].replace("_", " ") for setting in settings]
+        rows = [
+            (
+                str(one.trial),
+                "-" if one.value is None else f"{one.value:.4f}",
+                str(one.epochs),
+                *(_short(one.point[setting]) for setting in settings),
+                one.state,
+            )
+            for one in sorted(
+                self.trials, key=lambda t: -(t.value if t.value is not None else -math.inf)
+            )
+        ]
+        table = Table(
+            title=f"{self.domain}: trials of {self.run}, best first",
+            caption=f"validation: {JUDGED}",
+            box=box.SIMPLE_HEAD,
+            padding=0,
+            show_edge=False,
+        )
+        cells = zip(*rows, strict=True)
+        for heading, column in zip(
+            ("trial", "validation", "epochs", *headings, "state"), cells, strict=True
         ):
-            table.add_column(column.replace("_", " "))
-        for one in sorted(
-            self.trials, key=lambda t: -(t.value if t.value is not None else -math.inf)
-        ):
-            value = "-" if one.value is None else f"{one.value:.4f}"
-            drawn = [_short(one.point[setting]) for setting in settings]
-            table.add_row(str(one.trial), value, str(one.epochs), *drawn, one.state)
+            words = [word for cell in column for word in cell.split()]
+            table.add_column(heading, overflow="fold", min_width=max(map(len, words)))
+        for row in rows:
+            table.add_row(*row)
         return table
 
 
