@@ -15,7 +15,7 @@ from crossrec.serving.auth import KeyRing
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway
 from crossrec.serving.http_api import domain_app, system_app
-from crossrec.serving.messages import DomainSummary, RecommendRequest
+from crossrec.serving.messages import API_PAGE, DomainSummary, RecommendRequest
 from crossrec.serving.recommender import Recommender
 
 
@@ -104,6 +104,25 @@ def test_malformed_json_is_422(app: Gateway, content: str):
     assert answer.json()["error"].startswith("this is no valid request")
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=latin-1"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"k"  3}', "the body is not valid JSON at character 7 (Expecting ':' delimiter)"),
+        ('{"text": "M\u00fcller"}'.encode("latin-1"), "the body is not UTF-8 at byte 12;"),
+        (b"[" * 100_000, "the body is nested too deeply"),
+        (b'{"k": 1' + b"0" * 5_000 + b"}", "too many digits"),
+    ],
+    ids=["grammar", "latin-1", "deep", "digits"],
+)
+def test_a_body_that_is_no_json_is_told_where(app: Gateway, kind: str, content: bytes, reason: str):
+    for path in ("/recommendations", "/feedback"):
+        answer = send(app, "POST", path, content=content, headers={"content-type": kind})
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("this is no valid request: the body")
+        assert reason in answer.json()["error"]
+
+
 def test_text_that_is_half_a_character_matches_no_filter(app: Gateway):
     headers = {"content-type": "application/json"}
     content = '{"filters": {"studio": "\\ud800"}}'
@@ -132,6 +151,9 @@ def test_unknown_items_paths_and_methods_are_said_in_the_same_shape(app: Gateway
     ]
     assert [answer.status_code for answer in answers] == [404, 404, 405]
     assert answers[0].json()["kind"] == "UnknownItemError"
+    assert "the API's page at /docs" in answers[1].json()["error"]  # not mounted below anything
+    astray = send(system_app(Directory(), None), "GET", "/v1/nothing")
+    assert f"the API's page at {API_PAGE} for" in astray.json()["error"]
     assert all(set(answer.json()) == {"error", "kind", "request_id"} for answer in answers)
 
 
@@ -156,6 +178,34 @@ def test_feedback_with_an_unknown_item_is_422_and_the_rest_is_kept(app: Gateway)
     assert answer.json()["rejected"][0]["reason"] == "no item has the id 'film-99'"
     history = send(app, "GET", "/users/u").json()["history"]
     assert [step["item_id"] for step in history] == ["film-1"]
+
+
+def test_what_is_no_event_is_rejected_alone_and_the_rest_is_kept(app: Gateway):
+    good = {"event_id": "1", "user_id": "u", "item_id": "film-1", "event": "like"}
+    bad = [
+        (good | {"event_id": ""}, "", "event_id: String should have at least 1 character"),
+        (good | {"event_id": "2", "timestamp": 1_700_000_000_000}, "2", "seconds since 1970 UTC"),
+        (good | {"event_id": "\ud800"}, "?", "as a unicode string"),
+        (good | {"event_id": "4", "usr": 1}, "4", "usr: Extra inputs"),
+        ({"event_id": "5"}, "5", "user_id: Field required"),
+        ("words", "", "event 7 of the request is no valid event"),
+    ]
+    body = json.dumps({"events": [good, *(event for event, _, _ in bad)]})
+    headers = {"content-type": "application/json"}
+    answer = send(app, "POST", "/feedback", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (422, 1)
+    rejected = answer.json()["rejected"]
+    assert [event["event_id"] for event in rejected] == [event_id for _, event_id, _ in bad]
+    for event, (_, _, reason) in zip(rejected, bad, strict=True):
+        assert reason in event["reason"]
+    assert len(send(app, "GET", "/users/u").json()["history"]) == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"events": []}, {"events": {}}, {"events": [{}] * 1001}, []])
+def test_a_batch_that_is_none_is_422_as_a_whole(app: Gateway, body: Any):
+    answer = send(app, "POST", "/feedback", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["kind"] == "RequestError"
 
 
 def test_a_fault_of_the_service_is_500_without_its_inside(app: Gateway, backend: Backend, caplog):
@@ -232,6 +282,8 @@ def test_keys_are_asked_for_by_scope(backend: Backend, keys: KeyRing):
     assert send(app, "GET", "/items/health").status_code == 401
     whole = system_app(Directory(), keys)
     assert send(whole, "GET", "/v1/ready").status_code == 200
+    assert send(whole, "GET", API_PAGE).status_code == 200
+    assert send(whole, "GET", "/").headers["location"] == API_PAGE
     assert send(whole, "GET", "/v1/domains").status_code == 401
     assert send(whole, "GET", "/v1/domains/films/health").status_code == 401
 
@@ -263,6 +315,8 @@ def test_every_route_and_error_is_in_the_openapi_page(app: Gateway):
             assert route["description"]
             assert "ErrorBody" in json.dumps(route["responses"]["422"])
     assert RecommendRequest.__name__ in page["components"]["schemas"]
+    events = page["components"]["schemas"]["FeedbackBatch"]["properties"]["events"]
+    assert {"event_id", "user_id", "item_id", "event"} == set(events["items"]["required"])
 
 
 def test_the_service_lists_domains_and_is_ready_when_all_run():

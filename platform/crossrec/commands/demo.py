@@ -29,6 +29,7 @@ from crossrec.errors import CrossrecError, ServiceError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.client import Client
 from crossrec.serving.launch import Service
+from crossrec.serving.messages import API_PAGE
 
 DOMAINS = ("movies", "grocery", "restaurants_sim")
 WORKERS = 2
@@ -73,7 +74,7 @@ def demo(
         service = stack.enter_context(_serve())
         app = stack.enter_context(_app(service.address))
         _show_first(service.address)
-        out.print(f"\n[bold]app[/]   {app}\n[bold]API[/]   {service.address}/docs")
+        out.print(f"\n[bold]app[/]   {app}\n[bold]API[/]   {service.address}{API_PAGE}")
         out.print(f"everything is up after {(time.monotonic() - started) / 60:.1f} minutes")
         if smoke:
             return

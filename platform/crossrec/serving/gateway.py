@@ -97,7 +97,7 @@ class Gateway:
     def __init__(self, app: App, keys: KeyRing | None, prefix: str = "") -> None:
         self._app = app
         self._keys = keys
-        self._public = {prefix + path for path in PUBLIC}
+        self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

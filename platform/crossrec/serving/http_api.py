@@ -24,11 +24,12 @@ from crossrec.serving.cards import domain_card, item_card, search_cards, user_ca
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway, error_body, status_of
 from crossrec.serving.messages import (
+    API_PAGE,
     DomainCard,
     DomainList,
     DomainSummary,
     ErrorBody,
-    FeedbackRequest,
+    FeedbackBatch,
     FeedbackResponse,
     Health,
     ItemCard,
@@ -88,12 +89,14 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         return await answer(request, http.state.request_id)
 
     @app.post("/feedback", response_model=FeedbackResponse)
-    async def feedback(request: FeedbackRequest) -> Response:
+    async def feedback(request: FeedbackBatch) -> Response:
         """Store what users did; it is on disk when this answers.
 
         422 where an event was rejected; the others are stored all the same.
         """
-        answer = await backend.recommender.feedback(request.events)
+        events, unreadable = request.sort_out()
+        answer = await backend.recommender.feedback(events)
+        answer.rejected = [*unreadable, *answer.rejected]
         return _json(answer, status=422 if answer.rejected else 200)
 
     @app.get("/items/{item_id:path}", response_model=ItemCard)
@@ -155,7 +158,7 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
 
     @app.get("/", include_in_schema=False)
     async def start() -> Response:
-        return RedirectResponse(f"{SYSTEM}/docs")
+        return RedirectResponse(API_PAGE)
 
     async def unknown_domain(domain: str) -> Response:
         served = _served(await directory.states())
@@ -189,7 +192,7 @@ def _app(title: str, prefix: str = "") -> FastAPI:
         responses=ERRORS,
     )
     app.add_exception_handler(RequestValidationError, _on(_invalid))
-    app.add_exception_handler(HTTPException, _on(_http))
+    app.add_exception_handler(HTTPException, _http)
     for kind in (CrossrecError, Exception):  # the second is raised again, for the gateway's log
         app.add_exception_handler(kind, _on(lambda error: (error, None)))
     return app
@@ -213,16 +216,37 @@ def _on(translate: Callable[[Any], tuple[Exception, int | None]]) -> Handler:
 
 def _invalid(error: RequestValidationError) -> tuple[Exception, None]:
     """What FastAPI found wrong, as one sentence; never the value, which may be a megabyte."""
-    reasons = [
-        f"{'.'.join(str(part) for part in found['loc'][1:]) or 'the body'}: {found['msg']}"
-        for found in error.errors()[:5]
-    ]
+    reasons = [_reason(found) for found in error.errors()[:5]]
     return RequestError("this is no valid request: " + "; ".join(reasons)), None
 
 
-def _http(error: HTTPException) -> tuple[Exception, int | None]:
-    """No such path (404), not with this method (405), or a body that the gateway cut off."""
-    if isinstance(error.__cause__, CrossrecError):
-        return error.__cause__, None
-    text = f"{error.detail}: see the API's page at /docs for what there is"
-    return RequestError(text), error.status_code
+def _reason(found: dict[str, Any]) -> str:
+    """One finding in words; of broken JSON the place, counted from 1."""
+    if found["type"] == "json_invalid":
+        where, what = found["loc"][-1] + 1, found["ctx"]["error"]
+        return f"the body is not valid JSON at character {where} ({what})"
+    return f"{'.'.join(str(part) for part in found['loc'][1:]) or 'the body'}: {found['msg']}"
+
+
+def _unreadable(cause: BaseException) -> str:
+    """Why a body is no JSON, where it is not for its grammar."""
+    if isinstance(cause, UnicodeDecodeError):
+        return f"the body is not UTF-8 at byte {cause.start + 1}; expected JSON in UTF-8"
+    if isinstance(cause, RecursionError):
+        return "the body is nested too deeply; expected JSON of a few levels"
+    return "the body holds a number with too many digits; expected JSON with plain numbers"
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """No such path (404), not with this method (405), or a body that could not be read."""
+
+    def translate(found: HTTPException) -> tuple[Exception, int | None]:
+        if isinstance(found.__cause__, CrossrecError):  # the gateway cut the body off
+            return found.__cause__, None
+        if isinstance(found.__cause__, ValueError | RecursionError):
+            return RequestError(f"this is no valid request: {_unreadable(found.__cause__)}"), None
+        page = request.scope.get("root_path", "") + request.app.docs_url
+        text = f"{found.detail}: see the API's page at {page} for what there is"
+        return RequestError(text), found.status_code
+
+    return await _on(translate)(request, error)

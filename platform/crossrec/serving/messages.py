@@ -7,12 +7,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    StringConstraints,
+    ValidationError,
+)
 
+API_PAGE = "/v1/docs"
+"""Where a service describes itself (OpenAPI), below its address."""
 MAX_K = 1000
 MAX_REQUEST_CHARS = 8_000
 MAX_HISTORY = 1_000
 MAX_FEEDBACK_EVENTS = 1_000
+MAX_NAME = 500
 MAX_TIMESTAMP = 253_402_300_799
 """Seconds since 1970 UTC at the end of the year 9999; milliseconds are beyond it."""
 
@@ -30,7 +41,7 @@ Text = Annotated[str, AfterValidator(_whole)]
 RequestText = Annotated[
     str, StringConstraints(max_length=MAX_REQUEST_CHARS), AfterValidator(_whole)
 ]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_whole)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_whole)]
 """An identifier that is kept: of a user, an event, a kind of event."""
 
 Timestamp = Annotated[int, Field(ge=-MAX_TIMESTAMP, le=MAX_TIMESTAMP)]
@@ -143,7 +154,40 @@ class RejectedEvent(_Message):
     """An event that was not stored, and why."""
 
     event_id: str
+    """As it was sent; empty where that was no text."""
     reason: str
+
+
+class FeedbackBatch(_Message):
+    """A batch as the service takes it: an event that is none is rejected, the others are kept."""
+
+    events: list[SkipValidation[FeedbackEvent]] = Field(
+        min_length=1, max_length=MAX_FEEDBACK_EVENTS
+    )
+
+    def sort_out(self) -> tuple[list[FeedbackEvent], list[RejectedEvent]]:
+        """What is an event, and what is none, each with its reason."""
+        read: list[FeedbackEvent] = []
+        rejected: list[RejectedEvent] = []
+        for number, sent in enumerate(self.events, start=1):
+            try:
+                read.append(FeedbackEvent.model_validate(sent))
+            except ValidationError as err:
+                rejected.append(_rejected(sent, number, err))
+        return read, rejected
+
+
+def _rejected(sent: Any, number: int, error: ValidationError) -> RejectedEvent:
+    """Never with the value, which may be a megabyte."""
+    given = sent.get("event_id") if isinstance(sent, dict) else None
+    event_id = given[:MAX_NAME] if isinstance(given, str) else ""
+    reasons = []
+    for found in error.errors(include_input=False)[:5]:
+        field = ".".join(str(part) for part in found["loc"])
+        hint = "; expected seconds since 1970 UTC" if field == "timestamp" else ""
+        reasons.append(f"{field + ': ' if field else ''}{found['msg']}{hint}"[:MAX_NAME])
+    text = f"event {number} of the request is no valid event: {'; '.join(reasons)}"
+    return RejectedEvent(event_id=event_id.encode(errors="replace").decode(), reason=text)
 
 
 class FeedbackResponse(_Message):
