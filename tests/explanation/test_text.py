@@ -66,13 +66,13 @@ def test_sentences(parts: list[tuple[str, str, float]], expected: str) -> None:
     [
         (
             [("history", "Heat", -0.3), ("history", "Alien", -0.4), ("history", "Speed", 0.1)],
-            "your ratings of “Alien” and “Heat” lower that to 3.4.",
+            "your opinions of “Alien” and “Heat” lower that to 3.4.",
         ),
         (
             [("history", "Heat", 0.4), ("request", "quiet", 0.3), ("context", "hour = 23", 0.3)],
-            "your rating of “Heat”, your words “quiet” and hour being 23 raise that to 5.0.",
+            "your opinion of “Heat”, your words “quiet” and hour being 23 raise that to 5.0.",
         ),
-        ([("history", "not Heat", -1)], "your rating of “Heat” lowers that to 3.0."),
+        ([("history", "not Heat", -1)], "your opinion of “Heat” lowers that to 3.0."),
         ([("history", "Heat", 0.02)], "nothing that is known of you changes that."),
     ],
 )

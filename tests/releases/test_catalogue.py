@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,18 @@ def test_histories_are_those_of_the_data(catalogue: Catalogue, films: SmallDomai
     assert [catalogue.event_names[event] for event in history.events] == ["watch"] * 5
     assert catalogue.history("nobody") is None
     assert set(catalogue.example_users(3)) <= set(films.sequences.user_ids)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "expected"), [([np.nan, 0.5, 4, 3], (0.5, 4.0)), ([np.nan] * 4, None)]
+)
+def test_the_range_of_the_ratings_is_kept(films: SmallDomain, tmp_path, ratings, expected):
+    given = np.resize(np.array(ratings, np.float32), films.sequences.items.shape)
+    users = replace(films.sequences, ratings=given)
+    write_catalogue(tmp_path / CATALOGUE, films.dataset, films.model.vocabulary.item_ids, users)
+    found = Catalogue(tmp_path / CATALOGUE)
+    assert found.rating_range == expected
+    found.close()
 
 
 def test_reading_writes_nothing_beside_the_file(films: SmallDomain, tmp_path):

@@ -15,6 +15,8 @@ from crossrec.data.split import Sequences
 from crossrec.errors import DataError
 
 PREFIX = "rating "
+RATING = "rating"
+"""The event of feedback that holds a rating as its value, whatever a release was trained for."""
 
 
 def ratings_as_events(sequences: Sequences, *, all_rated: bool = True) -> Sequences:

@@ -51,7 +51,7 @@ def rating_sentence(parts: Sequence[Part]) -> str:
     >>> def part(kind, label, value):
     ...     return Part(kind=kind, name=label, label=label, value=value)
     >>> rating_sentence([part("history", "Alien", 0.5), part("base", "base", 3.9)])
-    'Somebody unknown would give it 3.9; your rating of “Alien” raises that to 4.4.'
+    'Somebody unknown would give it 3.9; your opinion of “Alien” raises that to 4.4.'
     >>> rating_sentence([part("base", "base", 3.9)])
     'Somebody unknown would give it 3.9; nothing that is known of you changes that.'
     """
@@ -69,10 +69,11 @@ def rating_sentence(parts: Sequence[Part]) -> str:
 
 
 def _moving(parts: Sequence[Part]) -> str:
-    """Parts of a rating by kind: your ratings of these, your words, what is true now."""
+    """Parts of a rating by kind: your opinions of these, your words, what is true now."""
+    # opinions, not ratings: a mere `like` is among them
     rated = [_quoted(part).replace("“not ", "“") for part in parts if part.kind == "history"]
     said = [_quoted(part) for part in parts if part.kind == "request"]
-    things = [f"your rating{'s' * (len(rated) > 1)} of {_join(rated)}"] if rated else []
+    things = [f"your opinion{'s' * (len(rated) > 1)} of {_join(rated)}"] if rated else []
     things += [f"your words {_join(said)}"] if said else []
     things += [p.label.replace(" = ", " being ", 1) for p in parts if p.kind == "context"]
     return _join(things)

@@ -77,6 +77,9 @@ class Catalogue:
         self.n_items: int = json.loads(facts["n_items"])
         self.n_users: int = json.loads(facts["n_users"])
         self.event_names: list[str] = json.loads(facts["event_names"])
+        ends = json.loads(facts.get("rating_range", "null"))
+        self.rating_range: tuple[float, float] | None = (ends[0], ends[1]) if ends else None
+        """The lowest and the highest rating of the data; None: no ratings, or an old release."""
         self.columns: dict[str, ColumnKind] = json.loads(facts["columns"])
         """Side columns (and `category`) that a filter may name."""
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from crossrec.data.dataset import Dataset
@@ -151,10 +152,17 @@ def _write_facts(
         "n_users": 0 if users is None else users.n_users,
         "event_names": [] if users is None else users.event_names,
         "columns": columns,
+        "rating_range": None if users is None else _rating_range(users),
     }
     db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)")
     rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.items()]
     db.executemany("INSERT INTO facts VALUES (?, ?)", rows)
+
+
+def _rating_range(users: Sequences) -> tuple[float, float] | None:
+    """The lowest and the highest rating; None where there is none."""
+    given = users.ratings[~np.isnan(users.ratings)]
+    return (float(given.min()), float(given.max())) if len(given) else None
 
 
 def _quoted(name: str) -> str:

@@ -48,6 +48,8 @@ class StoredEvent:
     event: str
     timestamp: int
     """Seconds since 1970 UTC."""
+    value: float | None = None
+    """A rating, where the event is one."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class FeedbackLog:
     def recent(self, domain: str, user_id: str, limit: int = MAX_RECENT) -> list[StoredEvent]:
         """The newest events of a user, oldest first; what any process acknowledged is there."""
         query = (
-            "SELECT item_id, event, timestamp FROM feedback WHERE domain = ? AND user_id = ?"
+            "SELECT item_id, event, timestamp, value FROM feedback WHERE domain = ? AND user_id = ?"
             " ORDER BY timestamp DESC, rowid DESC LIMIT ?"
         )
         with self._lock:

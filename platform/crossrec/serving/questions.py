@@ -182,7 +182,8 @@ class QuestionReader:
                 ignored.append(f"feedback on '{event.item_id}': this release has no such item")
             elif meaning == "interest":
                 disliked.pop(item_idx, None)
-                liked.append((item_idx, event.timestamp, self._rules.event_idx(event.event)))
+                step = self._rules.event_idx(event.event, event.value)
+                liked.append((item_idx, event.timestamp, step))
             elif meaning == "dislike":
                 disliked[item_idx] = None
                 liked = [step for step in liked if step[0] != item_idx]

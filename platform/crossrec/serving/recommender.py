@@ -76,7 +76,7 @@ class Recommender:
         self.model = loaded.model
         self.catalogue = loaded.catalogue
         self.domain = loaded.model.domain
-        self.rules = FeedbackRules(self.domain, self.model.vocabulary)
+        self.rules = FeedbackRules(self.domain, self.model.vocabulary, self.catalogue.rating_range)
         # a data set may lack a column that the domain's YAML names
         known = set(self.catalogue.columns)
         self._shown = [name for name in self.domain.card_columns if name in known] or None
