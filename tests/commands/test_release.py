@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from crossrec.config import load_config
 from crossrec.releases.store import Release, ReleaseStore
 from tests.commands.conftest import Run
-from tests.small_release import make_small_domain
+from tests.small_release import ENCODER, FINGERPRINT, make_small_domain
 
 
 @pytest.fixture
@@ -26,6 +28,28 @@ def test_list_marks_the_current_one(run: Run, releases: list[Release]):
     assert releases[-1].version in marked
 
 
+def test_list_shows_the_figure_of_the_releases_own_task(run: Run, fresh_home: Path):
+    small = make_small_domain(fresh_home / "data" / "films")
+    figures = {"ndcg@10": 0.5, "rmse": 0.91, "macro_f1": 0.7}
+    for task in ("rank", "rate", "classify"):
+        model = replace(small.model, config=load_config(overrides=[f"task={task}"]))
+        metrics = {"protocol": "leave_one_out", "metrics": figures}
+        ReleaseStore().publish(
+            model, small.dataset, small.sequences, metrics, ENCODER, FINGERPRINT, seed=0
+        )
+    ranked, rated, labelled = run("release", "list").stdout.splitlines()[1:]
+    assert ranked.split()[2:] == ["rank", "NDCG@10", "0.5000"]
+    assert rated.split()[2:] == ["rate", "RMSE", "0.9100"]
+    assert labelled.split()[2:] == ["current", "classify", "macro-F1", "0.7000"]
+
+
+def test_a_release_that_cannot_be_read_is_listed(run: Run, releases: list[Release]):
+    (releases[0].folder / "config.json").unlink()
+    first = run("release", "list").stdout.splitlines()[1]
+    assert releases[0].version in first
+    assert "unreadable" in first
+
+
 def test_list_says_how_to_begin_where_there_is_none(run: Run):
     assert "crossrec train movies" in run("release", "list").stdout
 
@@ -40,7 +64,9 @@ def test_show_gives_figures_and_files(run: Run, releases: list[Release]):
 
 
 def test_rollback_makes_the_one_before_current(run: Run, releases: list[Release]):
-    assert releases[1].version in run("release", "rollback", "films").stdout
+    stdout = run("release", "rollback", "films").stdout
+    assert releases[1].version in stdout
+    assert "a running service goes on with its release" in stdout
     assert ReleaseStore().current("films") == releases[1].version
 
 

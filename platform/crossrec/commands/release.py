@@ -11,10 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from crossrec.commands.output import AsJson, Commands, OneDomain, out, print_json, print_table
-from crossrec.errors import ConfigError
+from crossrec.errors import ConfigError, ReleaseError
 from crossrec.releases.store import Release, ReleaseStore
 
 app = typer.Typer(cls=Commands, no_args_is_help=True)
+
+FIGURES = {
+    "rank": ("ndcg@10", "NDCG@10"),
+    "rate": ("rmse", "RMSE"),
+    "classify": ("macro_f1", "macro-F1"),
+}
+"""Task → key in the metrics and name of the figure that a release is known by."""
 
 Version = Annotated[str, typer.Argument(metavar="[VERSION]", help="A version, or current.")]
 
@@ -31,13 +38,9 @@ def list_(
     if as_json:
         print_json([_facts(release) for release in found])
         return
-    rows = [
-        (release.domain, release.version, "current" if release.is_current else "", _figure(release))
-        for release in found
-    ]
     print_table(
-        ("domain", "version", "", "NDCG@10 (test)"),
-        rows,
+        ("domain", "version", "", "task", "figure (test)"),
+        [_row(release) for release in found],
         "there is no release; try: crossrec train movies",
     )
 
@@ -91,9 +94,18 @@ def rollback(
     domain: OneDomain,
     to: Annotated[str | None, typer.Option(help="Version; none: the one before.")] = None,
 ) -> None:
-    """Make an earlier release current; it is verified first."""
+    """Make an earlier release current; it is verified first.
+
+    A running service goes on with the release it serves until it is told: by Service.update in
+    Python, without downtime, or by starting crossrec serve again.
+    """
     release = ReleaseStore().roll_back(domain, to)
     out.print(f"current release of {release.domain} is now {release.version}")
+    out.print(
+        "a running service goes on with its release until it is told:"
+        f" Service.update('{release.domain}') in Python, or start crossrec serve again",
+        markup=False,
+    )
 
 
 @app.command()
@@ -125,11 +137,25 @@ def _facts(release: Release) -> dict[str, Any]:
         "domain": release.domain,
         "version": release.version,
         "current": release.is_current,
+        "task": _task(release),
         "folder": str(release.folder),
         "metrics": release.metrics,
     }
 
 
-def _figure(release: Release) -> str:
-    value = release.metrics.get("metrics", {}).get("ndcg@10")
-    return "" if value is None else f"{value:.4f}"
+def _row(release: Release) -> tuple[str, ...]:
+    mark, task = "current" if release.is_current else "", _task(release)
+    if task is None:
+        return release.domain, release.version, mark, "", "unreadable; train again"
+    key, name = FIGURES[task]
+    value = release.metrics.get("metrics", {}).get(key)
+    figure = "" if value is None else f"{name} {value:.4f}"
+    return release.domain, release.version, mark, task, figure
+
+
+def _task(release: Release) -> str | None:
+    """None where the release cannot be read: it is listed all the same, to be deleted."""
+    try:
+        return release.task
+    except ReleaseError:
+        return None

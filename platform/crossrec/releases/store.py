@@ -15,7 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from crossrec.config import RunConfig, home
+from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError, UnknownDomainError, suggest
 from crossrec.models.domain_model import DomainModel
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
@@ -56,6 +59,17 @@ class Release:
     def config(self) -> RunConfig:
         """Settings of its training; serving follows them."""
         return RunConfig.model_validate_json((self.folder / "config.json").read_bytes())
+
+    @cached_property
+    def task(self) -> str:
+        """What it predicts: rank, rate or classify; the settings' word goes before the domain's."""
+        try:
+            domain = yaml.safe_load((self.folder / "domain.yaml").read_text(encoding="utf-8"))
+            return self.config.task or Domain.model_validate(domain).task
+        except (OSError, ValueError, yaml.YAMLError) as err:
+            raise ReleaseError(
+                f"the settings in {self.folder} cannot be read; train the domain again"
+            ) from err
 
     @property
     def adapter_folder(self) -> Path | None:
