@@ -44,6 +44,33 @@ def test_train_here_publishes_a_release_that_evaluate_judges(run: Run, shop_doma
     assert "train again" in refused.stderr
 
 
+def test_a_release_of_another_task_is_warned_of(run: Run, shop_domain: Path, fresh_home: Path):
+    run("data", "import", "shop")
+    before = json.loads(run("train", "shop", "--workers", "0", "--json", *SMALL).stdout)
+    again = run("train", "shop", "--workers", "0", *SMALL)
+    assert "warning" not in again.stderr
+    old = ReleaseStore().current("shop")
+    assert old is not None
+    assert old != before[0]["release"]
+    # The same release with its settings' task changed: what a training leaves behind it.
+    path = ReleaseStore().show("shop").folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"task": "classify"}))
+    other = run("train", "shop", "--workers", "0", *SMALL)
+    told = " ".join(other.stderr.split())
+    assert "now has the task rank; the one before" in told
+    assert f"{old}, had the task classify" in told
+    assert f"crossrec release rollback shop --to {old}" in told
+
+
+def test_all_data_are_looked_for_before_anything_is_trained(run: Run, shop_domain: Path):
+    run("data", "import", "shop")
+    result = run("train", "shop", "movies", "--workers", "0", *SMALL)
+    assert result.exit_code == 2
+    assert "crossrec data import movies" in result.stderr
+    assert "on machine" not in result.stderr
+    assert ReleaseStore().current("shop") is None
+
+
 @pytest.mark.ray
 def test_tune_leaves_a_config_that_train_takes(
     run: Run, shop_domain: Path, ray_cluster: None, tmp_path: Path

@@ -5,6 +5,7 @@ Leaves to others: the work and its progress bars (training/, tuning/, evaluation
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +19,16 @@ from crossrec.commands.output import (
     Domains,
     OneDomain,
     Overrides,
+    err,
     out,
     print_json,
     print_table,
     progress_bars,
 )
 from crossrec.domains import load_domain
+from crossrec.errors import CrossrecError
+from crossrec.releases.store import Release, ReleaseStore
+from crossrec.training.runs import TrainResult
 
 OWN_FIGURES = {"rmse": "RMSE", "mae": "MAE", "macro_f1": "macro-F1", "accuracy": "accuracy"}
 """Of the tasks rate and classify: key in the metrics → name."""
@@ -54,6 +59,7 @@ def train(
     crossrec train movies --set training.mode=adapted --set model.dim=64
     crossrec train movies --config best.yaml --address auto
     """
+    before = _current_releases(domains)
     results = verbs.train(
         *domains,
         config=config,
@@ -64,6 +70,7 @@ def train(
         publish=publish,
         progress=True,
     )
+    _warn_of_other_tasks(before, results)
     if as_json:
         print_json([result.as_dict() for result in results])
         return
@@ -80,6 +87,33 @@ def train(
     print_table(("domain", "figures (test)", "epochs", "time", "release"), rows, "")
     after = f"next: crossrec serve {' '.join(domains)} --open-on-loopback"
     out.print(f"run {results[0].run}; {after if publish else 'nothing published'}", markup=False)
+
+
+def _current_releases(domains: list[str]) -> dict[str, Release]:
+    """Domain → its current release; damaged or missing ones are left out."""
+    store, found = ReleaseStore(), {}
+    for domain in domains:
+        with suppress(CrossrecError):
+            found[domain] = store.show(domain)
+    return found
+
+
+def _warn_of_other_tasks(before: dict[str, Release], results: list[TrainResult]) -> None:
+    """Say where a release took the place of one that predicts something else."""
+    for result in results:
+        old = before.get(result.domain)
+        if old is None or result.release is None:
+            continue
+        with suppress(CrossrecError):  # an old release that cannot be read warns of nothing
+            new = ReleaseStore().show(result.domain, result.release)
+            if new.task != old.task:
+                err.print(
+                    f"warning: the current release of {new.domain}, {new.version}, now has the task"
+                    f" {new.task}; the one before, {old.version}, had the task {old.task}; to have"
+                    f" it back: crossrec release rollback {old.domain} --to {old.version}",
+                    style="yellow",
+                    markup=False,
+                )
 
 
 def tune(

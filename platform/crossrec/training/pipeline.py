@@ -36,16 +36,23 @@ class Ready:
     prepared: Prepared
 
 
-def ready(domain: str, config: RunConfig, *, progress: Progressing = False) -> Ready:
+def ready(
+    domain: str, config: RunConfig, *, on_cluster: bool = False, progress: Progressing = False
+) -> Ready:
     """Open the imported data set of `domain` and prepare it for the loop.
 
+    Args:
+        on_cluster: this is one machine of many, each of which may lack the data.
+
     Raises:
-        DataError: it is not here; the message names the machine, for one of many may lack it.
+        DataError: it is not here; on a cluster the message names the machine.
         EncoderError: the encoder cannot be loaded.
     """
     try:
         dataset = Dataset.open(domain)
     except DataError as err:
+        if not on_cluster:
+            raise
         raise DataError(f"{err} (on machine {platform.node()})") from err
     return Ready(dataset, prepare(dataset, config, progress=progress))
 

@@ -113,7 +113,10 @@ def _prepare(job: WorkerJob) -> Ready:
             f"machine {platform.node()} does not see the run's folder {job.folder}; expected"
             " storage that all machines share: set CROSSREC_HOME to a folder on it"
         )
-    return pipeline.ready(job.domain, job.config, progress=_tell_encoding(job))
+    on_cluster = job.placement.address is not None
+    return pipeline.ready(
+        job.domain, job.config, on_cluster=on_cluster, progress=_tell_encoding(job)
+    )
 
 
 def _tell_encoding(job: WorkerJob) -> Callable[[int, int], None]:

@@ -71,7 +71,7 @@ def _in_this_process(job: SearchJob, config: RunConfig) -> None:
     from crossrec.training.pipeline import ready
 
     torch.set_num_threads(job.placement.threads_per_worker)
-    made = ready(job.domain, config)
+    made = ready(job.domain, config, on_cluster=job.placement.address is not None)
     fit(
         made.prepared,
         placement=job.placement,

@@ -44,17 +44,21 @@ def train(
 
     Raises:
         ConfigError: a setting is wrong, or a run without workers was given a name.
-        DataError: a domain was never imported.
+        DataError: a domain was never imported; nothing was started, unless on a cluster.
         TrainingError: no cluster, not enough of it, or training diverged.
     """
     expect_domains(domains)
     run_config = settings(config, overrides)
-    if workers == 0 and address is None:
-        if run_name is not None:
-            raise ConfigError(
-                f"a run without Ray cannot be resumed, got the name '{run_name}';"
-                " leave it out, or train with --workers 1 or more"
-            )
+    here = workers == 0 and address is None
+    if here and run_name is not None:
+        raise ConfigError(
+            f"a run without Ray cannot be resumed, got the name '{run_name}';"
+            " leave it out, or train with --workers 1 or more"
+        )
+    if address is None:  # the machines of a cluster may have data that this one lacks
+        for domain in domains:
+            dataset(domain)
+    if here:
         return [_train_here(domain, run_config, publish, progress) for domain in domains]
     from crossrec.training.launch import train_on_ray
 
