@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from crossrec.commands.serving import _pairs, show_answer
+from crossrec.serving.messages import RecommendResponse
 from tests.commands.conftest import Run
 from tests.commands.processes import processes_of_home
 from tests.commands.test_training import SMALL
@@ -35,6 +38,7 @@ def service(
     arguments = ["serve", "shop", "--open-on-loopback", "--port", str(port)]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"CROSSREC_HOME": str(fresh_home)},
@@ -52,6 +56,9 @@ def service(
 def test_serve_answers_until_interrupted_and_leaves_nothing(
     run: Run, service: subprocess.Popen[str], fresh_home: Path, port: int
 ):
+    assert service.stdout is not None
+    printed = [service.stdout.readline().split()[-1] for _ in range(2)]
+    assert [httpx.get(address).status_code for address in printed] == [200, 200]
     url = ["--url", f"http://127.0.0.1:{port}"]
     answer = json.loads(run("recommend", "shop", "--user", "c1", "-k", "3", "--json", *url).stdout)
     assert answer["user_known"]
@@ -85,6 +92,47 @@ def test_a_pair_without_a_value_is_an_error(run: Run):
     result = run("recommend", "shop", "--context", "weather")
     assert result.exit_code == 2
     assert "expected NAME=VALUE" in result.stderr
+
+
+def test_pairs_convert_numbers_and_lists_and_nothing_else():
+    pairs = [
+        "a=no",
+        "b=NO",
+        "c=12",
+        "d=-1.5",
+        "e=007",
+        "f=[NO, 2]",
+        "g=",
+        "h={x",
+        "i=2024-01-01",
+        "j={min: 5}",
+    ]
+    assert list(_pairs("--filter", pairs).values()) == [
+        *("no", "NO", 12, -1.5, "007", ["NO", 2], "", "{x", "2024-01-01", {"min": 5}),
+    ]
+
+
+def test_a_list_that_does_not_end_is_one_sentence(run: Run):
+    result = run("recommend", "shop", "--filter", "title=[abc")
+    assert result.exit_code == 2
+    assert "--filter got 'title=[abc'; expected a list or range" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_user_of_whom_nothing_is_known_is_named(capsys: pytest.CaptureFixture[str]):
+    answer = RecommendResponse(
+        domain="shop",
+        release="r",
+        items=[],
+        based_on=["popularity"],
+        user_known=False,
+        request_id="1",
+    )
+    show_answer(answer, "c999")
+    assert "user 'c999' is unknown here" in capsys.readouterr().out
+    show_answer(answer.model_copy(update={"user_known": True}), "c1")
+    show_answer(answer)
+    assert "unknown" not in capsys.readouterr().out
 
 
 def test_serving_needs_a_key_or_the_word_that_it_does_not(

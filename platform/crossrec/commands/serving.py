@@ -5,6 +5,7 @@ Leaves to others: the service (serving/launch.py), what goes over HTTP (serving/
 
 from __future__ import annotations
 
+import re
 import signal
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -121,7 +122,7 @@ def recommend(
     \b
     crossrec recommend movies --user 196 --explain
     crossrec recommend movies --text "a slow film about memory" -k 5
-    crossrec recommend restaurants_sim --user u12 --context weather=rain --context hour=20
+    crossrec recommend restaurants_sim --user u00012 --context weather=rain --context hour=20
     """
     answer = verbs.recommend(
         domain,
@@ -139,13 +140,19 @@ def recommend(
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:
-        show_answer(answer)
+        show_answer(answer, user)
 
 
-def show_answer(answer: RecommendResponse) -> None:
-    """The ranked items as a table, each with its sentence where it has one."""
+def show_answer(answer: RecommendResponse, user: str | None = None) -> None:
+    """The ranked items as a table, each with its sentence where it has one.
+
+    Args:
+        user: who was asked for; where nothing is known of them, that is said.
+    """
     basis = ", ".join(answer.based_on) or "nothing known"
     out.print(f"{answer.domain}, release {answer.release}, based on {basis}", markup=False)
+    if user is not None and not answer.user_known:
+        out.print(f"  user '{user}' is unknown here: nothing they liked is stored", markup=False)
     for reason in answer.ignored:
         out.print(f"  not used: {reason}", markup=False)
     explained = any(item.explanation for item in answer.items)
@@ -159,11 +166,40 @@ def show_answer(answer: RecommendResponse) -> None:
 
 
 def _pairs(option: str, pairs: list[str] | None) -> dict[str, Any]:
-    """`a=1` → {"a": 1}; values are YAML, so that numbers and lists work."""
+    """`a=1` → {"a": 1}; what is no number, list or range stays text, also `no`."""
     values: dict[str, Any] = {}
     for pair in pairs or []:
         name, separator, value = pair.partition("=")
         if not separator or not name:
             raise RequestError(f"{option} got '{pair}'; expected NAME=VALUE, e.g. weather=rain")
-        values[name] = yaml.safe_load(value)
+        several = value.startswith(("[", "{min:", "{max:"))
+        values[name] = _several(option, pair, value) if several else _value(value)
     return values
+
+
+def _several(option: str, pair: str, value: str) -> list[str | float] | dict[str, str | float]:
+    """The entries of `[a, b]`, or of `{min: 1, max: 2}`."""
+    try:
+        found = yaml.load(value, yaml.BaseLoader)
+    except yaml.YAMLError:
+        found = None
+    entries = found.values() if isinstance(found, dict) else found or [None]
+    if not all(isinstance(entry, str) for entry in entries):
+        raise RequestError(
+            f"{option} got '{pair}'; expected a list or range to be whole, e.g."
+            " weather=[rain, snow] or 'year={min: 1990, max: 1999}'"
+        )
+    if isinstance(found, dict):
+        return {key: _value(entry) for key, entry in found.items()}
+    return [_value(entry) for entry in entries]
+
+
+def _value(text: str) -> str | float:
+    """A number where the text is one; `007` is none.
+
+    >>> _value("16.5"), _value("20"), _value("no"), _value("007")
+    (16.5, 20, 'no', '007')
+    """
+    if not re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text):
+        return text
+    return float(text) if "." in text else int(text)
