@@ -28,7 +28,7 @@ from crossrec.commands.output import (
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.launch import Mode
-from crossrec.serving.messages import MAX_K, RecommendResponse
+from crossrec.serving.messages import API_PAGE, MAX_K, RecommendResponse
 
 Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CROSSREC_API")]
 ApiKey = Annotated[
@@ -69,7 +69,7 @@ def serve(
             address=address,
             replicas=replicas,
         )
-    out.print(f"API       {service.address}/v1/domains\nits page  {service.address}/docs")
+    out.print(f"API       {service.address}/v1/domains\nits page  {service.address}{API_PAGE}")
     err.print("Ctrl-C stops the service")
     try:
         code = service.wait()
