@@ -137,7 +137,8 @@ class FeedbackEvent(_Message):
     user_id: Name
     item_id: Text
     event: Name
-    """Like the domain's own events, or `like`, `dislike`, `click`, `impression`."""
+    """Like the domain's own events, or `like`, `dislike`, `click`, `impression`; where ratings
+    are predicted, `rating` with the rating as `value`."""
     timestamp: Timestamp | None = None
     """Seconds since 1970 UTC; None: now."""
     value: float | None = None
