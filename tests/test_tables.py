@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.benchmarks import rows as rows_module
-from tests.benchmarks.rows import COLUMNS, write_rows
+from tests.benchmarks.rows import COLUMNS, RESULTS, write_rows
 from tests.benchmarks.tables import (
     OPERATORS,
     README,
@@ -92,3 +93,9 @@ def test_rows_are_written_whole_with_command_and_machine(
 def test_a_row_that_lacks_or_misspells_a_field_is_refused(row: dict[str, Any]):
     with pytest.raises(ValueError, match=r"unit|vlaue"):
         write_rows("speed", [row])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.parent.glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_can_be_imported(path: Path):
+    """They are run by hand, so nothing else would notice what was moved away below them."""
+    import_module(f"tests.benchmarks.{path.stem}")

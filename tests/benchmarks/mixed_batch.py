@@ -21,11 +21,10 @@ import torch
 from rich.progress import track
 
 from crossrec.config import AdapterConfig
-from crossrec.models.adapters import load_adapter
 from crossrec.models.encoder import TextEncoder, has_bf16
 from crossrec.models.mixed import MixedEncoder
 from tests.benchmarks.rows import write_rows
-from tests.models.lora import random_adapter
+from tests.models.lora import load_adapter, random_adapter
 
 DOMAINS = [f"domain{i}" for i in range(8)]
 RUNS = 100
