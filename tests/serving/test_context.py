@@ -42,9 +42,9 @@ def test_what_is_not_given_is_missing_unless_the_clock_tells_it():
 
 
 def test_values_become_numbers_by_the_kind_of_their_field():
-    found = read(weather="sun", floor=2.0, budget="12.5", hour=25, here=[52.5, 13.4])
+    found = read(weather="sun", floor=2.0, budget="12.5", hour=24, here=[52.5, 13.4])
     assert (found["weather"], found["floor"], found["budget"]) == ([1.0], [1.0], [12.5])
-    assert found["hour"] == [1.0]  # 25 o'clock is 1 o'clock
+    assert found["hour"] == [0.0]  # midnight may be called 24
     assert found["here"][0] == pytest.approx([52.5, 13.4], abs=1e-4)
 
 
@@ -57,6 +57,8 @@ def test_values_become_numbers_by_the_kind_of_their_field():
         ({"budget": "much"}, "'much'; expected a number"),
         ({"budget": float("nan")}, "expected a number"),
         ({"hour": [1.0]}, "expected a number"),
+        ({"hour": 99}, "expected 0 to 24"),
+        ({"hour": -1}, "expected 0 to 24"),
         ({"here": [100.0, 13.4]}, "latitude, longitude"),
         ({"here": [float("nan"), 0.0]}, "latitude, longitude"),
         ({"here": "Berlin"}, "latitude, longitude"),

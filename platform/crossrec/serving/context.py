@@ -93,6 +93,10 @@ def _number(field: ContextField, value: Given) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise RequestError(f"context field '{field.name}' got {value!r}; expected a number")
+    if field.period and not 0 <= number <= field.period:
+        raise RequestError(
+            f"context field '{field.name}' got {value!r}; expected 0 to {field.period:g}"
+        )
     return number % field.period if field.period else number
 
 
