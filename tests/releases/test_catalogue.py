@@ -174,3 +174,54 @@ def test_reading_a_release_needs_no_heavy_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("price < 2", [0, 1, 2, 3]),
+        ('price < 20 and "space" in category', list(range(1, 24, 3))),
+        ('"new" in tags', [20, 21, 22, 23]),
+        ('"new" not in tags', list(range(20))),
+        ("tags is missing", list(range(20))),
+        ("price is missing", [5]),
+        ("not price < 11", [22, 23]),
+        ("price > 2 and price < 3", []),
+        ("not (price < 2 or price >= 3)", [4]),
+        ('"out" in studio and year < 1994', [12, 13]),
+        ('studio == "north" and year in [1980, 1981, 2001]', [0, 1]),
+        ('category in ["space", "horror"] and 1980 <= year <= 1982', [1, 2]),
+        ('studio >= "o" and year > 2002', [23]),
+        ('studio == "x\' or 1=1"', []),
+    ],
+)
+def test_an_expression_finds_the_items_that_satisfy_it(
+    catalogue: Catalogue, where: str, expected: list[int]
+):
+    assert _rows(catalogue.mask({}, where)) == expected
+
+
+def test_without_a_value_neither_a_test_nor_its_opposite_holds(catalogue: Catalogue):
+    assert 5 not in _rows(catalogue.mask({}, "price < 3")) + _rows(
+        catalogue.mask({}, "not price < 3")
+    )
+    assert _rows(catalogue.mask({}, "price < 3 or price is missing")) == [0, 1, 2, 3, 4, 5]
+
+
+def test_filters_and_an_expression_hold_together(catalogue: Catalogue):
+    mask = catalogue.mask({"studio": "south", "price": {"max": 7}}, '"comedy" in category')
+    assert np.flatnonzero(mask).tolist() == [12]
+
+
+def test_an_expression_may_ask_as_much_as_a_request_can_hold(catalogue: Catalogue):
+    values = ", ".join(f"{n}" for n in range(250))
+    tests = " or ".join([f"year in [{values}]", *["price < 1"] * 50])
+    assert _rows(catalogue.mask({}, tests)) == [0, 1]
+
+
+def test_what_was_seen_is_counted_and_dated(catalogue: Catalogue, films: SmallDomain):
+    counts, first = catalogue.seen
+    for item_idx in range(N_ITEMS):
+        times = films.sequences.times[films.sequences.items == item_idx]
+        assert counts[item_idx] == len(times)
+        assert first[item_idx] == (times.min() if len(times) else 0)

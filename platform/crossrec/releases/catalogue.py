@@ -12,20 +12,21 @@ import sqlite3
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.errors import ReleaseError, RequestError, suggest
+from crossrec.errors import ReleaseError
+from crossrec.ranking.expressions import parse
+from crossrec.releases.conditions import ColumnKind, marks, quoted, read_filter, satisfying
 
 CATALOGUE = "catalogue.sqlite"
 
-ColumnKind = Literal["text", "number", "list"]
-
-_MAX_VALUES = 1000  # allowed values in one filter; SQLite's own limit of parameters is 32766
 _BATCH = 500
+_USERS = 10_000
+_NEVER = np.iinfo(np.int64).max
 _CACHE_KIB = 256
 """Pages SQLite keeps for itself; the system's own cache has them too, once for all replicas."""
 
@@ -99,11 +100,11 @@ class Catalogue:
         """Items at row numbers, in the given order, with some side columns or (None) with all."""
         side = self._side_columns if columns is None else columns
         names = ["item_idx", "item_id", "title", "text", "category", *side]
-        select = f"SELECT {', '.join(map(_quoted, names))} FROM items WHERE item_idx IN"
+        select = f"SELECT {', '.join(map(quoted, names))} FROM items WHERE item_idx IN"
         found: dict[int, CatalogueItem] = {}
         for start in range(0, len(item_idxs), _BATCH):
             batch = item_idxs[start : start + _BATCH]
-            for row in self._db.execute(f"{select} ({_marks(batch)})", batch):
+            for row in self._db.execute(f"{select} ({marks(batch)})", batch):
                 found[row[0]] = self._item(row, side)
         return [found[item_idx] for item_idx in item_idxs]
 
@@ -119,7 +120,7 @@ class Catalogue:
         found: dict[int, str] = {}
         for start in range(0, len(item_idxs), _BATCH):
             batch = item_idxs[start : start + _BATCH]
-            query = f"SELECT item_idx, title FROM items WHERE item_idx IN ({_marks(batch)})"
+            query = f"SELECT item_idx, title FROM items WHERE item_idx IN ({marks(batch)})"
             found.update(self._db.execute(query, batch))
         return [found[item_idx] for item_idx in item_idxs]
 
@@ -133,7 +134,7 @@ class Catalogue:
         """
         if column not in self.columns:
             raise ReleaseError(f"the items have no column '{column}'; publish the release again")
-        rows = self._db.execute(f"SELECT {_quoted(column)} FROM items ORDER BY item_idx")
+        rows = self._db.execute(f"SELECT {quoted(column)} FROM items ORDER BY item_idx")
         if self.columns[column] != "list":
             return [row[0] for row in rows]
         lists = (json.loads(row[0]) if row[0] else [] for row in rows)
@@ -172,42 +173,43 @@ class Catalogue:
         )
         return [row[0] for row in self._db.execute(statement, (pattern, limit))]
 
-    def mask(self, filters: dict[str, Any]) -> NDArray[np.bool_]:
-        """Which items satisfy all filters: (N,).
+    def mask(self, filters: dict[str, Any], where: str = "") -> NDArray[np.bool_]:
+        """Which items satisfy all filters and the expression: (N,).
 
         A filter is a value, a list of allowed values, or `{"min": x, "max": y}` (either end may
         be missing, both are included). For a list column: one of its entries is allowed.
-        An item without a value satisfies no filter on it.
+        An item without a value satisfies no filter on it. What an expression may say:
+        `ranking/expressions.py`.
 
         Raises:
-            RequestError: no such column (near matches named), or a value of the wrong kind.
+            RequestError: no such column (near matches named), a value of the wrong kind, or an
+                expression that cannot be read.
         """
+        parts = [read_filter(name, found, self.columns) for name, found in filters.items()]
+        if where:
+            parts.append(parse(where, self.columns))
         allowed = np.ones(self.n_items, bool)
-        for column, condition in filters.items():
-            if column not in self.columns:
-                raise RequestError(f"no item column '{column}': {suggest(column, self.columns)}")
-            query, values = self._condition(column, condition)
-            rows = [row[0] for row in self._db.execute(query, values)]
+        for part in parts:
+            query, values = satisfying(part, self.columns)
             match = np.zeros(self.n_items, bool)
-            match[rows] = True
+            match[[row[0] for row in self._db.execute(query, values)]] = True
             allowed &= match
         return allowed
 
-    def _condition(self, column: str, condition: Any) -> tuple[str, list[Any]]:
-        kind = self.columns[column]
-        if isinstance(condition, dict):
-            return _range(column, kind, condition)
-        values = condition if isinstance(condition, list) else [condition]
-        if not values or len(values) > _MAX_VALUES:
-            raise RequestError(
-                f"filter '{column}' got {len(values)} values; expected 1 to {_MAX_VALUES}"
-            )
-        values = [_value(column, kind, value) for value in values]
-        if kind == "list":
-            query = f"SELECT item_idx FROM entries WHERE name = ? AND value IN ({_marks(values)})"
-            return query, [column, *values]
-        query = f"SELECT item_idx FROM items WHERE {_quoted(column)} IN ({_marks(values)})"
-        return query, values
+    @cached_property
+    def seen(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How often each item occurs in the histories, (N,), and when it first did, (N,), in the
+        unit of Domain.time_kind; 0 for an item that never occurs.
+        """
+        counts = np.zeros(self.n_items, np.int64)
+        first = np.full(self.n_items, _NEVER)
+        rows = self._db.execute("SELECT items, times FROM users")
+        while batch := rows.fetchmany(_USERS):
+            items = np.frombuffer(b"".join(row[0] for row in batch), "<i4")
+            times = np.frombuffer(b"".join(row[1] for row in batch), "<i8")
+            counts += np.bincount(items, minlength=self.n_items)
+            np.minimum.at(first, items, times)
+        return counts, np.where(first == _NEVER, 0, first)
 
     def history(self, user_id: str) -> UserHistory | None:
         """The user's interactions of the release, or None for a user it does not know."""
@@ -237,35 +239,3 @@ def _from_narrow_to_wide(words: list[str]) -> list[str]:
 
 def _beginnings(words: list[str]) -> list[str]:
     return [f'"{word}"*' for word in words]
-
-
-def _range(column: str, kind: ColumnKind, condition: dict[str, Any]) -> tuple[str, list[Any]]:
-    unknown = sorted(condition.keys() - {"min", "max"})
-    if unknown or not condition:
-        raise RequestError(
-            f"filter '{column}' got {unknown or 'an empty range'}; expected min, max or both"
-        )
-    if kind == "list":
-        raise RequestError(f"filter '{column}' is a list column; expected values, not a range")
-    ends = {end: _value(column, kind, value) for end, value in condition.items()}
-    signs = {"min": ">=", "max": "<="}
-    tests = " AND ".join(f"{_quoted(column)} {signs[end]} ?" for end in ends)
-    return f"SELECT item_idx FROM items WHERE {tests}", list(ends.values())
-
-
-def _value(column: str, kind: ColumnKind, value: Any) -> float | str:
-    """The value as the column stores it; booleans are the numbers 0 and 1."""
-    if kind == "number" and isinstance(value, bool | int | float) and abs(value) < 2**63:
-        return float(value)
-    if kind != "number" and isinstance(value, str):
-        return value.encode(errors="replace").decode()  # half a surrogate pair is no text
-    expected = "a number" if kind == "number" else "text"
-    raise RequestError(f"filter '{column}' got {value!r}; expected {expected}")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _marks(values: list[Any]) -> str:
-    return ", ".join("?" * len(values))

@@ -18,7 +18,7 @@ import polars as pl
 from crossrec.data.dataset import Dataset
 from crossrec.data.split import Sequences
 from crossrec.errors import ReleaseError
-from crossrec.releases.catalogue import ColumnKind
+from crossrec.releases.conditions import ColumnKind
 from crossrec.schema import CATEGORY, ITEM_ID, TEXT, TITLE
 
 _OWN = (ITEM_ID, TITLE, TEXT, CATEGORY)
