@@ -146,12 +146,19 @@ class TrainingConfig(_Settings):
     """Logit adjustment (Menon et al. 2021, arXiv:2007.07314, eq. 10): while the towers train, so
     much of log(count) is added to an item's logit and left out when it is scored, so that they
     need not learn popularity. The signal of popularity stays in the fusion."""
+    passed_over_weight: float = Field(0.0, ge=0)
+    """Weight of a second loss where the source records what was shown and not taken (impressions
+    without a click, offers turned down): -log p of the target among itself and a few of those.
+    0: they are not read."""
     seed: int = 0
     max_users: int | None = Field(None, ge=1)
     """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""
 
 
-OF_RANKING = ("temperature", "cold_case_weight", "rarity_weight", "popularity_correction")
+OF_RANKING = (
+    *("temperature", "cold_case_weight", "rarity_weight", "popularity_correction"),
+    "passed_over_weight",
+)
 """Settings of training that shape the softmax and the fusion; the task `rate` has neither."""
 
 

@@ -113,6 +113,9 @@ class Split:
     late: NDArray[np.bool_] | None = None
     """(n_items,) withheld until the test: at validation they are not in the catalogue, so nothing
     that is tuned there may take them for wrong answers."""
+    passed_over: sparse.csr_array | None = None
+    """(N, n_items) how often items were shown for the choice of each row and not taken; None: not
+    recorded, or not asked for (data/exposures.py)."""
     restrictions: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     """Context field → (V, n_items) items that may be ranked where it has each of its values."""
 

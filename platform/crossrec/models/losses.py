@@ -102,6 +102,33 @@ def softmax_cross_entropy(
     return loss
 
 
+def choice_cross_entropy(
+    users: Tensor, vectors: Tensor, bias: Tensor, offered: Tensor, weights: Tensor
+) -> Tensor:
+    """Sum over rows of -w log p of the first item among those offered.
+
+    p is the softmax of u·v + b over the offered items alone: what was chosen, and what was shown
+    beside it and passed over.
+
+    Source: Wu et al. 2019, "Neural News Recommendation with Multi-Head Self-Attention", eq. 9 and
+    10, whose negatives are K news of the same impression.
+
+    Args:
+        users: (P, D) already divided by the temperature.
+        vectors: (P, C, D) of the items offered, the chosen one first; bias: (P, C).
+        offered: (P, C) bool, False for padding.
+        weights: (P,) of each row.
+
+    >>> u, v, b = torch.ones(1, 1), torch.zeros(1, 3, 1), torch.zeros(1, 3)
+    >>> seen = torch.tensor([[True, True, False]])  # an even choice between two: log 2
+    >>> round(float(choice_cross_entropy(u, v, b, seen, torch.ones(1))), 4)
+    0.6931
+    """
+    logits = torch.einsum("pd,pcd->pc", users, vectors) + bias
+    logits = logits.masked_fill(~offered, float("-inf"))
+    return ((torch.logsumexp(logits, dim=1) - logits[:, 0]) * weights).sum()
+
+
 def squared_error(predicted: Tensor, ratings: Tensor) -> Tensor:
     """Sum of (predicted - rating)^2 over rows; both (P,)."""
     return ((predicted - ratings) ** 2).sum()

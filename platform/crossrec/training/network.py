@@ -16,10 +16,11 @@ from crossrec.config import Placement
 from crossrec.data.split import Split
 from crossrec.models.context import distances_km
 from crossrec.models.heads import RatingHead
-from crossrec.models.losses import softmax_cross_entropy, squared_error
+from crossrec.models.losses import choice_cross_entropy, softmax_cross_entropy, squared_error
 from crossrec.models.signals import SequenceSignal
 from crossrec.models.towers import ItemTower, UserTower
 from crossrec.training.export import Whitening, export_sequence
+from crossrec.training.passed_over import drawn_beside
 from crossrec.training.prepare import Prepared
 from crossrec.training.texts import make_text_table
 from crossrec.training.windows import describe_rows
@@ -132,15 +133,49 @@ class Network(nn.Module):
         users = users.flatten(0, 1)[self._tensor(np.flatnonzero(real))]  # (P, D)
         if self.rating is not None:
             return self._rating_loss(users, vectors, targets[real])
-        return softmax_cross_entropy(
-            users / self.prepared.config.training.temperature,
+        users = users / self.prepared.config.training.temperature
+        bias = (self.bias + self.prior)[self._tensor(self.warm)]
+        loss = softmax_cross_entropy(
+            users,
             vectors,
-            (self.bias + self.prior)[self._tensor(self.warm)],
+            bias,
             self._tensor(self.warm_position[target_items[real]]),
             self.target_weights[self._tensor(target_items[real])],
             offset=self._log_distance(targets[real]),
             offset_weight=-functional.softplus(self.place_weight),
             bf16=self.bf16,
+        )
+        if self.prepared.split.passed_over is None:
+            return loss
+        return loss + self._passed_over_loss(
+            users, vectors, bias, targets[real], target_items[real], seed
+        )
+
+    def _passed_over_loss(
+        self,
+        users: Tensor,
+        vectors: Tensor,
+        bias: Tensor,
+        targets: NDArray[np.int64],
+        target_items: NDArray[np.int64],
+        seed: int,
+    ) -> Tensor:
+        """Of the targets that were chosen where others were shown, beside those; weighted."""
+        split, training = self.prepared.split, self.prepared.config.training
+        assert split.passed_over is not None
+        places, beside = drawn_beside(split.passed_over, targets, target_items, split.warm, seed)
+        offered = np.concatenate([target_items[places, None], beside], axis=1)  # (Q, 1 + DRAWN)
+        warm = self._tensor(self.warm_position[np.maximum(offered, 0)])
+        at = bias[warm]
+        distance = self._log_distance(targets[places])
+        if distance is not None:
+            at = at - functional.softplus(self.place_weight) * distance.gather(1, warm)
+        return training.passed_over_weight * choice_cross_entropy(
+            users[self._tensor(places)],
+            vectors[warm],
+            at,
+            self._tensor(offered >= 0),
+            self.target_weights[self._tensor(target_items[places])],
         )
 
     def _rating_loss(self, users: Tensor, vectors: Tensor, targets: NDArray[np.int64]) -> Tensor:

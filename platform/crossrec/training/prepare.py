@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from crossrec.config import OF_RANKING, RunConfig, TrainingConfig, home
 from crossrec.data.dataset import Dataset
+from crossrec.data.exposures import with_passed_over
 from crossrec.data.features import chosen_modalities, read_features, whitened
 from crossrec.data.ratings import ratings_as_events
 from crossrec.data.restrictions import restricted_split
@@ -164,6 +165,8 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
         split = make_split(
             dataset, config.protocol, seed=training.seed, max_users=training.max_users
         )
+    if training.passed_over_weight and split.passed_over is None:
+        split = _with_passed_over(dataset, split)
     if config.candidates == "restricted" and not split.restrictions:
         split = restricted_split(dataset, split)
     task = config.task or dataset.domain.task
@@ -175,6 +178,17 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
     if task == "rate":
         _expect_untouched(training)
         split = replace(split, sequences=ratings_as_events(split.sequences))
+    return split
+
+
+def _with_passed_over(dataset: Dataset, split: Split) -> Split:
+    split = with_passed_over(dataset, split)
+    if split.passed_over is None or not split.passed_over[np.flatnonzero(split.train)].nnz:
+        log.warning(
+            "training.passed_over_weight does nothing for '%s': the data record no item that was"
+            " shown before a training interaction and not taken",
+            dataset.domain.name,
+        )
     return split
 
 
