@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from crossrec.errors import ServiceError
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.recommender import Recommender
+from tests.postgres import Server, postgres, server_program
 from tests.small_release import SmallDomain, encode_words
 
 NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC, a Tuesday
@@ -42,6 +44,26 @@ def log(tmp_path: Path):
     found = FeedbackLog(tmp_path / "feedback.db")
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """One server for all tests; each makes a database of its own."""
+    if server_program() is None:
+        pytest.skip("no PostgreSQL on this machine; Debian's package is postgresql")
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> str:
+    """An empty database."""
+    import psycopg
+
+    name = f"log_{uuid4().hex}"
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres_server.url(name)
 
 
 @pytest.fixture

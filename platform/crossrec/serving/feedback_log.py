@@ -1,43 +1,63 @@
 """Keeps what users did: on disk before it is acknowledged, each event once, read back by user.
 
-One SQLite file (WAL, synchronous=FULL) for all domains and processes of a machine. Leaves to
-others: what may be stored and what it means (feedback.py).
+One log for all domains and processes: an SQLite file, or a PostgreSQL server for several machines
+(`$CROSSREC_FEEDBACK_URL`). Leaves to others: what may be stored and what it means (feedback.py),
+connections (feedback_storage.py), tables (feedback_tables.py), Parquet (feedback_export.py).
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import sqlite3
-import threading
+import json
+import os
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from crossrec.config import home
-from crossrec.errors import ServiceError
+from crossrec.serving.feedback_storage import Connection, Reader, migrate, storage_at
+from crossrec.serving.feedback_writer import GroupWriter, Row, not_stored
 from crossrec.serving.messages import FeedbackEvent
 
 MAX_RECENT = 1000
-BUSY_TIMEOUT_S = 10.0
-"""How long a process waits for another one that writes."""
+PAGE_ROWS = 10_000
+"""Rows read at a time where all of a domain are read."""
 
-_MAX_BATCH = 256  # requests in one commit
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS feedback (
-    domain TEXT NOT NULL, event_id TEXT NOT NULL, user_id TEXT NOT NULL, item_id TEXT NOT NULL,
-    event TEXT NOT NULL, timestamp INTEGER NOT NULL, value REAL, request_id TEXT,
-    received_at REAL NOT NULL,
-    UNIQUE (domain, event_id)
-);
-CREATE INDEX IF NOT EXISTS feedback_by_user ON feedback (domain, user_id, timestamp);
-"""
-
-_INSERT = "INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-Row = tuple[str, str, str, str, str, int, float | None, str | None, float]
+_COLUMNS = (
+    "domain, event_id, user_id, item_id, event, timestamp, value, request_id, received_at"
+)  # fmt: skip
+_INSERT = (
+    f"INSERT INTO feedback ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (domain, event_id) DO NOTHING"
+)
+_RECENT = (
+    "SELECT item_id, event, timestamp, value FROM feedback WHERE domain = ? AND user_id = ?"
+    " ORDER BY timestamp DESC, rowid DESC LIMIT ?"
+)
+_PAGE = (
+    "SELECT rowid, event_id, user_id, item_id, event, timestamp, value, request_id, received_at"
+    " FROM feedback WHERE domain = ? AND received_at >= ? AND rowid > ? ORDER BY rowid LIMIT ?"
+)
+_COUNTS = (
+    "SELECT domain, count(*), count(DISTINCT user_id), min(received_at), max(received_at)"
+    " FROM feedback GROUP BY domain ORDER BY domain"
+)
+_ERASE = "DELETE FROM feedback WHERE domain = ? AND user_id = ?"
+_REMEMBER = (
+    "INSERT INTO erasures VALUES (?, ?, ?, ?, ?) ON CONFLICT (domain, user_key) DO UPDATE SET"
+    " erased_at = excluded.erased_at, n_events = erasures.n_events + excluded.n_events,"
+    " releases = excluded.releases"
+)
+_ERASURE = (
+    "SELECT user_key, erased_at, n_events, releases FROM erasures"
+    " WHERE domain = ? AND user_key = ?"
+)  # fmt: skip
+_ERASURES = (
+    "SELECT user_key, erased_at, n_events, releases FROM erasures WHERE domain = ?"
+    " ORDER BY erased_at"
+)
 
 
 @dataclass(frozen=True)
@@ -53,42 +73,65 @@ class StoredEvent:
 
 
 @dataclass(frozen=True)
-class _Job:
-    rows: list[Row]
-    done: Future[int]
+class LoggedEvent:
+    """One event with everything that is kept of it."""
+
+    row: int
+    """Its number in the order of arrival."""
+    event_id: str
+    user_id: str
+    item_id: str
+    event: str
+    timestamp: int
+    """Seconds since 1970 UTC, as the sender said."""
+    value: float | None
+    request_id: str | None
+    received_at: float
+    """Seconds since 1970 UTC, by our own clock."""
+
+
+@dataclass(frozen=True)
+class DomainCount:
+    """What is kept of one domain."""
+
+    domain: str
+    n_events: int
+    n_users: int
+    first: float
+    """When the oldest event came, in seconds since 1970 UTC."""
+    last: float
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """That somebody was erased; who it was cannot be read from it."""
+
+    user_key: str
+    """Keyed hash of the user id (pseudonyms.py)."""
+    erased_at: float
+    n_events: int
+    """Events of the log that went."""
+    releases: list[str]
+    """Versions whose weights were trained with the user's events."""
 
 
 class FeedbackLog:
-    """Appends and reads feedback; safe to use from several threads and processes.
+    """Appends and reads feedback; safe to use from several threads and processes."""
 
-    Concurrent appends of a process share one commit: a single thread writes whatever has
-    gathered while the disk was busy with the commit before (group commit).
-    """
+    def __init__(self, address: Path | str | None = None) -> None:
+        """Open the log, or make it; an older one gets the tables of today.
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Open or make the file.
+        Args:
+            address: path of an SQLite file, or URL of a PostgreSQL database; None: see
+                `log_address`.
 
         Raises:
-            ServiceError: it cannot be opened, or is no SQLite file.
+            ServiceError: it cannot be opened, is no log, or was written by a newer crossrec.
         """
-        self.path = path or home() / "feedback.db"
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._writer: threading.Thread | None = None
-        self._lock = threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._reader = self._connect()
-            self._reader.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as err:
-            raise ServiceError(f"the feedback log {self.path} cannot be opened: {err}") from err
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: one fsync a commit
-        return connection
+        self._storage = storage_at(log_address() if address is None else address)
+        migrate(self._storage)
+        self._writer = GroupWriter(self._storage, _INSERT)
+        self._reader = Reader(self._storage)
 
     def append(self, domain: str, events: list[FeedbackEvent]) -> Future[int]:
         """Store events; the future gives how many were new once they are on disk.
@@ -108,73 +151,90 @@ class FeedbackLog:
             )
             for event in events
         ]
-        job = _Job(rows, Future())
-        # Running: a caller that goes away can no longer cancel what is being written.
-        job.done.set_running_or_notify_cancel()
-        self._start_writer()
-        self._jobs.put(job)
-        return job.done
+        return self._writer.append(rows)
 
     def recent(self, domain: str, user_id: str, limit: int = MAX_RECENT) -> list[StoredEvent]:
         """The newest events of a user, oldest first; what any process acknowledged is there."""
-        query = (
-            "SELECT item_id, event, timestamp, value FROM feedback WHERE domain = ? AND user_id = ?"
-            " ORDER BY timestamp DESC, rowid DESC LIMIT ?"
-        )
-        with self._lock:
-            rows = self._reader.execute(query, (domain, user_id, limit)).fetchall()
+        rows = self._reader.execute(_RECENT, (domain, user_id, limit))
         return [StoredEvent(*row) for row in reversed(rows)]
 
+    def events(self, domain: str, since: float = 0.0) -> Iterator[LoggedEvent]:
+        """All events of a domain that came at `since` (seconds since 1970) or later, in order."""
+        last = -1
+        while rows := self._reader.execute(_PAGE, (domain, since, last, PAGE_ROWS)):
+            yield from (LoggedEvent(*row) for row in rows)
+            last = rows[-1][0]
+
+    def counts(self) -> list[DomainCount]:
+        """What is kept of each domain, by name."""
+        return [DomainCount(*row) for row in self._reader.execute(_COUNTS)]
+
+    def prune(self, before: float, domain: str | None = None) -> int:
+        """Forget events that came before a moment (seconds since 1970); how many.
+
+        Args:
+            domain: of this one alone; None: of all.
+        """
+        every = "DELETE FROM feedback WHERE received_at < ?"
+        with self._changing() as connection:
+            if domain is None:
+                return connection.change(every, [(before,)])
+            return connection.change(f"{every} AND domain = ?", [(before, domain)])
+
+    def erase(self, domain: str, user_id: str, user_key: str, releases: Sequence[str]) -> int:
+        """Remove a user's events and remember, by the keyed hash alone, that it was done.
+
+        One transaction. Doing it again removes what came since.
+
+        Args:
+            releases: versions that were trained with the user's events, which is remembered.
+
+        Returns:
+            how many events went.
+        """
+        known = self.erased(domain, user_key)
+        versions = sorted({*releases, *(known.releases if known else ())})
+        with self._changing() as connection:
+            n_events = connection.change(_ERASE, [(domain, user_id)])
+            row = (domain, user_key, time.time(), n_events, json.dumps(versions))
+            connection.change(_REMEMBER, [row])
+        return n_events
+
+    def erased(self, domain: str, user_key: str) -> Erasure | None:
+        """That a user was erased, or None."""
+        rows = self._reader.execute(_ERASURE, (domain, user_key))
+        return _erasure(*rows[0]) if rows else None
+
+    def erasures(self, domain: str) -> list[Erasure]:
+        """Everybody erased, in order."""
+        return [_erasure(*row) for row in self._reader.execute(_ERASURES, (domain,))]
+
     def close(self) -> None:
-        """Write what waits, then close the file."""
-        with self._lock:
-            if self._writer is not None:
-                self._jobs.put(None)
-                self._writer.join()
-                self._writer = None
-            self._reader.close()
+        """Write what waits, then close the connections."""
+        self._writer.close()
+        self._reader.close()
 
-    def _start_writer(self) -> None:
-        with self._lock:
-            if self._writer is None or not self._writer.is_alive():
-                self._writer = threading.Thread(
-                    target=self._write_batches, name="feedback-writer", daemon=True
-                )
-                self._writer.start()
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """A transaction on a connection of its own; what it deleted is overwritten after.
 
-    def _write_batches(self) -> None:
-        with contextlib.closing(self._connect()) as connection:
-            while (job := self._jobs.get()) is not None:
-                jobs, closing = self._gather(job)
-                self._commit(connection, jobs)
-                if closing:
-                    return
-
-    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        """All that waits; and whether the end was among it."""
-        jobs = [first]
-        while len(jobs) < _MAX_BATCH:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                return jobs, True
-            jobs.append(job)
-        return jobs, False
-
-    def _commit(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+        Raises:
+            ServiceError: nothing was changed.
+        """
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            added = [connection.executemany(_INSERT, job.rows).rowcount for job in jobs]
-            connection.execute("COMMIT")
-        except Exception as err:  # whatever it is, the thread lives on and the callers hear of it
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            for job in jobs:
-                job.done.set_exception(
-                    ServiceError(f"feedback could not be stored ({err}); send it again later", 503)
-                )
-            return
-        for job, count in zip(jobs, added, strict=True):
-            job.done.set_result(count)
+            with closing(self._storage.connect()) as connection:
+                with connection.transaction():
+                    yield connection
+                with suppress(*self._storage.errors):  # somebody reads old pages: the next time
+                    connection.scrub()
+        except self._storage.errors as err:
+            raise not_stored(err) from err
+
+
+def log_address() -> Path | str:
+    """`$CROSSREC_FEEDBACK_URL`, else `<home>/feedback.db`."""
+    return os.environ.get("CROSSREC_FEEDBACK_URL") or home() / "feedback.db"
+
+
+def _erasure(user_key: str, erased_at: float, n_events: int, releases: str) -> Erasure:
+    return Erasure(user_key, erased_at, n_events, json.loads(releases))
