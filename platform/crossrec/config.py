@@ -124,8 +124,11 @@ class ModelConfig(_Settings):
 class TrainingConfig(_Settings):
     """The loop."""
 
-    mode: Literal["frozen", "adapted"] = "frozen"
-    """frozen: item texts are encoded once; adapted: LoRA trains along."""
+    mode: Literal["frozen", "adapted", "auto"] = "frozen"
+    """frozen: item texts are encoded once; adapted: LoRA trains along; auto: frozen first, then
+    adapting is tried from there, within a bounded number of encoded tokens, and kept only where
+    validation says that it is better by more than a standard error. Domains that lend their
+    weights (transfer) are frozen then."""
     max_epochs: int = Field(30, ge=1)
     patience: int = Field(3, ge=1)
     """Epochs without a better validation NDCG@10 before it stops."""
@@ -153,6 +156,11 @@ class TrainingConfig(_Settings):
     seed: int = 0
     max_users: int | None = Field(None, ge=1)
     """Train and judge on this many users, drawn by seed; None: all. Said in the metrics."""
+
+    @property
+    def epochs_at_most(self) -> int:
+        """Of a whole training: `auto` may train frozen, and then adapted."""
+        return self.max_epochs * (2 if self.mode == "auto" else 1)
 
 
 OF_RANKING = (

@@ -49,6 +49,13 @@ def train(
     config: ConfigFile = None,
     overrides: Overrides = None,
     run_name: RunName = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="Learn from exported feedback that came since: all, days (30d) or a date.",
+        ),
+    ] = None,
     publish: Publish = True,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +65,7 @@ def train(
     crossrec train movies grocery restaurants_sim --workers 2
     crossrec train movies --set training.mode=adapted --set model.dim=64
     crossrec train movies --config best.yaml --address auto
+    crossrec feedback export movies && crossrec train movies --since 2026-01-31
     """
     before = _current_releases(domains)
     results = verbs.train(
@@ -67,6 +75,7 @@ def train(
         workers=workers,
         address=address,
         run_name=run_name,
+        since=since,
         publish=publish,
         progress=True,
     )
@@ -85,6 +94,10 @@ def train(
         for result in results
     ]
     print_table(("domain", "figures (test)", "epochs", "time", "release"), rows, "")
+    for result in results:
+        if mode := result.metrics.get("mode"):
+            said = f"{result.domain}: encoder {mode['chosen']}; {mode['why']}"
+            out.print(said, markup=False, highlight=False, soft_wrap=True)
     after = f"next: crossrec serve {' '.join(domains)} --open-on-loopback"
     out.print(f"run {results[0].run}; {after if publish else 'nothing published'}", markup=False)
 

@@ -14,8 +14,9 @@ import torch
 
 from crossrec.config import Placement, RunConfig
 from crossrec.models.signals import unit
-from crossrec.training.loop import Trainer, make_optimiser
+from crossrec.training.loop import Trainer
 from crossrec.training.network import Network, State, carried
+from crossrec.training.optimiser import make_optimiser
 from crossrec.training.prepare import Floats, Prepared
 
 OVERRIDES = {"use_ids": False, "modalities": "none"}

@@ -64,7 +64,7 @@ def train_on_ray(
     domains = list(dict.fromkeys(domains))
     run = run_name or new_run_name()
     run_folder(run)  # its name is checked before anything starts
-    with ray_session(placement), Bars(domains, config.training.max_epochs, show) as bars:
+    with ray_session(placement), Bars(domains, config.training.epochs_at_most, show) as bars:
         board = ray.remote(Board).options(num_cpus=0).remote()
         jobs = [
             WorkerJob(

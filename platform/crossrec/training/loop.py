@@ -10,15 +10,15 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed
+from torch import distributed
 
 from crossrec.config import Placement, RunConfig
 from crossrec.data.batches import queries_for
@@ -30,6 +30,7 @@ from crossrec.models.signals import SequenceSignal
 from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
 from crossrec.training.cold_gates import open_cold_gates
 from crossrec.training.network import Network, State
+from crossrec.training.optimiser import make_optimiser, sum_over_processes
 from crossrec.training.prepare import Prepared
 from crossrec.training.windows import Batch, make_batches, make_windows
 
@@ -52,12 +53,23 @@ class EpochReport:
     """Writes a checkpoint that `resume` takes into a folder."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose between frozen and adapted (choosing.py)."""
+
+    mode: Literal["frozen", "adapted"]
+    why: str
+    """One sentence with the figures."""
+
+
 @dataclass
 class Fitted:
     """A trained network with the weights of its best epoch."""
 
     network: Network
     history: list[dict[str, float]] = field(default_factory=list)
+    choice: Choice | None = None
+    """Of the mode, where the settings leave it to validation."""
 
     def sequence(self) -> SequenceSignal:
         """The trained signal in numpy."""
@@ -74,6 +86,8 @@ def fit(
 ) -> Fitted:
     """Train until validation NDCG@10 has not risen for `patience` epochs, or `max_epochs`.
 
+    In the mode `auto` frozen first, then adapted from there, as far as validation says so.
+
     Args:
         on_epoch: called on every process after each epoch.
         resume: folder of a checkpoint of a run with the same config.
@@ -83,15 +97,18 @@ def fit(
     Raises:
         TrainingError: the loss is no longer a number, or the checkpoint does not fit.
     """
-    trainer = Trainer(prepared, placement or Placement())
+    placement = placement or Placement()
+    before = None if resume is None else load_checkpoint(resume, prepared.config.digest())
+    if prepared.config.training.mode == "auto":
+        from crossrec.training.choosing import fit_chosen
+
+        return fit_chosen(prepared, placement, on_epoch=on_epoch, resume=before, start=start)
+    trainer = Trainer(prepared, placement)
     if start is not None:
         trainer.begin_with(start)
-    if resume is not None:
-        trainer.restore(load_checkpoint(resume, prepared.config.digest()))
-    while not trainer.finished:
-        metrics = trainer.epoch()
-        if on_epoch is not None:
-            on_epoch(EpochReport(metrics, trainer.save))
+    if before is not None:
+        trainer.restore(before)
+    trainer.run(on_epoch)
     return trainer.result()
 
 
@@ -118,6 +135,16 @@ class Trainer:
         """Early stopping, or the last epoch."""
         training = self.config.training
         return len(self.history) >= training.max_epochs or self.bad_epochs >= training.patience
+
+    def run(
+        self, on_epoch: Callable[[EpochReport], None] | None = None, epochs: int | None = None
+    ) -> None:
+        """Train until it is finished, or for so many epochs."""
+        last = math.inf if epochs is None else len(self.history) + epochs
+        while not self.finished and len(self.history) < last:
+            metrics = self.epoch()
+            if on_epoch is not None:
+                on_epoch(EpochReport(metrics, self.save))
 
     def begin_with(self, start: State) -> None:
         """Take weights over from elsewhere, and judge them as they are.
@@ -179,7 +206,7 @@ class Trainer:
         self.network.texts.backward()
         total = loss.detach()
         if self.world > 1:
-            total = _sum_over_processes(self.network, total)
+            total = sum_over_processes(self.network, total)
         if not math.isfinite(float(total)):
             raise TrainingError(
                 f"the loss of '{self.prepared.domain.name}' is {float(total)} at step {self.steps};"
@@ -207,13 +234,7 @@ class Trainer:
         asked = self.prepared.split.sequences.offsets[self.validation.users]
         self.network.texts.refresh(self._requests(asked + self.validation.cuts))
         self.network.eval()
-        signal = self.network.export()
-        requests = self.network.texts.requests()
-        cases = _take(self.validation, slice(self.rank, None, self.world))
-        total = sum(
-            self._judge(signal, _take(cases, slice(start, start + VALIDATION_BATCH)), requests)
-            for start in range(0, len(cases), VALIDATION_BATCH)
-        )
+        total = sum(float(values.sum()) for values in self._judged())
         if self.world > 1:
             shared = torch.tensor(total, dtype=torch.float64)
             distributed.all_reduce(shared)
@@ -221,8 +242,30 @@ class Trainer:
         mean = total / max(len(self.validation), 1)
         return -math.sqrt(mean) if self.prepared.task == "rate" else mean
 
-    def _judge(self, signal: SequenceSignal, cases: Cases, requests: Floats | None) -> float:
-        """Sum over the cases of NDCG@10, or of squared errors."""
+    def each_case(self) -> NDArray[np.float64]:
+        """(n,) what `validate` takes the mean of, with the best weights; equal on all processes."""
+        self.network.load_trained_state(self.best_state)
+        asked = self.prepared.split.sequences.offsets[self.validation.users]
+        self.network.texts.refresh(self._requests(asked + self.validation.cuts))
+        self.network.eval()
+        found = torch.zeros(len(self.validation), dtype=torch.float64)
+        mine = np.concatenate([np.empty(0), *self._judged()])
+        found[self.rank :: self.world] = torch.from_numpy(mine)
+        if self.world > 1:
+            distributed.all_reduce(found)
+        return found.numpy()
+
+    def _judged(self) -> Iterator[NDArray[Any]]:
+        """This process's share of the validation cases, a batch at a time."""
+        signal = self.network.export()
+        requests = self.network.texts.requests()
+        cases = self.validation.take(slice(self.rank, None, self.world))
+        for start in range(0, len(cases), VALIDATION_BATCH):
+            batch = cases.take(slice(start, start + VALIDATION_BATCH))
+            yield self._judge(signal, batch, requests)
+
+    def _judge(self, signal: SequenceSignal, cases: Cases, requests: Floats | None) -> NDArray[Any]:
+        """Of each case NDCG@10, or the squared error."""
         split = self.prepared.split
         queries = queries_for(
             split.sequences, cases, self.prepared.text.shape[1], requests=requests
@@ -231,11 +274,11 @@ class Trainer:
         if self.prepared.task == "rate":
             rows = split.sequences.offsets[cases.users] + cases.cuts
             predicted = scores[np.arange(len(cases)), targets]
-            return float(((predicted - split.sequences.ratings[rows]) ** 2).sum())
+            return np.asarray((predicted - split.sequences.ratings[rows]) ** 2)
         places = ranks(
             candidates_only(scores, split, targets, "validation"), targets, queries.items
         )
-        return float(ndcg(places, 10).sum())
+        return ndcg(places, 10)
 
     def _named(self, score: float) -> dict[str, float]:
         if self.prepared.task == "rate":
@@ -251,22 +294,23 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
-        save_checkpoint(
-            folder,
-            {
-                "digest": self.config.digest(),
-                "network": self.network.trained_state(),
-                "best_state": self.best_state,
-                "optimiser": self.optimiser.state_dict(),
-                "history": self.history,
-                "best": self.best,
-                "bad_epochs": self.bad_epochs,
-                "steps": self.steps,
-            },
-        )
+        save_checkpoint(folder, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """All of it between two epochs, for `restore`."""
+        return {
+            "digest": self.config.digest(),
+            "network": self.network.trained_state(),
+            "best_state": self.best_state,
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+            "best": self.best,
+            "bad_epochs": self.bad_epochs,
+            "steps": self.steps,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `save` was called."""
+        """Go on where `state` was asked for."""
         self.network.load_trained_state(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.best_state = state["best_state"]
@@ -284,57 +328,13 @@ class Trainer:
         return Fitted(self.network, copy.deepcopy(self.history))
 
 
-def make_optimiser(networks: Sequence[Network], config: RunConfig) -> torch.optim.Optimizer:
-    """AdamW; no decay on vectors and scalars (norms, biases, gates), LoRA at its own rate.
-
-    Weights that networks share are in it once.
-    """
-    training = config.training
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    named = {p: name for network in networks for name, p in network.named_parameters()}
-    for parameter, name in named.items():
-        if not parameter.requires_grad:
-            continue
-        rate = training.adapter_learning_rate if "lora_" in name else training.learning_rate
-        decay = training.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": params, "lr": rate, "full_lr": rate, "weight_decay": decay}
-            for (rate, decay), params in groups.items()
-        ],
-        betas=(0.9, 0.98),
-        foreach=True,
-    )
-
-
 def _drawn(cases: Cases, seed: int) -> Cases:
     if len(cases) <= MAX_VALIDATION_CASES:
         return cases
     rows = np.random.default_rng(seed).permutation(len(cases))[:MAX_VALIDATION_CASES]
-    return Cases(cases.users[rows], cases.cuts[rows])
-
-
-def _take(cases: Cases, rows: slice) -> Cases:
-    return Cases(cases.users[rows], cases.cuts[rows])
+    return cases.take(rows)
 
 
 def _process_seed(seed: int, epoch: int, rank: int) -> int:
     """Dropout differs between processes and epochs, and is the same after a resume."""
     return (seed * 1_000_003 + epoch * 1009 + rank) % 2**31
-
-
-def _sum_over_processes(network: Network, total: Tensor) -> Tensor:
-    """All-reduce gradients (sums: each process divided by the whole batch) and the loss."""
-    gradients = [
-        parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-        for parameter in network.parameters()
-        if parameter.requires_grad
-    ]
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients] + [total.reshape(1)])
-    distributed.all_reduce(flat)
-    offset = 0
-    for parameter in (p for p in network.parameters() if p.requires_grad):
-        parameter.grad = flat[offset : offset + parameter.numel()].view_as(parameter)
-        offset += parameter.numel()
-    return flat[-1]

@@ -75,10 +75,14 @@ def finish(
     Raises:
         ReleaseError: the release could not be written.
     """
+    if fitted.choice:
+        report(f"{fitted.choice.mode}: {fitted.choice.why}")
     model = assemble(made.prepared, fitted, report=lambda signal: report(f"fitting {signal}"))
     report("judging")
     metrics = judge_model(made.prepared, fitted, model).to_dict()
     metrics |= {"data_hash": made.dataset.content_hash, "run": run}
+    if fitted.choice:
+        metrics["mode"] = {"chosen": fitted.choice.mode, "why": fitted.choice.why}
     if made.prepared.coverage:
         metrics["modalities"] = made.prepared.coverage
     if publish:

@@ -81,8 +81,8 @@ ADAPTER: Space = {
 """Only where LoRA trains along: in frozen mode these change nothing."""
 
 
-def default_space(mode: Literal["frozen", "adapted"], task: Task = "rank") -> Space:
-    """The dimensions that change something in `mode` and `task`.
+def default_space(mode: Literal["frozen", "adapted", "auto"], task: Task = "rank") -> Space:
+    """The dimensions that change something in `mode` and `task`; `auto` often ends as frozen.
 
     >>> "adapter.rank" in default_space("frozen"), "adapter.rank" in default_space("adapted")
     (False, True)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossrec.config import Placement, RunConfig
+from crossrec.domains import load_domain
 from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
+from crossrec.verbs.feedback import add_feedback
 from crossrec.verbs.inputs import Config, expect_domains, settings
 
 if TYPE_CHECKING:
@@ -31,12 +33,15 @@ def train(
     workers: int = 0,
     address: str | None = None,
     run_name: str | None = None,
+    since: str | None = None,
     publish: bool = True,
     progress: bool = False,
 ) -> list[TrainResult]:
     """Train each domain, judge it on its test cases and publish its release.
 
     Args:
+        since: put the exported feedback that came then or later behind the imported interactions
+            first: `all`, days such as `30d`, or a date; None: the data as they are.
         workers: processes of Ray Train; 0 trains in this process, without Ray.
         address: of a Ray cluster (`auto`, `ray://…`); None: a local one that ends with the run.
         run_name: repeat it to resume a run that was cut off; needs workers.
@@ -49,6 +54,10 @@ def train(
     """
     expect_domains(domains)
     run_config = settings(config, overrides)
+    if since is not None:
+        for domain in domains:
+            task = run_config.task or load_domain(domain).task
+            add_feedback(domain, since, rated_only=task == "rate")
     here = workers == 0 and address is None
     if here and run_name is not None:
         raise ConfigError(
@@ -72,7 +81,7 @@ def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> Tr
     from crossrec.training.board import Bars
     from crossrec.training.pipeline import train_here
 
-    with Bars([domain], config.training.max_epochs, show) as bars:
+    with Bars([domain], config.training.epochs_at_most, show) as bars:
 
         def stage(text: str, **steps: int) -> None:
             bars.update({"domain": domain, "stage": text, **steps})
