@@ -251,7 +251,7 @@ def _numeric_columns(name: str, domain: Domain) -> set[str]:
     """Side columns that the domain uses as numbers."""
     places = [c for c in domain.context if c.kind == "place"]
     if name == "items":
-        columns = {o.column for o in domain.objectives if o.column}
+        columns = {o.column for o in domain.objectives if o.column and o.reads_numbers}
         columns |= {column for modality in domain.modalities for column in modality.columns}
         return columns | {column for place in places for column in place.item_columns}
     if name == "interactions":

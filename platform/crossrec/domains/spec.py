@@ -121,15 +121,64 @@ class ContextField(_Strict):
         return self
 
 
-class Objective(_Strict):
-    """Something a ranking is good at, beside relevance."""
+BUILT_IN = (
+    "relevance",
+    "popularity",
+    "novelty",
+    "freshness",
+    "distance",
+    "diversity",
+    "exposure",
+)
+"""Objectives that have their meaning by name; any other is the number in its `column`."""
+LIST_WISE = ("diversity", "exposure")
+"""What they give to an item depends on the items above it."""
+MAX_WEIGHT = 10.0
 
-    name: str
+
+class Objective(_Strict):
+    """Something a ranking is good at; what each one measures: ranking/objectives.py.
+
+    Built in: relevance, popularity, novelty, freshness, distance, diversity, exposure (of small
+    providers). All others, such as price or margin, are a number in a column of the items.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
     column: str | None = None
-    """Item column it reads; None: built in (relevance, popularity, novelty)."""
+    """Item column it reads. Built in ones need none, but: exposure, the provider (brand, seller);
+    and may have one: freshness, the item's own date (None: when it was first seen); distance, the
+    city that a context field restricts (None: the context field of kind place); diversity, what
+    items share (None: their texts)."""
     unit: str = ""
     higher_is_better: bool = True
-    weight: float = 0.0
+    """Of a column's number; built in ones have a direction of their own."""
+    weight: float = Field(0.0, ge=-MAX_WEIGHT, le=MAX_WEIGHT)
+    """What it counts beside relevance of weight 1, where a request says nothing; see
+    ranking/weights.py. A negative weight turns the direction around."""
+
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether its column has to hold numbers."""
+        return self.column is not None and self.name not in BUILT_IN
+
+    @model_validator(mode="after")
+    def _fits_name(self) -> Objective:
+        if self.name not in BUILT_IN and self.column is None:
+            raise ValueError(
+                f"objective '{self.name}' needs a column of items with numbers; without a column"
+                f" there are {', '.join(BUILT_IN)}"
+            )
+        if self.name == "exposure" and self.column is None:
+            raise ValueError("objective 'exposure' needs the items column of the provider")
+        if self.name in ("relevance", "popularity", "novelty") and self.column is not None:
+            raise ValueError(f"objective '{self.name}' is built in and reads no column")
+        if self.name in BUILT_IN and self.name != "distance" and not self.higher_is_better:
+            raise ValueError(
+                f"objective '{self.name}' has its own direction; a negative weight turns it around"
+            )
+        if self.name in LIST_WISE and self.weight < 0:
+            raise ValueError(f"objective '{self.name}' takes no negative weight")
+        return self
 
 
 class Modality(_Strict):
@@ -220,6 +269,17 @@ class Domain(_Strict):
         if twice:
             raise ValueError(f"two modalities are called '{twice[0]}'; give each its own name")
         return modalities
+
+    @field_validator("objectives")
+    @classmethod
+    def _weighed(cls, objectives: list[Objective]) -> list[Objective]:
+        names = [one.name for one in objectives]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two objectives are called '{twice[0]}'; give each its own name")
+        if "relevance" in names and not any(one.weight for one in objectives):
+            raise ValueError("no objective has a weight; expected relevance to have weight: 1.0")
+        return objectives
 
     @field_validator("tables")
     @classmethod

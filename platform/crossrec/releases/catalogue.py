@@ -132,13 +132,21 @@ class Catalogue:
         Raises:
             ReleaseError: no such column.
         """
+        return [entries[0] if entries else None for entries in self.entries(column)]
+
+    def entries(self, column: str) -> list[list[Any]]:
+        """All that a column holds of every item, in the order of row numbers; a single value is a
+        list of one.
+
+        Raises:
+            ReleaseError: no such column.
+        """
         if column not in self.columns:
             raise ReleaseError(f"the items have no column '{column}'; publish the release again")
         rows = self._db.execute(f"SELECT {quoted(column)} FROM items ORDER BY item_idx")
-        if self.columns[column] != "list":
-            return [row[0] for row in rows]
-        lists = (json.loads(row[0]) if row[0] else [] for row in rows)
-        return [entries[0] if entries else None for entries in lists]
+        if self.columns[column] == "list":
+            return [json.loads(row[0]) if row[0] else [] for row in rows]
+        return [[] if row[0] is None else [row[0]] for row in rows]
 
     def search(self, text: str, limit: int = 20) -> list[CatalogueItem]:
         """Items whose title or text holds the words of `text`, best first.

@@ -46,8 +46,8 @@ def _sql(condition: Condition, columns: Columns) -> Sql:
         case Compare(column, operator, value):
             sign = {"==": "=", "!=": "<>"}.get(operator, operator)
             return f"{quoted(column)} {sign} ?", [_stored(value)]
-        case OneOf(column, values):
-            return _among(column, [_stored(value) for value in values], columns[column])
+        case OneOf(column, allowed):
+            return _among(column, [_stored(value) for value in allowed], columns[column])
         case Contains(column, text):
             return f"instr({quoted(column)}, ?) > 0", [_stored(text)]
         case Missing(column):

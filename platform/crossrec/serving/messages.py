@@ -24,6 +24,10 @@ MAX_REQUEST_CHARS = 8_000
 MAX_HISTORY = 1_000
 MAX_FEEDBACK_EVENTS = 1_000
 MAX_NAME = 500
+MAX_WHERE_CHARS = 2_000
+MAX_OBJECTIVES = 50
+MAX_PINNED = 100
+MAX_BLOCKED = 1_000
 MAX_TIMESTAMP = 253_402_300_799
 """Seconds since 1970 UTC at the end of the year 9999; milliseconds are beyond it."""
 
@@ -61,6 +65,13 @@ class HistoryItem(_Message):
     event: Text | None = None
 
 
+class Pin(_Message):
+    """An item that the caller puts at a position, whatever its score."""
+
+    item_id: Text
+    position: int = Field(ge=1, le=MAX_K)
+
+
 class RecommendRequest(_Message):
     """Any mix of user id, history, words and context; all empty: what is popular."""
 
@@ -74,6 +85,22 @@ class RecommendRequest(_Message):
     k: int = Field(10, ge=1, le=MAX_K)
     filters: dict[str, Any] = {}
     """Item column → a value, a list of allowed values, or {"min": x, "max": y}."""
+    where: Annotated[Text, StringConstraints(max_length=MAX_WHERE_CHARS)] = ""
+    """Items to keep, as an expression over their columns: `price < 20 and "vegetarian" in
+    category`; with and, or, not, in, not in, `is missing`, comparisons, brackets. Filters hold
+    beside it."""
+    objectives: dict[Text, float] = Field(default={}, max_length=MAX_OBJECTIVES)
+    """Objective → its weight in this answer, in place of the domain's; see the domain card. A
+    weight of 1 counts like typical differences in relevance, 0 takes the objective out, a
+    negative one turns it around."""
+    at_most: dict[Text, Annotated[int, Field(ge=1, le=MAX_K)]] = Field(
+        default={}, max_length=MAX_OBJECTIVES
+    )
+    """Item column → how many items of the list may share a value of it."""
+    pinned: list[Pin] = Field(default=[], max_length=MAX_PINNED)
+    """Items at fixed positions: no filter, limit, history or dislike holds against them."""
+    blocked: list[Text] = Field(default=[], max_length=MAX_BLOCKED)
+    """Item ids that are not recommended."""
     exclude_seen: bool = True
     explain: bool = False
 
@@ -81,9 +108,10 @@ class RecommendRequest(_Message):
 class Part(_Message):
     """One figure of an explanation; all parts of an item sum to its score."""
 
-    kind: Literal["history", "request", "context", "popularity", "base"]
+    kind: Literal["history", "request", "context", "popularity", "base", "objective"]
     """What the others give only together is shared among them; a disliked item is history;
-    base: the score of the item for somebody of whom nothing is known, less popularity."""
+    base: the score of the item for somebody of whom nothing is known, less popularity;
+    objective: what an objective beside relevance gave."""
     name: str
     """Item id, word, context field, `earlier` for a group of older history items, or the kind."""
     label: str
@@ -107,9 +135,17 @@ class Recommendation(_Message):
     title: str
     category: list[str] = []
     score: float
+    """What the list is ranked by; of a pinned item what it would be ranked by."""
+    objectives: dict[str, float] = {}
+    """What each weighted objective gave: they sum to the score."""
+    measures: dict[str, float] = {}
+    """What weighted objectives measure of the item, in their own units (see the domain card),
+    where it is known: a price, a distance in km, an age in days."""
+    pinned: bool = False
     signals: dict[str, float] = {}
     """Those that the release has, of sequence, collaborative, neighbours, text, request and
-    popularity, and newness for items without interactions: they sum to the score."""
+    popularity, and newness for items without interactions: they sum to relevance, which is the
+    score where nothing else has a weight."""
     item: dict[str, Any] = {}
     """Further columns of the catalogue."""
     explanation: Explanation | None = None
@@ -125,6 +161,8 @@ class RecommendResponse(_Message):
     based_on: list[Literal["history", "request", "context", "popularity"]]
     ignored: list[str] = []
     """What was not used, one sentence each (an unknown item of the history, …)."""
+    weights: dict[str, float] = {}
+    """Objective → the weight it had in this answer."""
     items: list[Recommendation]
     request_id: str
 
@@ -229,6 +267,18 @@ class ContextCard(_Message):
     description: str = ""
 
 
+class ObjectiveCard(_Message):
+    """An objective that a request may weigh."""
+
+    name: str
+    unit: str = ""
+    """Of what it measures."""
+    column: str | None = None
+    higher_is_better: bool = True
+    weight: float = 0.0
+    """Where a request says nothing."""
+
+
 class DomainCard(_Message):
     """What a domain is and what it serves."""
 
@@ -244,7 +294,8 @@ class DomainCard(_Message):
     n_users: int
     context: list[ContextCard]
     filter_columns: dict[str, str]
-    """Item column → text, number or list."""
+    """Item column → text, number or list: for filters, `where` and `at_most`."""
+    objectives: list[ObjectiveCard] = []
     events: list[str]
     metrics: dict[str, Any]
     example_users: list[str]

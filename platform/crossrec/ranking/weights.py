@@ -1,0 +1,54 @@
+"""What each objective counts in an answer: declared, learned, or said by the request.
+
+score = w_relevance · relevance + unit · Σ_o w_o · standing_o, where relevance is as the model gives
+it and unit its spread among the best candidates (scale.py). So a weight of 1 lets the best and the
+worst item of an objective differ by 2√3 times what typical candidates differ in relevance.
+Leaves to others: the objectives (objectives.py), learning weights (whoever makes a `Weigh`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from crossrec.domains.spec import LIST_WISE, MAX_WEIGHT, Objective
+from crossrec.errors import RequestError
+
+Weights = dict[str, float]
+Weigh = Callable[[Mapping[str, Any]], Mapping[str, float]]
+"""Context of a request → weights of some objectives, in place of the declared ones: where a
+learner comes in. It is asked once a request, before anything is ranked."""
+
+ONLY_RELEVANCE = {"relevance": 1.0}
+
+
+def declared_weights(objectives: Iterable[Objective]) -> Weights:
+    """Those of a domain's YAML that are not 0; relevance counts 1 where it is not declared."""
+    found = ONLY_RELEVANCE | {one.name: one.weight for one in objectives}
+    return {name: weight for name, weight in found.items() if weight}
+
+
+def merged(*layers: Mapping[str, float]) -> Weights:
+    """Weights of several layers, the later ones before the earlier; 0 takes an objective out.
+
+    Raises:
+        RequestError: a weight that is none, or nothing left to rank by.
+
+    >>> merged({"relevance": 1.0, "price": 0.2}, {"price": 0, "novelty": 0.5})
+    {'relevance': 1.0, 'novelty': 0.5}
+    """
+    found: Weights = {}
+    for layer in layers:
+        found |= layer
+    for name, weight in found.items():
+        least = 0.0 if name in LIST_WISE else -MAX_WEIGHT
+        if not (math.isfinite(weight) and least <= weight <= MAX_WEIGHT):
+            raise RequestError(
+                f"objective '{name}' got the weight {weight:g}; expected {least:g} to"
+                f" {MAX_WEIGHT:g}"
+            )
+    found = {name: weight for name, weight in found.items() if weight}
+    if not found:
+        raise RequestError("all objectives have the weight 0; expected one that counts")
+    return found

@@ -1,0 +1,261 @@
+"""Turns relevance into a list: candidates, objectives and their weights, limits, pins.
+
+What a request asks beside relevance comes in here. Leaves to others: relevance (recommender.py),
+what objectives measure and how lists are picked (ranking/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.errors import RequestError, suggest
+from crossrec.ranking.likeness import Alike, Codes, by_text, by_values, item_vectors, value_codes
+from crossrec.ranking.objectives import Measured, Moment, Objectives, Sources
+from crossrec.ranking.rerank import Picked, Rules, Small, pick, small_providers, top_k
+from crossrec.ranking.scale import SPAN, spread
+from crossrec.ranking.weights import ONLY_RELEVANCE, Weigh, Weights, merged
+from crossrec.releases.store import LoadedRelease
+from crossrec.serving.messages import Explanation, Part, RecommendRequest
+from crossrec.serving.questions import Question
+
+Relevance = NDArray[np.float32]
+REMEMBERED_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One item of the list."""
+
+    item_idx: int
+    score: float
+    objectives: dict[str, float]
+    """They sum to the score."""
+    measures: dict[str, float] = field(default_factory=dict)
+    pinned: bool = False
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The list, and how it came about."""
+
+    items: list[Ranked]
+    weights: Weights
+    ignored: list[str] = field(default_factory=list)
+    """What was not used, one sentence each."""
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """Objectives beside relevance that say something of each item by itself."""
+
+    weights: Weights
+    """Of all objectives."""
+    unit: float
+    """What a weight of 1 is worth."""
+    measured: dict[str, Measured]
+
+    def parts(self, relevance: float, one: Picked) -> dict[str, float]:
+        """What each objective gives to an item."""
+        found = {}
+        for name, weight in self.weights.items():
+            if name == "relevance":
+                found[name] = weight * relevance
+            elif name in self.measured:
+                found[name] = weight * self.unit * float(self.measured[name].standing[one.item_idx])
+            else:
+                found[name] = {"diversity": one.diversity, "exposure": one.exposure}.get(name, 0.0)
+        return found
+
+
+class Ranker:
+    """Ranks for one release.
+
+    Args:
+        loaded: the release.
+        weigh: what gives weights in place of the declared ones, by a request's context; None: the
+            domain's YAML alone.
+
+    Raises:
+        ReleaseError: an objective of the domain's YAML does not fit its data.
+    """
+
+    def __init__(self, loaded: LoadedRelease, weigh: Weigh | None = None) -> None:
+        self._catalogue = loaded.catalogue
+        self._vocabulary = loaded.model.vocabulary
+        self._vectors = item_vectors(loaded.model)
+        domain, values = loaded.model.domain, loaded.model.vocabulary.context_values
+        self.objectives = Objectives(Sources(domain, values, loaded.catalogue, self._vectors))
+        self._weigh = weigh
+        self._only_relevance = weigh is None and self.objectives.weights == ONLY_RELEVANCE
+        self._codes = lru_cache(REMEMBERED_COLUMNS)(self._read_codes)
+        self._small = lru_cache(1)(self._find_small)
+
+    def is_short(self, request: RecommendRequest) -> bool:
+        """Whether relevance alone decides, so that ranking is no work."""
+        asked = request.objectives or request.at_most or request.pinned
+        return self._only_relevance and not asked
+
+    def rank(
+        self,
+        request: RecommendRequest,
+        question: Question,
+        relevance: Relevance,
+        allowed: NDArray[np.bool_] | None,
+    ) -> Ranking:
+        """The best k items that the request allows; fewer where it allows fewer.
+
+        Args:
+            request: as it came.
+            question: what it comes to.
+            relevance: (N,).
+            allowed: (N,) what filters leave; None: everything.
+
+        Raises:
+            RequestError: an objective or column that there is not, a weight or pin that cannot be.
+        """
+        ignored: list[str] = []
+        candidates = self._candidates(request, question, relevance, allowed, ignored)
+        if self.is_short(request):
+            best = (int(item) for item in top_k(candidates, request.k))
+            found = [(item, float(relevance[item])) for item in best if candidates[item] > -np.inf]
+            items = [Ranked(item, score, {"relevance": score}) for item, score in found]
+            return Ranking(items, ONLY_RELEVANCE, ignored)
+        weights = self._weights(request)
+        wide = candidates.astype(np.float64)
+        weighed = self._measured(weights, request, question, spread(wide), ignored)
+        exact = relevance.astype(np.float64)
+        scores = np.where(wide > -np.inf, weights.get("relevance", 0.0) * exact, -np.inf)
+        for name, measured in weighed.measured.items():
+            scores += weights[name] * weighed.unit * measured.standing.astype(np.float64)
+        picked = pick(scores, request.k, self._rules(request, weighed, ignored))
+        return Ranking([self._ranked(one, relevance, weighed) for one in picked], weights, ignored)
+
+    def _candidates(
+        self,
+        request: RecommendRequest,
+        question: Question,
+        relevance: Relevance,
+        allowed: NDArray[np.bool_] | None,
+        ignored: list[str],
+    ) -> Relevance:
+        """Relevance of what may be recommended, -inf for the rest."""
+        found = relevance.copy() if allowed is None else np.where(allowed, relevance, -np.inf)
+        found[question.disliked] = -np.inf
+        if request.exclude_seen:
+            found[question.history] = -np.inf
+        if request.blocked:
+            found[self._known(request.blocked, "blocked", ignored)] = -np.inf
+        return found
+
+    def _known(self, item_ids: list[str], what: str, ignored: list[str]) -> list[int]:
+        """item_idx of those that the release has."""
+        known = self._vocabulary.item_idx
+        ignored += [f"{what} item '{i}': no item has this id" for i in item_ids if i not in known]
+        return [known[item_id] for item_id in item_ids if item_id in known]
+
+    def _weights(self, request: RecommendRequest) -> Weights:
+        learned: Mapping[str, float] = {}
+        if self._weigh is not None:
+            learned = self._weigh(request.context)
+        self.objectives.check(request.objectives)
+        return merged(self.objectives.weights, learned, request.objectives)
+
+    def _measured(
+        self,
+        weights: Weights,
+        request: RecommendRequest,
+        question: Question,
+        unit: float,
+        ignored: list[str],
+    ) -> _Weighed:
+        """What the weighted objectives say of each item by itself."""
+        moment = Moment(int(question.queries.now[0]), question.history, question.queries.context)
+        found: dict[str, Measured] = {}
+        for name in weights:
+            if not self.objectives.is_by_item(name):
+                continue
+            measured = self.objectives.measure(name, moment)
+            if measured is not None:
+                found[name] = measured
+            elif name in request.objectives:
+                ignored.append(f"objective '{name}': {self.objectives.needs(name)}")
+        return _Weighed(weights, unit, found)
+
+    def _rules(self, request: RecommendRequest, weighed: _Weighed, ignored: list[str]) -> Rules:
+        diversity = weighed.weights.get("diversity", 0.0)
+        exposure = weighed.weights.get("exposure", 0.0)
+        return Rules(
+            at_most=[(self._column(name), n) for name, n in request.at_most.items()],
+            pinned=self._pins(request, ignored),
+            alike=self._alike() if diversity else None,
+            diversity=diversity * weighed.unit * SPAN,
+            providers=self._small() if exposure else None,
+            exposure=exposure * weighed.unit * SPAN,
+        )
+
+    def _pins(self, request: RecommendRequest, ignored: list[str]) -> dict[int, int]:
+        """Position → item_idx."""
+        pins = {pin.position: pin.item_id for pin in request.pinned}
+        if len(pins) < len(request.pinned) or len(set(pins.values())) < len(pins):
+            raise RequestError("two pins share a position or an item; expected one pin for each")
+        for position, item_id in pins.items():
+            if position > request.k:
+                raise RequestError(
+                    f"item '{item_id}' is pinned at {position}, but k is {request.k}"
+                )
+            if item_id in request.blocked:
+                raise RequestError(f"item '{item_id}' is both pinned and blocked; choose one")
+        self._known(list(pins.values()), "pinned", ignored)
+        known = self._vocabulary.item_idx
+        return {position: known[item] for position, item in pins.items() if item in known}
+
+    def _column(self, name: str) -> Codes:
+        columns = self._catalogue.columns
+        if name not in columns:
+            raise RequestError(f"at_most: no item column '{name}': {suggest(name, columns)}")
+        return self._codes(name)
+
+    def _read_codes(self, column: str) -> Codes:
+        return value_codes(self._catalogue.entries(column))
+
+    def _alike(self) -> Alike:
+        column = self.objectives.declared["diversity"].column
+        if column is not None:
+            return by_values(self._codes(column))
+        assert self._vectors is not None  # else the objective would not be supported
+        return by_text(self._vectors)
+
+    def _find_small(self) -> Small:
+        column = self.objectives.declared["exposure"].column
+        assert column is not None
+        return small_providers(self._codes(column), self._catalogue.seen[0])
+
+    def _ranked(self, one: Picked, relevance: Relevance, weighed: _Weighed) -> Ranked:
+        parts = weighed.parts(float(relevance[one.item_idx]), one)
+        measures = {
+            name: float(measured.values[one.item_idx])
+            for name, measured in weighed.measured.items()
+            if not np.isnan(measured.values[one.item_idx])
+        }
+        return Ranked(one.item_idx, sum(parts.values()), parts, measures, one.pinned)
+
+
+def with_objectives(explanation: Explanation, ranked: Ranked, weights: Weights) -> Explanation:
+    """The explanation of relevance as one of the score: relevance by its weight, and a part for
+    each other objective.
+    """
+    if weights == ONLY_RELEVANCE:
+        return explanation
+    weight = weights.get("relevance", 0.0)
+    parts = [part.model_copy(update={"value": weight * part.value}) for part in explanation.parts]
+    parts += [
+        Part(kind="objective", name=name, label=name, value=value)
+        for name, value in ranked.objectives.items()
+        if name != "relevance"
+    ]
+    return explanation.model_copy(update={"score": ranked.score, "parts": parts})
