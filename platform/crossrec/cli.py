@@ -16,6 +16,7 @@ from crossrec.commands import (
     demo,
     doctor,
     domain,
+    feedback,
     folds,
     keys,
     release,
@@ -48,6 +49,7 @@ app.add_typer(release.app, name="release", help="List, verify, roll back and del
 app.command()(serving.serve)
 app.command()(serving.recommend)
 app.command()(watching.watch)
+app.add_typer(feedback.app, name="feedback", help="Count, export and prune what users did.")
 app.add_typer(keys.app, name="keys", help="API keys of the service.")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

@@ -102,7 +102,7 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
         card = _card(domain, fetched, outcome, skipped, files, time.monotonic() - started)
         (folder / "domain.yaml").write_text(domain_yaml(domain), encoding="utf-8")
         (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
-        _move_into_place(folder, root / domain.name)
+        move_into_place(folder, root / domain.name)
     except OSError as err:
         raise DataError(
             f"'{domain.name}' could not be written to {root}: {err.strerror or err};"
@@ -163,7 +163,7 @@ def _import_table(
     repaired = {what: n for what, n in counts.items() if n}
     if repaired:
         outcome.repaired[name] = repaired
-    outcome.hashes[name] = _hash(name, folder / f"{name}.parquet")
+    outcome.hashes[name] = canonical_hash(name, folder / f"{name}.parquet")
 
 
 def _run(plan: Plan, kept: Path, rejected: Path, table: Table) -> dict[str, int]:
@@ -194,7 +194,8 @@ def _columns(folder: Path, name: str) -> list[str]:
     return pl.scan_parquet(folder / f"{name}.parquet").collect_schema().names()
 
 
-def _hash(name: str, path: Path) -> str:
+def canonical_hash(name: str, path: Path) -> str:
+    """Hash of the canonical table `name` in a file, by the order of its rows if that counts."""
     if name not in UNORDERED and not name.startswith("features_"):
         return table_hash(path)
     frame = pl.scan_parquet(path)
@@ -270,7 +271,7 @@ def _keep_truth(files: list[Path], folder: Path) -> None:
         file.rename(folder / file.name)
 
 
-def _move_into_place(folder: Path, target: Path) -> None:
+def move_into_place(folder: Path, target: Path) -> None:
     """Rename `folder` to `target`; a former data set steps aside and goes with the scratch."""
     former = folder.with_name(f"{folder.name}-former")
     if target.exists():

@@ -7,21 +7,31 @@ it (commands/). Rooms are imported when a verb is used, so that importing this s
 from crossrec.diagnosis import diagnose
 from crossrec.domains import domain_names
 from crossrec.verbs.data import dataset, import_data, infer_domain, init_domain
+from crossrec.verbs.feedback import (
+    add_feedback,
+    count_feedback,
+    export_feedback,
+    prune_feedback,
+)
 from crossrec.verbs.inputs import settings
 from crossrec.verbs.releases import evaluate, list_releases, watch
 from crossrec.verbs.serving import recommend, serve
 from crossrec.verbs.training import cross_validate, train, transfer, tune
 
 __all__ = [
+    "add_feedback",
+    "count_feedback",
     "cross_validate",
     "dataset",
     "diagnose",
     "domain_names",
     "evaluate",
+    "export_feedback",
     "import_data",
     "infer_domain",
     "init_domain",
     "list_releases",
+    "prune_feedback",
     "recommend",
     "serve",
     "settings",
