@@ -1,6 +1,7 @@
 """Takes a score apart into figures that add up to it, by removing and scoring again.
 
-Everything is scored in one batch, whatever the number of explained items. Leaves to others:
+Everything is scored in one batch, whatever the number of explained items. Leaves to others: scoring
+at those items only (rescoring.py),
 the sentence (text.py), encoding words (a callable of the caller), transport (serving/).
 Sizes: k explained items, B rows scored, T steps of history, E text width, N items, G groups.
 """
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from crossrec.data.ratings import rating_levels
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import ContextField, Domain
+from crossrec.explanation.rescoring import Left, Rescorer
 from crossrec.explanation.text import rating_sentence, sentence
 from crossrec.models.query import Queries
 from crossrec.serving.messages import Explanation, Part
@@ -74,24 +76,13 @@ class Lowering:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What one row of the batch knows of the query."""
-
-    steps: NDArray[np.bool_]  # (T,) history kept
-    request: Floats  # (E,)
-    words: str
-    """The request as it was said."""
-    fields: frozenset[str]
-
-
-@dataclass(frozen=True)
 class _Removal:
     """One thing to take out of the full query."""
 
     group: Group
     name: str
     label: str
-    left: _Known
+    left: Left
 
 
 def without_each(text: str) -> tuple[list[str], list[str]]:
@@ -119,6 +110,7 @@ def explain(
     titles: Titles,
     wish: Wish | None = None,
     lowerings: Sequence[Lowering] = (),
+    rescorer: Rescorer | None = None,
 ) -> list[Explanation]:
     """Why each of `items` has its score: parts that sum to it, and a sentence made from them.
 
@@ -149,6 +141,7 @@ def explain(
         wish: words and variants of the request (`without_each`); None: no request, or its words
             are not told apart.
         lowerings: what disliked items take from the score, added as history parts.
+        rescorer: of the model, scores only `items`; None: whole catalogues are scored.
 
     Returns:
         k explanations; the parts sum to score within 1e-4 of the largest part.
@@ -159,29 +152,29 @@ def explain(
     groups = [group for group in GROUPS if any(r.group == group for r in removals)]
     coalitions = [set(c) for n in range(len(groups) + 1) for c in itertools.combinations(groups, n)]
     rows = [_only(full, coalition) for coalition in coalitions] + [r.left for r in removals]
-    rest, popularity = _score(model, _batch(query, rows))
+    rest, popularity = _score(model, rescorer, query, rows, columns)
     whole, single = rest[: len(coalitions)], rest[len(coalitions) :]  # whole[0] empty, [-1] full
-    shares = _shapley(groups, coalitions, whole[:, columns])
+    shares = _shapley(groups, coalitions, whole)
     values = np.zeros((len(removals), len(columns)))
     for group in groups:
         members = [i for i, removal in enumerate(removals) if removal.group == group]
-        losses = whole[-1] - single[members]  # (n, N)
-        values[members] = _spread(losses, columns, shares[group])
-    given = popularity[len(coalitions) - 1, columns]
-    parts = _parts(removals, values, given, whole[0, columns], _lowered(model, lowerings, titles))
+        losses = whole[-1] - single[members]  # (n, k)
+        values[members] = _spread(losses, shares[group])
+    given = popularity[len(coalitions) - 1]
+    parts = _parts(removals, values, given, whole[0], _lowered(model, lowerings, titles))
     rated = rating_levels(model.vocabulary.events) is not None
     return [_explanation(one, rating_sentence if rated else sentence) for one in parts]
 
 
-def _full(query: Queries) -> _Known:
+def _full(query: Queries) -> Left:
     fields = {name for name, values in query.context.items() if not np.isnan(values).any()}
     words = query.words[0] if query.words else ""
-    return _Known(query.items[0] >= 0, query.request[0], words, frozenset(fields))
+    return Left(query.items[0] >= 0, query.request[0], words, frozenset(fields))
 
 
-def _only(full: _Known, groups: set[Group]) -> _Known:
+def _only(full: Left, groups: set[Group]) -> Left:
     """The query with those groups alone."""
-    return _Known(
+    return Left(
         full.steps & ("history" in groups),
         full.request * np.float32("request" in groups),
         full.words if "request" in groups else "",
@@ -190,7 +183,7 @@ def _only(full: _Known, groups: set[Group]) -> _Known:
 
 
 def _removals(
-    model: Scorer, query: Queries, full: _Known, titles: Titles, wish: Wish | None
+    model: Scorer, query: Queries, full: Left, titles: Titles, wish: Wish | None
 ) -> list[_Removal]:
     return [
         *_history_removals(model, query, full, titles),
@@ -207,12 +200,10 @@ def _removals(
     ]
 
 
-def _history_removals(
-    model: Scorer, query: Queries, full: _Known, titles: Titles
-) -> list[_Removal]:
+def _history_removals(model: Scorer, query: Queries, full: Left, titles: Titles) -> list[_Removal]:
     """The newest steps, newest first, then all older ones together."""
 
-    def without(steps: NDArray[np.int64]) -> _Known:
+    def without(steps: NDArray[np.int64]) -> Left:
         kept = full.steps.copy()
         kept[steps] = False
         return replace(full, steps=kept)
@@ -232,7 +223,7 @@ def _history_removals(
     return removals
 
 
-def _request_removals(full: _Known, wish: Wish | None) -> list[_Removal]:
+def _request_removals(full: Left, wish: Wish | None) -> list[_Removal]:
     if not full.request.any():
         return []
     if wish is None or len(wish.words) < 2:
@@ -259,7 +250,7 @@ def _shown(field: ContextField | None, known: list[str], value: Floats) -> str:
     return f"{float(value):g}"
 
 
-def _batch(query: Queries, rows: Sequence[_Known]) -> Queries:
+def shortened(query: Queries, rows: Sequence[Left]) -> Queries:
     """One query a row; what is left of a history moves up to the newest steps."""
     kept = np.stack([row.steps for row in rows])  # (B, T)
     order = np.argsort(kept, axis=1, kind="stable")  # gone first, kept in their order
@@ -279,11 +270,20 @@ def _batch(query: Queries, rows: Sequence[_Known]) -> Queries:
     )
 
 
-def _score(model: Scorer, queries: Queries) -> tuple[Floats, Floats]:
-    """Score less popularity, and popularity: both (B, N)."""
-    signals = dict(model.signals(queries))
-    n_items = len(model.vocabulary.item_ids)
-    nothing = np.zeros((len(queries), n_items), np.float32)
+def _score(
+    model: Scorer,
+    rescorer: Rescorer | None,
+    query: Queries,
+    rows: Sequence[Left],
+    columns: NDArray[np.int64],
+) -> tuple[Floats, Floats]:
+    """Score less popularity, and popularity: both (B, k)."""
+    batch = shortened(query, rows)
+    if rescorer is None:
+        signals = {name: part[:, columns] for name, part in model.signals(batch).items()}
+    else:
+        signals = rescorer.parts(query, batch, rows, columns)
+    nothing = np.zeros((len(rows), len(columns)), np.float32)
     popularity = signals.pop("popularity", nothing)
     return np.asarray(sum(signals.values(), start=nothing)), popularity
 
@@ -304,12 +304,12 @@ def _shapley(
     return shares
 
 
-def _spread(losses: Floats, columns: NDArray[np.int64], total: NDArray[np.float64]) -> Floats:
+def _spread(losses: Floats, total: NDArray[np.float64]) -> Floats:
     """(n, k) that sums to `total`: own losses, and shares of the remainder by influence."""
     influence = np.abs(losses).mean(axis=1, dtype=np.float64)
     sum_ = influence.sum()
     weights = influence / sum_ if sum_ > 0 else np.full(len(losses), 1 / len(losses))
-    own = losses[:, columns].astype(np.float64)
+    own = losses.astype(np.float64)
     return np.asarray(own + weights[:, None] * (total - own.sum(axis=0)))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.explanation.contributions import MAX_ROWS, Lowering, Wish, explain, without_each
+from crossrec.explanation.rescoring import Rescorer
 from crossrec.models.query import Queries
 from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.probes import blank_queries
@@ -84,6 +85,7 @@ class Recommender:
         self._log = feedback_log
         self._encode = encode
         self._clock = clock
+        self._rescorer = Rescorer(loaded.model)
         self._wishes: OrderedDict[str, Vectors] = OrderedDict()
         self._lately: dict[int, CatalogueItem] = {}
 
@@ -185,7 +187,7 @@ class Recommender:
 
         def work(asked: Question) -> list[Explanation]:
             titles = self.catalogue.titles
-            return explain(self.model, asked.queries, best, titles, wish, lowerings)
+            return explain(self.model, asked.queries, best, titles, wish, lowerings, self._rescorer)
 
         return await self._on_loop(work, question, rows=MAX_ROWS)
 
