@@ -1,8 +1,8 @@
 """Takes a score apart into figures that add up to it, by removing and scoring again.
 
-Everything is scored in one batch, whatever the number of explained items. Leaves to others: scoring
-at those items only (rescoring.py),
-the sentence (text.py), encoding words (a callable of the caller), transport (serving/).
+Everything is scored in one batch, whatever the number of explained items. Leaves to others:
+scoring at those items only (rescoring.py), the sentence (text.py), encoding words (a callable
+of the caller), transport (serving/).
 Sizes: k explained items, B rows scored, T steps of history, E text width, N items, G groups.
 """
 

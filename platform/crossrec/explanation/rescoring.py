@@ -304,13 +304,13 @@ def _neighbours(signal: NeighbourSignal, rows: _Rows) -> Raw:
     weights, places, (old, ages) = _recency(rows, signal.decay)
     n_items = len(signal.starts) - 1
     items = rows.query.items[0]
-    basis = np.zeros((1 + len(places), n_items), np.float64)
+    basis = np.zeros((1 + len(places), n_items), np.float32)
     used = ages > 1e-6
     basis[0] = signal._add_up(items[old[used]], ages[used].astype(np.float32), n_items)
     for row, item in enumerate(items[places].tolist(), start=1):
         entries = slice(*signal.starts[item : item + 2].tolist())
         basis[row, signal.columns[entries]] = signal.values[entries]
-    mean = basis.mean(axis=1)
+    mean = basis.mean(axis=1, dtype=np.float64)
     covariance = basis @ basis.T / n_items - np.outer(mean, mean)
     spread = np.einsum("hm,hm->h", weights @ covariance, weights)
     at = weights @ basis[:, rows.columns]
@@ -344,17 +344,15 @@ def _fused(
     """What `Fusion.parts` gives, at some items."""
     features = query_features(batch, fusion.clock)
     cold, evidence = fusion.cold[columns], fusion.evidence[columns]
-    result: dict[str, Floats] = {}
-    for row, name in enumerate(fusion.names):
-        if name not in given:
-            continue
-        raw = given[name]
-        gain = np.logaddexp(0, features @ fusion.weights[row])
-        deviation = np.sqrt(raw.variance)
-        gain = gain / np.where(deviation < 1e-7, np.inf, deviation)
-        lift = np.exp(fusion.evidence_weights[row] * evidence + fusion.cold_lifts[row] * cold)
-        z = (raw.values - raw.mean[:, None]) * gain[:, None] * lift
-        result[name] = z.astype(np.float32)
+    rows = [row for row, name in enumerate(fusion.names) if name in given]
+    raws = [given[fusion.names[row]] for row in rows]
+    gains = np.logaddexp(0, features @ fusion.weights[rows].T).T  # (S, B)
+    deviations = np.sqrt([raw.variance for raw in raws])
+    gains /= np.where(deviations < 1e-7, np.inf, deviations)
+    lifts = fusion.evidence_weights[rows, None] * evidence + fusion.cold_lifts[rows, None] * cold
+    centred = [raw.values - raw.mean[:, None] for raw in raws]
+    shares = np.stack(centred) * gains[:, :, None] * np.exp(lifts)[:, None]
+    result = {fusion.names[row]: share for row, share in zip(rows, shares, strict=True)}
     if fusion.cold.any():
-        result["newness"] = ((features @ fusion.cold_weights)[:, None] * cold).astype(np.float32)
-    return result
+        result["newness"] = (features @ fusion.cold_weights)[:, None] * cold
+    return {name: share.astype(np.float32) for name, share in result.items()}
