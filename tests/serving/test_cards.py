@@ -16,6 +16,7 @@ from crossrec.serving.cards import (
 )
 from crossrec.serving.feedback import FeedbackRules
 from crossrec.serving.feedback_log import StoredEvent
+from crossrec.serving.ranker import Ranker
 
 
 def test_an_item_card_has_all_columns(loaded: LoadedRelease):
@@ -47,7 +48,7 @@ def test_a_user_card_is_newest_first_with_feedback_before_training(loaded: Loade
 
 def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
     rules = FeedbackRules(loaded.model.domain, loaded.model.vocabulary)
-    card = domain_card(loaded, rules)
+    card = domain_card(loaded, rules, Ranker(loaded).objectives)
     assert (card.n_items, card.n_users, card.simulated) == (24, 20, False)
     assert card.release == loaded.release.version
     assert [(field.name, field.kind, field.values) for field in card.context] == [
@@ -60,6 +61,13 @@ def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
         "price": "number",
         "studio": "text",
         "tags": "list",
+    }
+    assert {one.name: (one.weight, one.unit) for one in card.objectives} == {
+        "relevance": (1, ""),
+        "popularity": (0, "interactions"),
+        "novelty": (0, ""),
+        "freshness": (0, "days"),
+        "diversity": (0, ""),
     }
     assert {"watch", "like", "dislike", "impression", "shown"} <= set(card.events)
     assert card.metrics["metrics"] == {"ndcg@10": 0.5}
@@ -76,5 +84,6 @@ def test_the_domain_card_says_which_context_restricts_candidates(loaded: LoadedR
     field = ContextField(name="studio", kind="category", restricts="studio")
     domain = loaded.model.domain.model_copy(update={"context": [field]})
     changed = replace(loaded, model=replace(loaded.model, domain=domain))
-    card = domain_card(changed, FeedbackRules(domain, loaded.model.vocabulary))
+    rules = FeedbackRules(domain, loaded.model.vocabulary)
+    card = domain_card(changed, rules, Ranker(changed).objectives)
     assert [one.restricts for one in card.context] == ["studio"]

@@ -10,7 +10,7 @@ import pytest
 from crossrec.domains.spec import ContextField
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
-from crossrec.serving.recommender import Recommender, top_k
+from crossrec.serving.recommender import Recommender
 from tests.serving.conftest import NOW
 from tests.small_release import N_ITEMS, SmallDomain, genre_of
 
@@ -238,12 +238,6 @@ def test_answers_without_items_or_words_can_be_explained_too(recommender, encode
 def test_equal_requests_get_equal_answers(recommender):
     first, second = (ask(recommender, user_id="user-2", k=24) for _ in range(2))
     assert first.items == second.items
-
-
-@pytest.mark.parametrize("k", [1, 3, 5, 9])
-def test_top_k_is_the_head_of_a_stable_sort(k: int):
-    scores = np.random.default_rng(0).integers(0, 4, 9).astype(np.float32)
-    assert top_k(scores, k).tolist() == np.argsort(-scores, kind="stable")[:k].tolist()
 
 
 STUDIO = ContextField(name="studio", kind="category", derive="last_item", restricts="studio")

@@ -23,6 +23,8 @@ SMALL_SHARE = 0.2
 """Small providers are those who together have at most this share of all interactions; it is also
 the share of the list's exposure that they are to have."""
 MIN_POOL = 200
+POOL_SHARE = 4
+"""Candidates that are looked at, for each item of the list: more only where these do not do."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def pick(scores: Wide, k: int, rules: Rules) -> list[Picked]:
     if rules.providers is not None:
         bounds[rules.providers.small] += rules.exposure
     bounds[list(rules.pinned.values())] = -np.inf
-    n_pool = max(MIN_POOL, 4 * k)
+    n_pool = max(MIN_POOL, POOL_SHARE * k)
     while True:
         best = top_k(bounds, n_pool + 1)
         outside = bounds[best[n_pool]] if len(best) > n_pool else -np.inf

@@ -6,6 +6,7 @@ Leaves to others: reading the catalogue (releases/catalogue.py), transport (depl
 from __future__ import annotations
 
 from crossrec.errors import RequestError, UnknownItemError
+from crossrec.ranking.objectives import Objectives
 from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.feedback import FeedbackRules
@@ -15,6 +16,7 @@ from crossrec.serving.messages import (
     DomainCard,
     DomainSummary,
     ItemCard,
+    ObjectiveCard,
     UserCard,
     UserHistoryItem,
 )
@@ -85,7 +87,7 @@ def _titles(loaded: LoadedRelease, item_ids: list[str]) -> dict[str, str]:
     return {item_id: titles.get(item_id, item_id) for item_id in item_ids}
 
 
-def domain_card(loaded: LoadedRelease, rules: FeedbackRules) -> DomainCard:
+def domain_card(loaded: LoadedRelease, rules: FeedbackRules, objectives: Objectives) -> DomainCard:
     """What the domain is and what it serves."""
     values = loaded.model.vocabulary.context_values
     return DomainCard(
@@ -105,9 +107,21 @@ def domain_card(loaded: LoadedRelease, rules: FeedbackRules) -> DomainCard:
             for field in loaded.model.domain.context
         ],
         filter_columns=dict(loaded.catalogue.columns),
+        objectives=[_objective_card(name, objectives) for name in objectives.declared],
         events=sorted(rules.meanings),
         metrics=loaded.release.metrics,
         example_users=loaded.catalogue.example_users(N_EXAMPLE_USERS),
+    )
+
+
+def _objective_card(name: str, objectives: Objectives) -> ObjectiveCard:
+    objective = objectives.declared[name]
+    return ObjectiveCard(
+        name=name,
+        unit=objectives.unit(objective),
+        column=objective.column,
+        higher_is_better=objective.higher_is_better,
+        weight=objectives.weights.get(name, 0.0),
     )
 
 

@@ -123,7 +123,9 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
     async def card() -> Response:
         """What the domain is, what a request may hold, and how good the release is."""
         recommender = backend.recommender
-        return _json(domain_card(recommender.loaded, recommender.rules))
+        return _json(
+            domain_card(recommender.loaded, recommender.rules, recommender.ranker.objectives)
+        )
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:

@@ -1,7 +1,8 @@
-"""Answers requests to one release: question → scores → mask → best k, with what it rests on.
+"""Answers requests to one release: question → relevance → list, with what it rests on.
 
 A plain class on numpy, without Ray or HTTP. Leaves to others: reading requests (questions.py),
-keeping feedback (feedback_log.py), encoding words (a callable), transport (deployments.py).
+ranking (ranker.py), keeping feedback (feedback_log.py), encoding words (a callable), transport
+(deployments.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from crossrec.explanation.contributions import MAX_ROWS, Lowering, Wish, explain, without_each
 from crossrec.explanation.rescoring import Rescorer
 from crossrec.models.query import Queries
+from crossrec.ranking.weights import Weigh
 from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.probes import blank_queries
 from crossrec.releases.store import LoadedRelease
@@ -35,6 +37,7 @@ from crossrec.serving.messages import (
     RecommendResponse,
 )
 from crossrec.serving.questions import Question, QuestionReader
+from crossrec.serving.ranker import Ranked, Ranker, Ranking, with_objectives
 
 Vectors = NDArray[np.float32]
 Encode = Callable[[list[str]], Awaitable[Vectors]]
@@ -51,6 +54,8 @@ CACHED_TEXTS = 512
 CACHED_ITEMS = 1024
 LONG_WORK = 200_000
 """Scores (rows × items) from which on scoring leaves the event loop: about 5 ms of it."""
+RANKING_ROWS = 10
+"""Rows of scores that take about as long as ranking by several objectives."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Recommender:
         encode: Encode,
         feedback_log: FeedbackLog,
         clock: Callable[[], float] = time.time,
+        weigh: Weigh | None = None,
     ) -> None:
         self.loaded = loaded
         self.model = loaded.model
@@ -82,6 +88,7 @@ class Recommender:
         known = set(self.catalogue.columns)
         self._shown = [name for name in self.domain.card_columns if name in known] or None
         self._reader = QuestionReader(loaded, self.rules)
+        self.ranker = Ranker(loaded, weigh)
         self._log = feedback_log
         self._encode = encode
         self._clock = clock
@@ -99,10 +106,12 @@ class Recommender:
         or popularity, and `user_known` says so.
 
         Raises:
-            RequestError: an unknown context field or filter, or a value it cannot have.
+            RequestError: an unknown context field, filter or objective, or a value it cannot have.
             ServiceError: the request has words and the encoder does not answer.
         """
-        allowed = self.catalogue.mask(request.filters) if request.filters else None
+        allowed = None
+        if request.filters or request.where:
+            allowed = self.catalogue.mask(request.filters, request.where)
         wish = await self._wish(request.text)
         feedback = []
         if request.user_id is not None:
@@ -112,16 +121,23 @@ class Recommender:
             candidates = self.catalogue.mask(restriction)
             allowed = candidates if allowed is None else allowed & candidates
         scored = await self._on_loop(self._score, question, rows=1 + len(question.disliked))
-        scores = sum_signals(scored.signals)
-        best = self._best(scores, question, request, allowed)
-        reasons = await self._reasons(request, question, best, scored) if request.explain else []
+        relevance = sum_signals(scored.signals)
+        ranking = await self._on_loop(
+            lambda asked: self.ranker.rank(request, asked, relevance, allowed),
+            question,
+            rows=0 if self.ranker.is_short(request) else RANKING_ROWS,
+        )
+        reasons: list[Explanation] = []
+        if request.explain:
+            reasons = await self._reasons(request, question, ranking, scored)
         return RecommendResponse(
             domain=self.domain.name,
             release=self.loaded.release.version,
             user_known=question.user_known,
             based_on=_basis(question, request, wish),
-            ignored=question.ignored + _ignored_text(request),
-            items=self._recommendations(best, scores, scored.signals, reasons),
+            ignored=question.ignored + ranking.ignored + _ignored_text(request),
+            weights=ranking.weights,
+            items=self._recommendations(ranking.items, scored.signals, reasons),
             request_id=request_id or uuid.uuid4().hex,
         )
 
@@ -176,9 +192,10 @@ class Recommender:
         return _Scored(signals, dict(zip(disliked, taken, strict=True)))
 
     async def _reasons(
-        self, request: RecommendRequest, question: Question, best: list[int], scored: _Scored
+        self, request: RecommendRequest, question: Question, ranking: Ranking, scored: _Scored
     ) -> list[Explanation]:
-        """One explanation for each of the best, all from one batch."""
+        """One explanation for each item of the list, all from one batch."""
+        best = [one.item_idx for one in ranking.items]
         words, left = without_each(request.text or "")
         # a single word is the whole request, whose absence needs no encoding
         vectors = await self._encode(left) if len(words) > 1 else np.zeros((0, 0), np.float32)
@@ -189,7 +206,9 @@ class Recommender:
             titles = self.catalogue.titles
             return explain(self.model, asked.queries, best, titles, wish, lowerings, self._rescorer)
 
-        return await self._on_loop(work, question, rows=MAX_ROWS)
+        found = await self._on_loop(work, question, rows=MAX_ROWS)
+        pairs = zip(found, ranking.items, strict=True)
+        return [with_objectives(reason, one, ranking.weights) for reason, one in pairs]
 
     def _with_disliked(self, queries: Queries, disliked: list[int]) -> Queries:
         """The question; the same with nothing known; and with each disliked item as all that is
@@ -215,40 +234,25 @@ class Recommender:
             words=None if queries.words is None else queries.words + ("",) * n,
         )
 
-    def _best(
-        self,
-        scores: NDArray[np.float32],
-        question: Question,
-        request: RecommendRequest,
-        allowed: NDArray[np.bool_] | None,
-    ) -> list[int]:
-        """item_idx of the best k, best first."""
-        scores = scores.copy() if allowed is None else np.where(allowed, scores, -np.inf)
-        scores[question.disliked] = -np.inf
-        if request.exclude_seen:
-            scores[question.history] = -np.inf
-        best = top_k(scores, request.k)
-        return [int(item_idx) for item_idx in best if scores[item_idx] > -np.inf]
-
     def _recommendations(
-        self,
-        best: list[int],
-        scores: NDArray[np.float32],
-        signals: Signals,
-        reasons: list[Explanation],
+        self, ranked: list[Ranked], signals: Signals, reasons: list[Explanation]
     ) -> list[Recommendation]:
+        items = self._items([one.item_idx for one in ranked])
         return [
             Recommendation(
                 rank=rank,
                 item_id=item.item_id,
                 title=item.title,
                 category=item.category,
-                score=float(scores[item.item_idx]),
+                score=one.score,
+                objectives=one.objectives,
+                measures=one.measures,
+                pinned=one.pinned,
                 signals={name: float(part[item.item_idx]) for name, part in signals.items()},
                 item={name: value for name, value in item.columns.items() if value is not None},
                 explanation=reasons[rank - 1] if reasons else None,
             )
-            for rank, item in enumerate(self._items(best), start=1)
+            for rank, (one, item) in enumerate(zip(ranked, items, strict=True), start=1)
         ]
 
     def _items(self, best: list[int]) -> list[CatalogueItem]:
@@ -264,20 +268,6 @@ def sum_signals(signals: Signals) -> NDArray[np.float32]:
     """The score: all signals together."""
     first, *others = signals.values()
     return sum(others, start=first)
-
-
-def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Row numbers of the k largest, largest first, ties by row number.
-
-    >>> top_k(np.array([1.0, 3.0, 3.0, 2.0], np.float32), 3).tolist()
-    [1, 2, 3]
-    """
-    if k < len(scores):
-        # All that tie with the k-th largest stay in, so that the cut does not depend on chance.
-        rows = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
-    else:
-        rows = np.arange(len(scores))
-    return rows[np.argsort(-scores[rows], kind="stable")][:k]
 
 
 def _basis(question: Question, request: RecommendRequest, wish: Vectors | None) -> list[Basis]:
