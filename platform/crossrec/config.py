@@ -149,6 +149,10 @@ class TrainingConfig(_Settings):
     """Logit adjustment (Menon et al. 2021, arXiv:2007.07314, eq. 10): while the towers train, so
     much of log(count) is added to an item's logit and left out when it is scored, so that they
     need not learn popularity. The signal of popularity stays in the fusion."""
+    synonym_share: float = Field(0.0, ge=0, le=1)
+    """Chance that a word of a request is replaced by one of like meaning (to the encoder, out of
+    the domain's own words) while the towers train: in made-up requests, and of what people really
+    said in a second wording that half of the steps hear."""
     passed_over_weight: float = Field(0.0, ge=0)
     """Weight of a second loss where the source records what was shown and not taken (impressions
     without a click, offers turned down): -log p of the target among itself and a few of those.

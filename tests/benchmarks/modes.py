@@ -7,6 +7,7 @@ other loops (adapted_speed.py).
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from crossrec.training.loop import fit
 from crossrec.training.pipeline import judge_model
 from crossrec.training.prepare import Prepared, prepare
 from tests.benchmarks.context import group
-from tests.benchmarks.rows import write_rows
+from tests.benchmarks.rows import RESULTS, write_rows
 
 Row = dict[str, Any]
 DOMAINS = ("travel", "movies", "industrial")
@@ -122,6 +123,13 @@ def measure(domain: str, modes: list[str], seeds: int, settings: list[str]) -> l
     return [row for mode, runs in found.items() for row in rows(mode, runs, frozen)]
 
 
+def others(domains: list[str]) -> list[Row]:
+    """Rows of other domains, as they were measured before."""
+    path = RESULTS / "modes.json"
+    known: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [row for row in known if row["domain"] not in domains]
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,7 +144,7 @@ def main() -> None:
         for domain in given.domains
         for row in measure(domain, given.modes, given.seeds, given.settings)
     ]
-    write_rows("modes", made)
+    write_rows("modes", [*others(given.domains), *made])
 
 
 if __name__ == "__main__":

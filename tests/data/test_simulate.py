@@ -33,6 +33,31 @@ def simulation() -> Simulation:
     return simulate(n_users=400, n_items=300, seed=5)
 
 
+def test_guests_choose_the_best_of_what_they_are_shown(tmp_path: Path) -> None:
+    slates = simulate(n_users=50, n_items=100, seed=5, shown=8)
+    assert slates.shown is not None
+    assert slates.shown.shape == (50, MAX_VISITS, 8)
+    assert (slates.shown == slates.chosen[..., None]).any(axis=2).all()  # what they take was shown
+    steady = sum(steady_utilities(slates.restaurants, slates.guests).values())
+    of_shown = steady[np.arange(50)[:, None], slates.shown[:, 0]]
+    of_chosen = steady[np.arange(50), slates.chosen[:, 0]]
+    assert (of_chosen > of_shown.mean(axis=1)).mean() > 0.7
+    table = tables(slates)["interactions"]
+    passed = table.filter(pl.col("event") == "shown")
+    n_visits = int(slates.guests.n_visits.sum())
+    assert len(passed) == 7 * n_visits  # at 100 restaurants eight are always open somewhere
+    assert table.filter(pl.col("event") == "visit").height == n_visits
+    assert passed["rating"].null_count() == len(passed)
+    assert tables(slates)["truth_utilities"].height == n_visits
+    pairs = table.select("user_id", "item_id", "timestamp")
+    assert pairs.n_unique() == len(pairs)  # nothing is shown twice for one visit
+
+
+def test_one_restaurant_shown_is_no_choice() -> None:
+    with pytest.raises(ConfigError, match="got shown=1; expected 0, or 2 to n_items=100"):
+        simulate(n_users=5, n_items=100, shown=1)
+
+
 @pytest.fixture(scope="module")
 def frames(simulation: Simulation) -> dict[str, pl.DataFrame]:
     return tables(simulation)

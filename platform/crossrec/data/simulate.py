@@ -91,10 +91,11 @@ class Simulation:
     chosen: Ints  # (U, T) index of the restaurant
     parts: Floats  # (U, T, len(FACTORS)) utility of the chosen restaurant, factor by factor
     ratings: Floats  # (U, T) 1 to 5
+    shown: Ints | None = None  # (U, T, K) restaurants chosen among, -1 for fewer; None: all
 
 
 def simulate_restaurants(
-    folder: Path, *, n_users: int = 2000, n_items: int = 300, seed: int = 0
+    folder: Path, *, n_users: int = 2000, n_items: int = 300, seed: int = 0, shown: int = 0
 ) -> None:
     """Write a simulated data set into `folder`.
 
@@ -107,16 +108,23 @@ def simulate_restaurants(
     """
     from crossrec.data.simulate_tables import tables
 
-    for name, table in tables(simulate(n_users, n_items, seed)).items():
+    for name, table in tables(simulate(n_users, n_items, seed, shown)).items():
         table.write_parquet(folder / f"{name}.parquet")
 
 
-def simulate(n_users: int = 2000, n_items: int = 300, seed: int = 0) -> Simulation:
+def simulate(n_users: int = 2000, n_items: int = 300, seed: int = 0, shown: int = 0) -> Simulation:
     """Draw a city and let every guest choose; the same seed gives the same city.
 
+    Args:
+        shown: restaurants that a guest is shown at a time, drawn evenly from those that are open
+            and new to them, to choose among; 0: all of these.
+
     Raises:
-        ConfigError: less than 1 guest, or restaurants not between 100 and 400.
+        ConfigError: less than 1 guest, restaurants not between 100 and 400, or 1 shown, which
+            is no choice.
     """
+    if shown == 1 or not 0 <= shown <= n_items:
+        raise ConfigError(f"got shown={shown}; expected 0, or 2 to n_items={n_items} restaurants")
     if n_users < 1 or not 100 <= n_items <= MAX_RESTAURANTS:
         raise ConfigError(
             f"got n_users={n_users} and n_items={n_items}; expected at least 1 user and 100 to"
@@ -126,10 +134,10 @@ def simulate(n_users: int = 2000, n_items: int = 300, seed: int = 0) -> Simulati
     restaurants = draw_restaurants(n_items, rng)
     guests = draw_guests(n_users, rng)
     moments = draw_moments(guests, rng)
-    chosen, parts = _choose(restaurants, guests, moments, rng)
-    return Simulation(
-        restaurants, guests, moments, chosen, parts, _ratings(parts, rng.normal(size=chosen.shape))
-    )
+    slates = np.random.default_rng((seed, shown)) if shown else None  # else the city is the same
+    chosen, parts, offered = _choose(restaurants, guests, moments, rng, shown, slates)
+    ratings = _ratings(parts, rng.normal(size=chosen.shape))
+    return Simulation(restaurants, guests, moments, chosen, parts, ratings, offered)
 
 
 def draw_restaurants(n: int, rng: np.random.Generator) -> Restaurants:
@@ -238,25 +246,46 @@ def _places(guests: Guests, weekday: Ints, hour: Ints, rng: np.random.Generator)
 
 
 def _choose(
-    restaurants: Restaurants, guests: Guests, moments: Moments, rng: np.random.Generator
-) -> tuple[Ints, Floats]:
-    """The restaurant of each visit (U, T), and its utility factor by factor (U, T, factors)."""
+    restaurants: Restaurants,
+    guests: Guests,
+    moments: Moments,
+    rng: np.random.Generator,
+    n_shown: int,
+    slates: np.random.Generator | None,
+) -> tuple[Ints, Floats, Ints | None]:
+    """The restaurant of each visit (U, T), its utility factor by factor (U, T, factors), and what
+    was shown (U, T, K), where not all of them were.
+    """
     n_users = len(guests.n_visits)
     users = np.arange(n_users)
     been = np.zeros((n_users, len(restaurants.cuisine)), np.bool_)
     chosen = np.zeros((n_users, MAX_VISITS), np.int64)
     parts = np.zeros((n_users, MAX_VISITS, len(FACTORS)))
+    shown = np.full((n_users, MAX_VISITS, n_shown), -1) if slates else None
     steady = steady_utilities(restaurants, guests)
     for visit in range(MAX_VISITS):
         utilities = {**steady, **moment_utilities(restaurants, guests, moments, visit)}
         total = sum(utilities.values()) + rng.gumbel(size=been.shape)
-        total[been | ~is_open(restaurants, moments, visit)] = -np.inf
+        open_to = ~been & is_open(restaurants, moments, visit)
+        if slates is not None and shown is not None:
+            shown[:, visit] = _slate(open_to, n_shown, slates)
+            on_it = np.zeros((n_users, been.shape[1] + 1), np.bool_)  # one column for -1
+            np.put_along_axis(on_it, shown[:, visit], True, axis=1)
+            open_to &= on_it[:, :-1]
+        total[~open_to] = -np.inf
         # Gumbel noise makes the largest a draw from the softmax.
         chosen[:, visit] = total.argmax(axis=1)
         been[users, chosen[:, visit]] = True
         for n, factor in enumerate(FACTORS):
             parts[:, visit, n] = utilities[factor][users, chosen[:, visit]]
-    return chosen, parts
+    return chosen, parts, shown
+
+
+def _slate(open_to: Bools, n_shown: int, rng: np.random.Generator) -> Ints:
+    """(U, K) restaurants drawn evenly from those open to each guest (U, N); -1 for fewer."""
+    draws = np.where(open_to, rng.random(open_to.shape), -1.0)
+    drawn = np.argsort(-draws, axis=1)[:, :n_shown]
+    return np.where(np.take_along_axis(open_to, drawn, axis=1), drawn, -1)
 
 
 def steady_utilities(restaurants: Restaurants, guests: Guests) -> dict[str, Floats]:

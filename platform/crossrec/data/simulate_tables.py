@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from crossrec.data import city
 from crossrec.data.simulate import FACTORS, MAX_VISITS, Restaurants, Simulation
 
+SHOWN = "shown"
+"""Event of a restaurant that was shown and not visited."""
+
 
 def tables(simulation: Simulation) -> dict[str, pl.DataFrame]:
     """Table name → frame; names that begin with `truth_` are causes, never features."""
@@ -20,7 +23,7 @@ def tables(simulation: Simulation) -> dict[str, pl.DataFrame]:
     visits = _visits(simulation, items["item_id"].to_list(), user_ids)
     return {
         "items": items,
-        "interactions": visits,
+        "interactions": _with_shown(visits, simulation, items["item_id"].to_list()),
         "users": _users(simulation, user_ids),
         "truth_utilities": _truth_utilities(simulation, visits),
         "truth_users": _truth_users(simulation, user_ids),
@@ -117,6 +120,22 @@ def _visits(simulation: Simulation, item_ids: list[str], user_ids: list[str]) ->
             "longitude": longitude.astype(np.float32),
         }
     )
+
+
+def _with_shown(visits: pl.DataFrame, simulation: Simulation, item_ids: list[str]) -> pl.DataFrame:
+    """The visits, then a row for each restaurant that was shown for one and passed over."""
+    if simulation.shown is None:
+        return visits
+    used = _used(simulation)
+    shown = simulation.shown[used]  # (visits, K)
+    passed = (shown >= 0) & (shown != simulation.chosen[used][:, None])
+    rows, _ = np.nonzero(passed)
+    exposures = visits[rows].with_columns(
+        pl.Series("item_id", item_ids).gather(shown[passed]),
+        pl.lit(SHOWN).alias("event"),
+        pl.lit(None, pl.Float32).alias("rating"),
+    )
+    return pl.concat([visits, exposures])
 
 
 def _users(simulation: Simulation, user_ids: list[str]) -> pl.DataFrame:

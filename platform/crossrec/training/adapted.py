@@ -76,13 +76,14 @@ class AdaptedTexts(FrozenTexts):
 
     def wishes(self, rows: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Tensor:
         """(B, T, E) as FrozenTexts; those drawn for the step carry gradients."""
-        known = super().wishes(rows, wanted)
+        which = self._wordings(rows)
+        known = self._said(which, wanted)
         place = np.full(len(self.prepared.wishes), -1)
         of_requests = np.flatnonzero(self._drawn >= self.n_texts)
         if not self.training or self._fresh is None or not len(of_requests):
             return known
         place[self._drawn[of_requests] - self.n_texts] = of_requests
-        place = np.where(wanted, place[self.prepared.wish_of_row[rows]], -1)  # (B, T)
+        place = np.where(wanted, place[which], -1)  # (B, T)
         where = torch.from_numpy(place).to(known.device)
         return torch.where((where >= 0)[..., None], self._fresh[where.clamp(min=0)], known)
 

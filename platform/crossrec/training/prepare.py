@@ -62,6 +62,8 @@ class Prepared:
     modalities: Mapping[str, Floats] = field(default_factory=dict)
     """Name → (N, K) of those that the settings ask for and the data have; rows of zeros: items
     without it."""
+    reworded: NDArray[np.int64] | None = None
+    """(R,) index into `wishes` of another wording, which every second step of training hears."""
     absent_modalities: tuple[str, ...] = ()
     """Asked for, but the data have no such table."""
 
@@ -109,8 +111,14 @@ def prepare(
     encoder = encoder or TextEncoder.load(config.encoder)
     catalogue = dataset.catalogue()
     texts = catalogue[TEXT].to_list()
-    wishes = wishes_for(split, catalogue, config.training.seed)
     tokens = config.model.max_text_tokens
+    wishes = wishes_for(
+        split,
+        catalogue,
+        config.training.seed,
+        config.training.synonym_share,
+        lambda words: encode_cached(encoder, words, tokens, progress),
+    )
     return Prepared(
         domain=dataset.domain,
         data_hash=dataset.content_hash,
@@ -122,6 +130,7 @@ def prepare(
         requested=split.sequences.requests is not None,
         wishes=wishes.texts,
         wish_of_row=wishes.of_row,
+        reworded=wishes.reworded,
         text=encode_cached(encoder, texts, tokens, progress),
         wish_vectors=encode_cached(encoder, wishes.texts, tokens, progress),
         places=_places(dataset.domain, catalogue),

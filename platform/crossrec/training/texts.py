@@ -47,9 +47,19 @@ class FrozenTexts(nn.Module):
 
     def wishes(self, rows: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Tensor:
         """(B, T, E) whitened request vectors of rows (B, T), zero where not wanted."""
+        return self._said(self._wordings(rows), wanted)
+
+    def _wordings(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which wish each row comes with: its own, or in training now and then reworded."""
+        own, other = self.prepared.wish_of_row[rows], self.prepared.reworded
+        if other is None or not self.training:
+            return own
+        return np.where(torch.rand(rows.shape).numpy() < 0.5, own, other[rows])
+
+    def _said(self, which: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Tensor:
         device = self._wishes.device
-        which = torch.from_numpy(self.prepared.wish_of_row[rows]).to(device)
-        return self._wishes[which] * torch.from_numpy(wanted).to(device)[..., None]
+        known = self._wishes[torch.from_numpy(which).to(device)]
+        return known * torch.from_numpy(wanted).to(device)[..., None]
 
     def vectors(self) -> Floats:
         """(N, E) as the encoder gives them, not whitened."""

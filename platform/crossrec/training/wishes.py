@@ -5,6 +5,7 @@ Leaves to others: encoding them (prepare.py), when a target comes with one (netw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from crossrec.data.split import Split
 from crossrec.schema import CATEGORY, TEXT
+from crossrec.training.synonyms import Synonyms
+
+Encode = Callable[[list[str]], NDArray[np.float32]]
 
 WISH_WORDS = 4
 """Words of its text that a made-up request for an item names at most, beside one category."""
@@ -29,9 +33,17 @@ class Wishes:
 
     texts: list[str]
     of_row: NDArray[np.int64]  # (R,) index into `texts`
+    reworded: NDArray[np.int64] | None = None
+    """(R,) likewise, of another wording; None: there is none."""
 
 
-def wishes_for(split: Split, catalogue: pl.DataFrame, seed: int) -> Wishes:
+def wishes_for(
+    split: Split,
+    catalogue: pl.DataFrame,
+    seed: int,
+    share: float = 0.0,
+    encode: Encode | None = None,
+) -> Wishes:
     """The rows' own requests; where nobody said anything, made-up ones for their items.
 
     Rows of one item take turns with the item's requests, so that the tower sees several.
@@ -39,11 +51,15 @@ def wishes_for(split: Split, catalogue: pl.DataFrame, seed: int) -> Wishes:
     Args:
         catalogue: the items, with `text` and perhaps `category`.
         seed: of the words drawn.
+        share: chance that a word is replaced by a synonym: of a made-up request, or in a second
+            wording of what somebody said in training.
+        encode: words → vectors; only read where `share` is above 0.
     """
-    sequences = split.sequences
+    sequences, texts = split.sequences, catalogue[TEXT].to_list()
+    synonyms = _synonyms(split, texts, encode) if share and encode else None
     if sequences.requests is not None:
-        return Wishes(sequences.requests, np.arange(len(sequences.items)))
-    texts = catalogue[TEXT].to_list()
+        own = Wishes(sequences.requests, np.arange(len(sequences.items)))
+        return _with_second_wording(own, split, synonyms, share, seed) if synonyms else own
     categories: list[list[str] | None] = [None] * len(texts)
     if CATEGORY in catalogue.columns:
         categories = catalogue[CATEGORY].to_list()
@@ -51,7 +67,31 @@ def wishes_for(split: Split, catalogue: pl.DataFrame, seed: int) -> Wishes:
     made = [make_wishes(texts, categories, seed + 7919 * which) for which in range(n_each)]
     turns = np.arange(len(sequences.items)) % n_each
     of_row = sequences.items.astype(np.int64) + turns * len(texts)
-    return Wishes([wish for wishes in made for wish in wishes], of_row)
+    whole = [wish for wishes in made for wish in wishes]
+    if synonyms:
+        rng = np.random.default_rng(seed)
+        whole = [synonyms.reworded(wish, share, rng) for wish in whole]
+    return Wishes(whole, of_row)
+
+
+def _synonyms(split: Split, texts: list[str], encode: Encode) -> Synonyms:
+    """Among the words of the catalogue and of what was said in training."""
+    said = split.sequences.requests or []
+    return Synonyms.of(
+        [*texts, *(said[row] for row in np.flatnonzero(split.train) if said)], encode
+    )
+
+
+def _with_second_wording(
+    own: Wishes, split: Split, synonyms: Synonyms, share: float, seed: int
+) -> Wishes:
+    """Beside each training request, the same with some of its words replaced."""
+    rng = np.random.default_rng(seed)
+    texts, reworded = list(own.texts), own.of_row.copy()
+    for row in np.flatnonzero(split.train):
+        reworded[row] = len(texts)
+        texts.append(synonyms.reworded(own.texts[row], share, rng))
+    return Wishes(texts, own.of_row, reworded)
 
 
 def make_wishes(texts: list[str], categories: list[list[str] | None], seed: int) -> list[str]:
