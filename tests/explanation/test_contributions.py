@@ -120,13 +120,22 @@ def test_what_two_groups_give_only_together_is_shared_equally() -> None:
     assert one.score == pytest.approx(33 + 1 + 18 + 0.5)
 
 
-def test_a_mean_over_the_history_is_still_given_to_its_items() -> None:
+def test_a_thing_gets_the_mean_of_its_loss_and_of_what_it_gives_alone() -> None:
     scorer = Scorer(average=True)
     [one] = explain(scorer, query([1, 3]), [0], titles)
-    # mean (11 + 31) / 2 = 21. Losses: 21 - 31 = -10 and 21 - 11 = 10; the rest 21 goes by
-    # influence, here equal: 21/2 each
-    assert values(one)["Title 1"] == pytest.approx(-10 + 21 / 2)
-    assert values(one)["Title 3"] == pytest.approx(10 + 21 / 2)
+    # mean (11 + 31) / 2 = 21. Losses: 21 - 31 = -10 and 21 - 11 = 10; alone 11 and 31
+    assert values(one)["Title 1"] == pytest.approx((-10 + 11) / 2)
+    assert values(one)["Title 3"] == pytest.approx((10 + 31) / 2)
+
+
+def test_what_remains_is_shared_by_size() -> None:
+    scorer = Scorer(average=True)
+    [one] = explain(scorer, query([1, 1, 3]), [0], titles)
+    # mean (11 + 11 + 31) / 3 = 53/3. Losses: 53/3 - 21 = -10/3 twice, 53/3 - 11 = 20/3; alone 11,
+    # 11, 31: so own 23/6, 23/6 and 113/6, together 159/6; 53/3 - 159/6 = -53/6 goes by size
+    shares = [own / 6 - 53 / 6 * own / 159 for own in (113, 23, 23)]  # newest first
+    history = [part.value for part in one.parts if part.kind == "history"]
+    np.testing.assert_allclose(history, shares, rtol=1e-5)
 
 
 def test_removing_a_step_closes_the_gap() -> None:
@@ -139,7 +148,9 @@ def test_removing_a_step_closes_the_gap() -> None:
 
     explain(Watching(), query([1, 2, 3]), [0], titles)
     rows = seen[0].items.tolist()
-    assert rows == [[-1, -1, -1], [1, 2, 3], [-1, 1, 2], [-1, 1, 3], [-1, 2, 3]]
+    without = [[-1, 1, 2], [-1, 1, 3], [-1, 2, 3]]
+    alone = [[-1, -1, 3], [-1, -1, 2], [-1, -1, 1]]
+    assert rows == [[-1, -1, -1], [1, 2, 3], *without, *alone]
     assert seen[0].times.tolist()[3] == [0, 0, 2]
     assert seen[0].events.tolist()[2] == [-1, 0, 0]
 
@@ -228,4 +239,4 @@ def test_parts_always_sum_to_the_score(
         largest = max(abs(part.value) for part in one.parts)
         assert total == pytest.approx(one.score)
         assert abs(total - rows[item]) <= 1e-4 * max(1, largest)
-    assert max(scorer.rows) <= 2**3 + MAX_STEPS + 1 + 2 + 1
+    assert max(scorer.rows) <= 2**3 + 2 * (MAX_STEPS + 1) + 2 + 2

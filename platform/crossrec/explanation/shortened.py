@@ -68,12 +68,22 @@ class ShortenedReader:
         """
         rows = [self._window_of(row) for row in kept & (query.items >= 0)]
         short, long = np.empty((2, len(rows), self._tower.dim), np.float32)
+        single = [i for i, row in enumerate(rows) if row.n_before == 1 and not len(row.after)]
+        if single:
+            short[single], long[single] = self._alone(query, [rows[i].start for i in single])
         for start in sorted({row.start for row in rows}):
-            members = [i for i, row in enumerate(rows) if row.start == start]
+            members = [i for i, row in enumerate(rows) if row.start == start and i not in single]
+            if not members:
+                continue
             window = self._window(query, start, max(rows[i].n_before for i in members))
             for some in _alike(members, rows):
                 short[some], long[some] = self._after(query, window, [rows[i] for i in some])
         return short, long
+
+    def _alone(self, query: Queries, places: list[int]) -> tuple[Floats, Floats]:
+        """Histories of one step each, all at once."""
+        columns = (of[0, places][:, None] for of in (query.items, query.times, query.events))
+        return self._signal._read(*columns)
 
     def _window_of(self, kept: Bools) -> _Kept:
         places = np.flatnonzero(kept)[-self._signal.history_length :]
