@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossrec.commands.serving import _pairs, show_answer
-from crossrec.serving.messages import RecommendResponse
+from crossrec.commands.serving import _pairs, _pin, show_answer
+from crossrec.serving.messages import Recommendation, RecommendResponse
 from tests.commands.conftest import Run
 from tests.commands.processes import processes_of_home
 from tests.commands.test_training import SMALL
@@ -68,6 +68,14 @@ def test_serve_answers_until_interrupted_and_leaves_nothing(
     assert "mug" in filtered.stdout
     assert "coffee" not in filtered.stdout
 
+    weighed = run(
+        *("recommend", "shop", "--objective", "popularity=-0.5", "--at-most", "category=1"),
+        *("--where", "'mug' in category", "--json", *url),
+    )
+    found = json.loads(weighed.stdout)
+    assert found["weights"] == {"relevance": 1, "popularity": -0.5}
+    assert [item["category"] for item in found["items"]] == [["mug"]]
+
     unknown = run("recommend", "sohp", *url)
     assert unknown.exit_code == 2
     assert "sohp" in unknown.stderr
@@ -92,6 +100,39 @@ def test_a_pair_without_a_value_is_an_error(run: Run):
     result = run("recommend", "shop", "--context", "weather")
     assert result.exit_code == 2
     assert "expected NAME=VALUE" in result.stderr
+
+
+def test_a_pin_without_a_position_is_an_error(run: Run):
+    result = run("recommend", "shop", "--pin", "mug")
+    assert result.exit_code == 2
+    assert "--pin got 'mug'; expected ITEM=POSITION" in result.stderr
+
+
+def test_what_objectives_gave_is_shown_beside_the_score(capsys: pytest.CaptureFixture[str]):
+    item = Recommendation(
+        rank=1,
+        item_id="m=1",
+        title="Mug",
+        score=0.3,
+        objectives={"relevance": 0.5, "price": -0.2},
+        measures={"price": 12.5},
+        pinned=True,
+    )
+    answer = RecommendResponse(
+        domain="shop",
+        release="r",
+        items=[item],
+        based_on=["popularity"],
+        user_known=False,
+        request_id="1",
+        weights={"relevance": 1, "price": 0.4},
+    )
+    show_answer(answer)
+    shown = capsys.readouterr().out
+    assert "price × 0.4" in shown
+    assert "-0.200 (12.5)" in shown
+    assert "Mug (pinned)" in shown
+    assert _pin("m=1=2") == {"item_id": "m=1", "position": 2}
 
 
 def test_pairs_convert_numbers_and_lists_and_nothing_else():

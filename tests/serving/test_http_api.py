@@ -78,6 +78,23 @@ BAD_REQUESTS = [
     ({"context": {"wether": "rain"}}, "did you mean 'weather'"),
     ({"filters": {"yaer": 1}}, "did you mean 'year'"),
     ({"filters": {"year": {"min": "x"}}}, "expected a number"),
+    ({"where": "yaer < 1990"}, "at character 1: no field is called 'yaer' (did you mean 'year'?)"),
+    ({"where": "year < 1990; drop table items"}, "at character 12: got ';'"),
+    ({"where": "__import__('os').system('id')"}, "at character 17: got '.'"),
+    ({"where": "().__class__.__bases__"}, "at character 3: got '.'"),
+    ({"where": "(" * 900 + "year < 1" + ")" * 900}, "nested deeper than 20 levels"),
+    ({"where": "not " * 499 + "year"}, "nested deeper than 20 levels"),
+    ({"where": "x" * 10_000}, "where: String should have at most 2000 characters"),
+    ({"where": 7}, "where: Input should be a valid string"),
+    ({"objectives": {"prise": 1}}, "no objective 'prise': expected one of: diversity, freshness,"),
+    ({"objectives": {"price": "dear"}}, "objectives.price: Input should be a valid number"),
+    ({"objectives": {"novelty": 1e9}}, "'novelty' got the weight 1e+09; expected -10 to 10"),
+    ({"objectives": {f"o{n}": 1 for n in range(60)}}, "objectives: Dictionary should have at most"),
+    ({"objectives": {"relevance": 0}}, "all objectives have the weight 0"),
+    ({"at_most": {"studoi": 1}}, "did you mean 'studio'"),
+    ({"at_most": {"studio": 0}}, "at_most.studio: Input should be greater than or equal to 1"),
+    ({"pinned": [{"item_id": "film-1", "position": 0}]}, "pinned.0.position: Input should be"),
+    ({"pinned": [{"item_id": "film-1", "position": 99}]}, "pinned at 99, but k is 10"),
     ({"history": [{"item_id": "film-1", "timestamp": 1_700_000_000_000}]}, "timestamp"),
     ({"history": [{"item_id": 1}]}, "history.0.item_id: Input should be a valid string"),
 ]
@@ -128,6 +145,29 @@ def test_text_that_is_half_a_character_matches_no_filter(app: Gateway):
     content = '{"filters": {"studio": "\\ud800"}}'
     answer = send(app, "POST", "/recommendations", content=content, headers=headers)
     assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+def test_weights_limits_and_an_expression_arrive_over_http(app: Gateway):
+    answer = recommend(
+        app,
+        user_id="user-1",
+        k=6,
+        where='price < 9 and "comedy" not in category',
+        objectives={"popularity": 0.5, "diversity": 1},
+        at_most={"studio": 4},
+        pinned=[{"item_id": "film-23", "position": 2}],
+        blocked=["film-4"],
+    )
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["weights"] == {"relevance": 1, "popularity": 0.5, "diversity": 1}
+    assert [item["item_id"] for item in body["items"]][1] == "film-23"
+    free = [item for item in body["items"] if not item["pinned"]]
+    assert free
+    assert all("comedy" not in item["category"] for item in free)
+    for item in body["items"]:
+        assert sum(item["objectives"].values()) == pytest.approx(item["score"], abs=1e-6)
+        assert item["measures"]["popularity"] >= 0
 
 
 def test_a_body_beyond_the_limit_is_413_announced_or_not(app: Gateway):

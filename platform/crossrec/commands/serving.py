@@ -28,7 +28,7 @@ from crossrec.commands.output import (
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.launch import Mode
-from crossrec.serving.messages import API_PAGE, MAX_K, RecommendResponse
+from crossrec.serving.messages import API_PAGE, MAX_K, Recommendation, RecommendResponse
 
 Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CROSSREC_API")]
 ApiKey = Annotated[
@@ -108,6 +108,27 @@ def recommend(
         list[str] | None,
         typer.Option("--filter", metavar="COLUMN=VALUE", help="Items to keep; repeatable."),
     ] = None,
+    where: Annotated[
+        str, typer.Option(metavar="EXPRESSION", help="Items to keep, e.g. 'price < 20'.")
+    ] = "",
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective", metavar="NAME=WEIGHT", help="What counts how much; repeatable."
+        ),
+    ] = None,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=N", help="Items that may share a value; repeatable."),
+    ] = None,
+    pins: Annotated[
+        list[str] | None,
+        typer.Option("--pin", metavar="ITEM=POSITION", help="Item to put there; repeatable."),
+    ] = None,
+    blocked: Annotated[
+        list[str] | None,
+        typer.Option("--block", metavar="ITEM", help="Item to leave out; repeatable."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=MAX_K, help="How many items.")] = 10,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Also what the user had before.")
@@ -123,6 +144,8 @@ def recommend(
     crossrec recommend movies --user 196 --explain
     crossrec recommend movies --text "a slow film about memory" -k 5
     crossrec recommend restaurants_sim --user u00012 --context weather=rain --context hour=20
+    crossrec recommend restaurants_sim --objective price=0.5 --objective diversity=1 --at-most \
+        district=2 --where 'price_eur < 30 and "vegetarian" in category'
     """
     answer = verbs.recommend(
         domain,
@@ -133,6 +156,11 @@ def recommend(
         history=[{"item_id": item_id} for item_id in history or []],
         context=_pairs("--context", context),
         filters=_pairs("--filter", filters),
+        where=where,
+        objectives=_pairs("--objective", objectives),
+        at_most=_pairs("--at-most", at_most),
+        pinned=[_pin(pin) for pin in pins or []],
+        blocked=blocked or [],
         k=k,
         exclude_seen=not keep_seen,
         explain=explain,
@@ -156,13 +184,31 @@ def show_answer(answer: RecommendResponse, user: str | None = None) -> None:
     for reason in answer.ignored:
         out.print(f"  not used: {reason}", markup=False)
     explained = any(item.explanation for item in answer.items)
+    weighed = list(answer.weights) if len(answer.weights) > 1 else []
     rows = [
-        (item.rank, item.title, f"{item.score:.3f}")
+        (item.rank, item.title + " (pinned)" * item.pinned, f"{item.score:.3f}")
+        + tuple(_given(item, name) for name in weighed)
         + ((item.explanation.sentence if item.explanation else "",) if explained else ())
         for item in answer.items
     ]
-    columns = ("", "title", "score", "why") if explained else ("", "title", "score")
+    heads = [f"{name} × {answer.weights[name]:g}" for name in weighed]
+    columns = ("", "title", "score", *heads, *(("why",) if explained else ()))
     print_table(columns, rows, "no item is left")
+
+
+def _given(item: Recommendation, objective: str) -> str:
+    """What an objective gave, and of what: `+0.310 (12.5)`."""
+    measure = item.measures.get(objective)
+    of_what = "" if measure is None else f" ({measure:,.4g})"
+    return f"{item.objectives.get(objective, 0.0):+.3f}{of_what}"
+
+
+def _pin(pair: str) -> dict[str, Any]:
+    """`film-7=1` → the item and its position; an item id may hold `=` itself."""
+    item_id, _, position = pair.rpartition("=")
+    if not item_id or not position.isdecimal():
+        raise RequestError(f"--pin got '{pair}'; expected ITEM=POSITION, e.g. 1193=1")
+    return {"item_id": item_id, "position": int(position)}
 
 
 def _pairs(option: str, pairs: list[str] | None) -> dict[str, Any]:

@@ -45,6 +45,7 @@ Text = Annotated[str, AfterValidator(_whole)]
 RequestText = Annotated[
     str, StringConstraints(max_length=MAX_REQUEST_CHARS), AfterValidator(_whole)
 ]
+WhereText = Annotated[str, StringConstraints(max_length=MAX_WHERE_CHARS), AfterValidator(_whole)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_whole)]
 """An identifier that is kept: of a user, an event, a kind of event."""
 
@@ -85,7 +86,7 @@ class RecommendRequest(_Message):
     k: int = Field(10, ge=1, le=MAX_K)
     filters: dict[str, Any] = {}
     """Item column → a value, a list of allowed values, or {"min": x, "max": y}."""
-    where: Annotated[Text, StringConstraints(max_length=MAX_WHERE_CHARS)] = ""
+    where: WhereText = ""
     """Items to keep, as an expression over their columns: `price < 20 and "vegetarian" in
     category`; with and, or, not, in, not in, `is missing`, comparisons, brackets. Filters hold
     beside it."""
