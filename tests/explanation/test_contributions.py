@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import ContextField, Domain
-from crossrec.explanation.contributions import (
-    MAX_STEPS,
-    MAX_WORDS,
-    Lowering,
-    Wish,
-    explain,
-    without_each,
-)
+from crossrec.explanation.contributions import Lowering, explain
+from crossrec.explanation.things import MAX_STEPS, MAX_WORDS, Wish, without_each
 from crossrec.models.query import Queries
 from crossrec.serving.messages import Explanation
 

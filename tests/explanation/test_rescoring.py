@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossrec.explanation.contributions import explain, shortened
-from crossrec.explanation.rescoring import Left, Rescorer
+from crossrec.explanation.contributions import explain
+from crossrec.explanation.rescoring import Rescorer
 from crossrec.explanation.shortened import ShortenedReader
+from crossrec.explanation.things import Left, shortened
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
 from crossrec.models.signals import SequenceSignal

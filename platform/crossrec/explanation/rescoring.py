@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.explanation.shortened import ShortenedReader
+from crossrec.explanation.things import Left
 from crossrec.models.context import distances_km
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features
@@ -44,18 +45,6 @@ REMEMBERED = 256
 """Histories whose shortenings are remembered, about 15 KiB each: who asks why asks again."""
 MOMENT_ROWS = 4096
 """Items whose texts are squared at once."""
-
-
-@dataclass(frozen=True)
-class Left:
-    """What one row leaves of the query."""
-
-    steps: NDArray[np.bool_]  # (T,) history kept
-    request: Floats  # (E,)
-    words: str
-    """The request as it was said."""
-    fields: frozenset[str]
-    """Context fields kept."""
 
 
 @dataclass(frozen=True)

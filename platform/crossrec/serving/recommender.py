@@ -18,8 +18,9 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.explanation.contributions import MAX_ROWS, Lowering, Wish, explain, without_each
+from crossrec.explanation.contributions import MAX_ROWS, Lowering, explain
 from crossrec.explanation.rescoring import Rescorer
+from crossrec.explanation.things import Wish, without_each
 from crossrec.models.query import Queries
 from crossrec.ranking.weights import Weigh
 from crossrec.releases.catalogue import CatalogueItem
