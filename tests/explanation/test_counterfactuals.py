@@ -95,3 +95,23 @@ def test_what_stands_beside_relevance_counts() -> None:
     beside = np.zeros(N, np.float32)
     beside[item] = 1000
     assert counterfactuals(replace(one, beside=beside), item) == []
+
+
+def test_an_order_of_the_caller_has_the_last_word() -> None:
+    one = race(np.random.default_rng(1), 6)
+    item = int(one.rivals[0])
+    assert counterfactuals(one, item)
+    always = replace(one, order=lambda left: [item, *range(K)])
+    assert counterfactuals(always, item) == []
+    seen: list[int] = []
+
+    def by_relevance(left: Queries) -> list[int]:
+        seen.append(int((left.items >= 0).sum()))
+        scores = np.where(one.allowed, one.model.score(left)[0], -np.inf)
+        return np.argsort(-scores, kind="stable")[:20].tolist()
+
+    same = counterfactuals(replace(one, order=by_relevance), item)
+    assert [(a.places, a.field) for a in same] == [
+        (a.places, a.field) for a in counterfactuals(one, item)
+    ]
+    assert min(seen) < 6

@@ -1,14 +1,14 @@
 """What had to be different for an item not to be among the best k: found by search, then verified.
 
-Leaves to others: parts of the score (contributions.py), words for it (wording.py). What the ranking
-is made of beside relevance is the caller's: a constant for each item.
+Leaves to others: parts of the score (contributions.py), words for it (text.py). What the ranking is
+made of beside relevance is the caller's.
 Sizes: T steps of history, N items, M rivals, B rows.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -57,7 +57,12 @@ class Race:
     query: Queries  # one row
     allowed: NDArray[np.bool_]  # (N,)
     k: int
-    beside: Floats | None = None  # (N,) added to relevance; None: nothing
+    beside: Floats | None = None
+    """(N,) added to relevance; None: nothing."""
+    order: Callable[[Queries], Sequence[int]] | None = None
+    """A shortened query → item_idx of the best, best first, at least k of them where there are as
+    many: what the answer is made by, where more than relevance and `beside` decides. The search
+    then goes by those, and what it finds is verified by this."""
 
     @cached_property
     def full(self) -> Left:
@@ -78,7 +83,12 @@ class Race:
         return np.where(self.allowed, scores, -np.inf)
 
     def rank(self, item: int, left: Left) -> int:
-        """Place of the item among all candidates, 1 the best; ties go by row number."""
+        """Place of the item among all candidates, 1 the best; ties go by row number. What is not
+        in `order` comes right after it.
+        """
+        if self.order is not None:
+            best = list(self.order(shortened(self.query, [left])))
+            return 1 + (best.index(item) if item in best else len(best))
         scores = self.scores([left])[0]
         before = np.flatnonzero(scores == scores[item]) < item
         return 1 + int((scores > scores[item]).sum()) + int(before.sum())
