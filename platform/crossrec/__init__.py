@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossrec.verbs import (
+        add_feedback,
+        count_feedback,
         cross_validate,
         dataset,
         diagnose,
         domain_names,
         evaluate,
+        export_feedback,
         import_data,
         infer_domain,
         init_domain,
         list_releases,
+        prune_feedback,
         recommend,
+        refresh,
         serve,
         settings,
         train,
@@ -30,16 +35,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "add_feedback",
+    "count_feedback",
     "cross_validate",
     "dataset",
     "diagnose",
     "domain_names",
     "evaluate",
+    "export_feedback",
     "import_data",
     "infer_domain",
     "init_domain",
     "list_releases",
+    "prune_feedback",
     "recommend",
+    "refresh",
     "serve",
     "settings",
     "train",

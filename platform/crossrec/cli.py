@@ -19,6 +19,7 @@ from crossrec.commands import (
     feedback,
     folds,
     keys,
+    refresh,
     release,
     serving,
     training,
@@ -49,6 +50,7 @@ app.add_typer(release.app, name="release", help="List, verify, roll back and del
 app.command()(serving.serve)
 app.command()(serving.recommend)
 app.command()(watching.watch)
+app.command()(refresh.refresh)
 app.add_typer(feedback.app, name="feedback", help="Count, export and prune what users did.")
 app.add_typer(keys.app, name="keys", help="API keys of the service.")
 app.command()(doctor.doctor)

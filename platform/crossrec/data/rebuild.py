@@ -47,6 +47,26 @@ def rebuilt(dataset: Dataset) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextmanager
+def restored_unless_kept(dataset: Dataset) -> Iterator[Callable[[], None]]:
+    """Whatever a block makes of the data set is undone at its end, unless it calls what it gets."""
+    scratch = dataset.folder.with_name(f".{dataset.domain.name}-{uuid4().hex[:8]}")
+    before = scratch / dataset.domain.name
+    shutil.copytree(dataset.folder, before, copy_function=os.link)
+    kept = False
+
+    def keep() -> None:
+        nonlocal kept
+        kept = True
+
+    try:
+        yield keep
+    finally:
+        if not kept:
+            move_into_place(before, dataset.folder)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write a new file beside and put it in the place of `path`; the old one is left alone."""
     beside = path.with_name(f".{path.name}.part")

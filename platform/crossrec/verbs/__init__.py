@@ -14,6 +14,7 @@ from crossrec.verbs.feedback import (
     prune_feedback,
 )
 from crossrec.verbs.inputs import settings
+from crossrec.verbs.refreshing import refresh
 from crossrec.verbs.releases import evaluate, list_releases, watch
 from crossrec.verbs.serving import recommend, serve
 from crossrec.verbs.training import cross_validate, train, transfer, tune
@@ -33,6 +34,7 @@ __all__ = [
     "list_releases",
     "prune_feedback",
     "recommend",
+    "refresh",
     "serve",
     "settings",
     "train",

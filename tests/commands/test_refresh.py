@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from crossrec.data.dataset import Dataset
+from crossrec.releases.store import ReleaseStore
+from tests.commands.conftest import Run
+from tests.commands.test_feedback import send
+from tests.commands.test_training import SMALL
+
+
+def start(run: Run) -> str:
+    run("data", "import", "shop")
+    run("train", "shop", "--workers", "0", *SMALL)
+    current = ReleaseStore().current("shop")
+    assert current is not None
+    return current
+
+
+def baskets(rng: np.random.Generator, n: int, patterned: bool) -> list[tuple[str, str, str]]:
+    """New people; with a pattern each buys a tea, then the coffee and the mug that go with it."""
+    events = []
+    for user in range(n):
+        first = 3 * int(rng.integers(0, 10))
+        kinds = [first, first + 1, first + 2] if patterned else rng.choice(30, 3, replace=False)
+        events += [(f"n{user}", f"s{item}", "sale") for item in kinds]
+    return events
+
+
+def test_what_is_better_on_the_newest_cases_is_published(run: Run, shop_domain: Path):
+    served = start(run)
+    send(*baskets(np.random.default_rng(0), 120, patterned=True))
+    refreshed = run("refresh", "shop", "--json")
+    assert refreshed.exit_code == 0, refreshed.stderr
+    report = json.loads(refreshed.stdout)
+    comparison = report["comparison"]
+    assert report["served"] == served
+    assert report["release"] == ReleaseStore().current("shop") != served
+    assert report["n_events"] == 360
+    assert comparison["n_cases"] == 120
+    assert comparison["ci95"][0] > 0
+    assert comparison["trained"] - comparison["served"] == comparison["difference"]
+    assert report["decision"].startswith(f"published {report['release']}: on the 120 newest cases")
+    release = ReleaseStore().verify("shop")
+    assert release.metrics["refresh"] == comparison
+    assert release.manifest.data_hash == Dataset.open("shop").content_hash
+    assert release.config == ReleaseStore().show("shop", served).config
+
+    again = run("refresh", "shop")
+    assert "no feedback came since the served release" in again.stdout
+    assert ReleaseStore().current("shop") == release.version
+
+
+def test_what_is_no_better_changes_nothing(run: Run, shop_domain: Path, fresh_home: Path):
+    served = start(run)
+    before = Dataset.open("shop").content_hash
+    few = run("refresh", "shop")
+    assert "no feedback came" in few.stdout
+    send(*baskets(np.random.default_rng(1), 10, patterned=True))
+    few = run("refresh", "shop")
+    assert "only 10 of the newest cases can be compared; 50 are needed" in few.stdout
+
+    send(*[(f"x{user}", item, kind) for user, item, kind in noise()])
+    refreshed = run("refresh", "shop")
+    assert refreshed.exit_code == 0, refreshed.stderr
+    assert "not better by more than noise" in refreshed.stdout
+    assert "a running service" not in refreshed.stdout
+    assert ReleaseStore().current("shop") == served
+    assert Dataset.open("shop").content_hash == before
+    assert "crossrec" in run("evaluate", "shop", "--baseline", "none").stdout
+    left = [path.name for path in (fresh_home / "data").iterdir() if path.name.startswith(".")]
+    assert left == []
+
+
+def noise() -> list[tuple[str, str, str]]:
+    return baskets(np.random.default_rng(2), 60, patterned=False)
+
+
+def test_a_release_that_ranks_no_interactions_is_not_refreshed(run: Run, shop_domain: Path):
+    sales = shop_domain.parent / "shop_files" / "sales.csv"
+    rows = pl.read_csv(sales).with_columns((pl.int_range(pl.len()) % 5 + 1).alias("stars"))
+    rows.write_csv(sales)
+    text = shop_domain.read_text().replace("event: what", "event: what, rating: stars")
+    shop_domain.write_text(text)
+    run("data", "import", "shop")
+    trained = run("train", "shop", "--workers", "0", "--set", "task=rate", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    refused = run("refresh", "shop")
+    assert refused.exit_code == 2
+    assert "crossrec train --since all" in " ".join(refused.stderr.split())
