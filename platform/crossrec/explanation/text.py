@@ -1,17 +1,19 @@
-"""One English sentence from the parts of an explanation, and from nothing else.
+"""Sentences from the figures of an explanation, and from nothing else, in several languages.
 
-Leaves to others: the figures (contributions.py).
+Leaves to others: the figures (contributions.py, counterfactuals.py), the words (phrases.py), other
+words for the same (reword.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossrec.explanation.phrases import PHRASES, Language, Phrases
 from crossrec.serving.messages import Part
 
 SHARE = 0.2
 """A kind of reason is named if it is at least this share of all that speaks for the item."""
-MOST = {"history": 2, "request": 3, "context": 2, "popularity": 1}
+MOST = {"history": 2, "request": 3, "context": 2, "popularity": 1, "objective": 2}
 """Reasons of one kind that a sentence names."""
 NEAR = 0.5
 """Of one kind those are named that are at least this share of its largest."""
@@ -21,31 +23,34 @@ MOST_MOVING = 3
 """Things that a sentence about a rating names."""
 
 
-def sentence(parts: Sequence[Part]) -> str:
+def sentence(parts: Sequence[Part], language: Language = "en") -> str:
     """Why, in one sentence: the largest parts that raise the score, in words.
 
     >>> def part(kind, label, value):
     ...     return Part(kind=kind, name=label, label=label, value=value)
     >>> sentence([part("history", "Alien", 2.0), part("context", "weather = rain", 1.0)])
     'Because you chose “Alien” and weather is rain.'
-    >>> sentence([part("popularity", "popularity", 1.0), part("base", "base", 9.0)])
-    'Because it is popular.'
+    >>> sentence([part("popularity", "popularity", 1.0), part("base", "base", 9.0)], "zh")
+    '因为它很受欢迎。'
     """
+    says = PHRASES[language]
     kinds = {kind: [part for part in parts if part.kind == kind] for kind in MOST}
     sums = {kind: sum(part.value for part in members) for kind, members in kinds.items()}
     enough = SHARE * sum(value for value in sums.values() if value > 0)
     named = [kind for kind in MOST if sums[kind] > 0 and sums[kind] >= enough]
-    clauses = [_clause(kind, kinds[kind]) for kind in sorted(named, key=lambda k: -sums[k])]
+    clauses = [_clause(kind, kinds[kind], says) for kind in sorted(named, key=lambda k: -sums[k])]
     if not clauses:
-        return _without_reason(parts)
+        return _without_reason(parts, says)
     reasons = [part for members in kinds.values() for part in members]
     against = min(reasons, key=lambda part: part.value)
     largest = max(part.value for part in reasons)
-    end = f", although {_against(against)}" if against.value < -AGAINST * largest else ""
-    return f"Because {_join(clauses)}{end}."
+    end = ""
+    if against.value < -AGAINST * largest:
+        end = says.although.format(_against(against, says))
+    return says.because.format(reasons=join(clauses, says), against=end)
 
 
-def rating_sentence(parts: Sequence[Part]) -> str:
+def rating_sentence(parts: Sequence[Part], language: Language = "en") -> str:
     """The same of a score that is a rating: what anybody would give, and what moves it for you.
 
     >>> def part(kind, label, value):
@@ -55,31 +60,90 @@ def rating_sentence(parts: Sequence[Part]) -> str:
     >>> rating_sentence([part("base", "base", 3.9)])
     'Somebody unknown would give it 3.9; nothing that is known of you changes that.'
     """
+    says = PHRASES[language]
     moving = [part for part in parts if part.kind not in ("base", "popularity")]
     change = sum(part.value for part in moving)
     usual = sum(part.value for part in parts) - change
     before, after = f"{usual:.1f}", f"{usual + change:.1f}"
-    start = f"Somebody unknown would give it {before};"
     if before == after:
-        return f"{start} nothing that is known of you changes that."
+        return says.usual.format(before=before, rest=says.unchanged)
     along = sorted((p for p in moving if p.value * change > 0), key=lambda p: -abs(p.value))
     named = [p for p in along[:MOST_MOVING] if abs(p.value) >= NEAR * abs(along[0].value)]
-    verb = ("raise" if change > 0 else "lower") + ("s" if len(named) == 1 else "")
-    return f"{start} {_moving(named)} {verb} that to {after}."
+    verb = (says.raises if change > 0 else says.lowers)[len(named) > 1]
+    rest = says.changes.format(things=_moving(named, says), verb=verb, after=after)
+    return says.usual.format(before=before, rest=rest)
 
 
-def _moving(parts: Sequence[Part]) -> str:
+def without_sentence(labels: Sequence[str], rank: int, k: int, language: Language = "en") -> str:
+    """What happens without history items.
+
+    >>> without_sentence(["Alien", "Heat"], 14, 10)
+    'Without “Alien” and “Heat” it would be number 14, not among the first 10.'
+    """
+    says = PHRASES[language]
+    things = join([says.quoted.format(label) for label in labels], says)
+    return says.without.format(things=things, rank=rank, k=k)
+
+
+def unknown_sentence(field: str, rank: int, k: int, language: Language = "en") -> str:
+    """What happens if a context field is not told."""
+    return PHRASES[language].unknown.format(name=field, rank=rank, k=k)
+
+
+def contrast_sentence(
+    ours: str, theirs: str, differences: Sequence[Part], language: Language = "en"
+) -> str:
+    """Why one item is above another: the largest differences of their parts.
+
+    Args:
+        ours, theirs: titles.
+        differences: value: part of ours less that of theirs; they sum to the gap, above 0.
+
+    >>> parts = [Part(kind="history", name="a", label="Alien", value=2.0)]
+    >>> contrast_sentence("Heat", "Speed", parts)
+    '“Heat” is above “Speed” by 2.00, mostly for “Alien”.'
+    """
+    says = PHRASES[language]
+    gap = sum(part.value for part in differences)
+    ranked = sorted(differences, key=lambda part: -part.value)
+    along = [p for p in ranked[:MOST_MOVING] if p.value > 0 and p.value >= NEAR * ranked[0].value]
+    reasons = says.mostly.format(join([_thing(p, says) for p in along], says)) if along else ""
+    if along and ranked[-1].value < -AGAINST * along[0].value:
+        reasons += says.less.format(_thing(ranked[-1], says))
+    return says.above.format(
+        ours=says.quoted.format(ours),
+        theirs=says.quoted.format(theirs),
+        gap=f"{gap:.2f}",
+        reasons=reasons,
+    )
+
+
+def similar_sentence(n: int, common: int, chose: int, language: Language = "en") -> str:
+    """How many users like this one chose the item; nobody of them is named."""
+    return PHRASES[language].similar.format(n=n, common=common, chose=chose)
+
+
+def _thing(part: Part, says: Phrases) -> str:
+    """A part of any kind, in few words."""
+    if part.kind in ("popularity", "base", "objective"):
+        return part.label
+    if part.kind == "context":
+        return _field(part, says.field)
+    return _quoted(part, says)
+
+
+def _moving(parts: Sequence[Part], says: Phrases) -> str:
     """Parts of a rating by kind: your opinions of these, your words, what is true now."""
     # opinions, not ratings: a mere `like` is among them
-    rated = [_quoted(part).replace("“not ", "“") for part in parts if part.kind == "history"]
-    said = [_quoted(part) for part in parts if part.kind == "request"]
-    things = [f"your opinion{'s' * (len(rated) > 1)} of {_join(rated)}"] if rated else []
-    things += [f"your words {_join(said)}"] if said else []
-    things += [p.label.replace(" = ", " being ", 1) for p in parts if p.kind == "context"]
-    return _join(things)
+    rated = [_quoted(_liked(part), says) for part in parts if part.kind == "history"]
+    said = [_quoted(part, says) for part in parts if part.kind == "request"]
+    things = [says.opinions[len(rated) > 1].format(join(rated, says))] if rated else []
+    things += [says.words.format(join(said, says))] if said else []
+    things += [_field(p, says.being) for p in parts if p.kind == "context"]
+    return join(things, says)
 
 
-def _clause(kind: str, members: Sequence[Part]) -> str:
+def _clause(kind: str, members: Sequence[Part], says: Phrases) -> str:
     """The largest reasons of one kind as a clause."""
     alone = [part for part in members if part.value > 0 and part.name != "earlier"]
     alone = alone or [part for part in members if part.value > 0]
@@ -87,39 +151,51 @@ def _clause(kind: str, members: Sequence[Part]) -> str:
     chosen = [part for part in largest if part.value >= NEAR * largest[0].value]
     chosen.sort(key=members.index)  # words in the order of the request
     if kind == "history":
-        return "you chose " + _join([_quoted(part) for part in chosen])
+        return says.chose.format(join([_quoted(part, says) for part in chosen], says))
     if kind == "request":
-        return "you asked for " + _join([_quoted(part) for part in chosen])
+        return says.asked.format(join([_quoted(part, says) for part in chosen], says))
     if kind == "context":
-        return _join([part.label.replace(" = ", " is ", 1) for part in chosen])
-    return "it is popular"
+        return join([_field(part, says.field) for part in chosen], says)
+    if kind == "objective":
+        return says.objective.format(join([part.label for part in chosen], says))
+    return says.popular
 
 
-def _quoted(part: Part) -> str:
+def _field(part: Part, phrase: str) -> str:
+    """`weather = rain` in words."""
+    name, _, value = part.label.partition(" = ")
+    return phrase.format(name=name, value=value) if value else name
+
+
+def _liked(part: Part) -> Part:
+    """A disliked item by its title."""
+    return part.model_copy(update={"label": part.label.removeprefix("not ")})
+
+
+def _quoted(part: Part, says: Phrases) -> str:
     """“Title”; a group of older history items is no title."""
-    return part.label if part.name == "earlier" else f"“{part.label}”"
+    if part.name == "earlier":
+        return says.earlier.format(part.label.partition(" ")[0])
+    return says.quoted.format(part.label)
 
 
-def _against(part: Part) -> str:
+def _against(part: Part, says: Phrases) -> str:
     if part.kind == "popularity":
-        return "it is not popular"
-    if part.kind == "context":
-        return f"{part.label.replace(' = ', ' is ', 1)} speaks against it"
+        return says.not_popular
     if part.kind == "history" and part.label.startswith("not "):
-        return f"you turned down “{part.label.removeprefix('not ')}”"
-    return f"{_quoted(part)} speaks against it"
+        return says.turned_down.format(_quoted(_liked(part), says))
+    return says.speaks_against.format(_thing(part, says))
 
 
-def _without_reason(parts: Sequence[Part]) -> str:
-    if any(part.kind in MOST and part.kind != "popularity" for part in parts):
-        return "Nothing that is known of you speaks for it; it is here for lack of better ones."
-    return "Nothing is known of you; this is the order for everybody."
+def _without_reason(parts: Sequence[Part], says: Phrases) -> str:
+    known = ("history", "request", "context")
+    return says.lacking if any(part.kind in known for part in parts) else says.for_everybody
 
 
-def _join(words: Sequence[str]) -> str:
+def join(words: Sequence[str], says: Phrases = PHRASES["en"]) -> str:
     """A list in words.
 
-    >>> _join(["a"]), _join(["a", "b"]), _join(["a", "b", "c"])
+    >>> join(["a"]), join(["a", "b"]), join(["a", "b", "c"])
     ('a', 'a and b', 'a, b and c')
     """
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return says.last.join(filter(None, [says.several.join(words[:-1]), words[-1]]))

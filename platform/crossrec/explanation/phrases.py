@@ -1,0 +1,125 @@
+"""Every word that explanations are written with, by language: the one place to correct or add one.
+
+Leaves to others: which of them are said (text.py). `{…}` is filled in from figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """The sentences of one language."""
+
+    quoted: str
+    earlier: str
+    several: str
+    """Between the things of a list, but for the last two."""
+    last: str
+    """Between the last two."""
+    because: str
+    although: str
+    chose: str
+    asked: str
+    field: str
+    """What a context field is."""
+    popular: str
+    objective: str
+    not_popular: str
+    speaks_against: str
+    turned_down: str
+    lacking: str
+    for_everybody: str
+    usual: str
+    changes: str
+    unchanged: str
+    raises: tuple[str, str]
+    """Of one thing, of several."""
+    lowers: tuple[str, str]
+    opinions: tuple[str, str]
+    words: str
+    being: str
+    without: str
+    unknown: str
+    """A context field that is not told."""
+    above: str
+    mostly: str
+    less: str
+    shares: str
+    similar: str
+
+
+EN = Phrases(
+    quoted="“{}”",
+    earlier="{} earlier items",
+    several=", ",
+    last=" and ",
+    because="Because {reasons}{against}.",
+    although=", although {}",
+    chose="you chose {}",
+    asked="you asked for {}",
+    field="{name} is {value}",
+    popular="it is popular",
+    objective="it does well in {}",
+    not_popular="it is not popular",
+    speaks_against="{} speaks against it",
+    turned_down="you turned down {}",
+    lacking="Nothing that is known of you speaks for it; it is here for lack of better ones.",
+    for_everybody="Nothing is known of you; this is the order for everybody.",
+    usual="Somebody unknown would give it {before}; {rest}.",
+    changes="{things} {verb} that to {after}",
+    unchanged="nothing that is known of you changes that",
+    raises=("raises", "raise"),
+    lowers=("lowers", "lower"),
+    opinions=("your opinion of {}", "your opinions of {}"),
+    words="your words {}",
+    being="{name} being {value}",
+    without="Without {things} it would be number {rank}, not among the first {k}.",
+    unknown="If {name} were not known it would be number {rank}, not among the first {k}.",
+    above="{ours} is above {theirs} by {gap}{reasons}.",
+    mostly=", mostly for {}",
+    less=", although {} speaks for the other",
+    shares="The same {relation} as {others}: {entity}, which {n} of {n_items} items share.",
+    similar="Of {n} users with at least {common} of your items in common, {chose} chose it.",
+)
+
+ZH = Phrases(
+    quoted="“{}”",
+    earlier="更早的{}项",
+    several="、",
+    last="和",
+    because="因为{reasons}{against}。",
+    although="，尽管{}",
+    chose="您选择过{}",
+    asked="您想要{}",
+    field="{name}为{value}",
+    popular="它很受欢迎",
+    objective="它在{}方面表现好",
+    not_popular="它并不热门",
+    speaks_against="{}不利于它",
+    turned_down="您不喜欢{}",
+    lacking="已知的信息都不支持它；它在这里是因为没有更好的。",
+    for_everybody="对您还一无所知；这是对所有人的排序。",
+    usual="不了解的人会给它{before}分；{rest}。",
+    changes="{things}{verb}到{after}分",
+    unchanged="已知的信息不改变这一点",
+    raises=("使它升", "使它升"),
+    lowers=("使它降", "使它降"),
+    opinions=("您对{}的评价", "您对{}的评价"),
+    words="您说的{}",
+    being="{name}为{value}",
+    without="如果没有{things}，它将排在第{rank}位，不在前{k}位之内。",
+    unknown="如果不知道{name}，它将排在第{rank}位，不在前{k}位之内。",
+    above="{ours}比{theirs}高{gap}{reasons}。",
+    mostly="，主要因为{}",
+    less="，尽管{}有利于后者",
+    shares="{relation}与{others}相同：{entity}，{n_items}项中有{n}项如此。",
+    similar="在与您至少有{common}项相同的{n}位用户中，{chose}位选择了它。",
+)
+
+PHRASES: dict[Language, Phrases] = {"en": EN, "zh": ZH}
