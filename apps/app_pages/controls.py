@@ -16,11 +16,13 @@ from crossrec.serving.messages import (
     ContextCard,
     DomainCard,
     DomainSummary,
+    ObjectiveCard,
     RecommendRequest,
 )
 
 NOT_GIVEN = "any"
 URL = "query-params"
+MAX_SLIDER = 3.0
 
 
 def choose_domain(served: list[DomainSummary]) -> str:
@@ -56,6 +58,7 @@ def question(card: DomainCard) -> RecommendRequest:
         )
         context = _context(card.context)
         filters = _filters(card.filter_columns)
+        objectives = _objectives(card.objectives)
         k = st.slider("Number of items", 1, 50, 10, key="k", bind=URL)
         fresh = st.toggle("Only items new to the user", value=True, key="fresh", bind=URL)
         st.caption("The address of this page holds the whole view: copy it to send it.")
@@ -65,6 +68,7 @@ def question(card: DomainCard) -> RecommendRequest:
         context=context,
         k=k,
         filters=filters,
+        objectives=objectives,
         exclude_seen=fresh,
         explain=True,
     )
@@ -176,5 +180,31 @@ def _filter(name: str, kind: str) -> Any:
     return {bound: value for bound, value in bounds.items() if value is not None}
 
 
-def _label(field: ContextCard) -> str:
+def _objectives(objectives: list[ObjectiveCard]) -> dict[str, float]:
+    """Weights that differ from the domain's own."""
+    offered = [one for one in objectives if one.name != "relevance"]
+    if not offered:
+        return {}
+    with st.expander("What matters beside relevance"):
+        given = {one.name: _weight(one) for one in offered}
+    return {one.name: given[one.name] for one in offered if given[one.name] != one.weight}
+
+
+def _weight(objective: ObjectiveCard) -> float:
+    """A weight of 1 counts like typical differences in relevance."""
+    better = "higher" if objective.higher_is_better else "lower"
+    reads = f"{better} {objective.column} is better" if objective.column else ""
+    return st.slider(
+        _label(objective),
+        min(0.0, objective.weight),
+        max(MAX_SLIDER, objective.weight),
+        objective.weight,
+        0.1,
+        key=f"objective.{objective.name}",
+        bind=URL,
+        help=reads or None,
+    )
+
+
+def _label(field: ContextCard | ObjectiveCard) -> str:
     return field.name.replace("_", " ").capitalize()

@@ -25,6 +25,7 @@ KIND_COLOURS = {
     "history": "#3f83c9",
     "request": "#e0812c",
     "context": "#2fa37c",
+    "objective": "#c2527f",
     "other": "#b3b9c2",
     "score": "#5d6b7e",
 }

@@ -12,6 +12,7 @@ from crossrec.serving.messages import (
     Explanation,
     FeedbackEvent,
     FeedbackResponse,
+    ObjectiveCard,
     Part,
     Recommendation,
     RecommendRequest,
@@ -58,6 +59,7 @@ class FakeClient:
             n_users=943,
             context=_context() if simulated else [],
             filter_columns={"year": "number", "director": "text"},
+            objectives=_objectives() if simulated else [],
             events=["rating"],
             metrics=METRICS if domain == "movies" else {},
             example_users=["7", "8"],
@@ -115,6 +117,14 @@ def _facts(name: str) -> dict[str, Any]:
         "simulated": simulated,
         "release": "r-1",
     }
+
+
+def _objectives() -> list[ObjectiveCard]:
+    return [
+        ObjectiveCard(name="relevance", weight=1),
+        ObjectiveCard(name="price", column="price_eur", higher_is_better=False, weight=0.2),
+        ObjectiveCard(name="diversity"),
+    ]
 
 
 def _context() -> list[ContextCard]:

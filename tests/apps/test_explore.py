@@ -45,6 +45,19 @@ def test_everything_in_the_address_is_asked_for(open_app: Open, client: type[Fak
     assert request.context == expected
 
 
+def test_what_matters_is_sent_where_it_differs_from_the_domain(
+    open_app: Open, client: type[FakeClient]
+) -> None:
+    app = open_app(domain="restaurants_sim")
+    assert client.asked[-1][1].objectives == {}
+    assert app.slider(key="objective.price").help == "lower price_eur is better"
+    app.slider(key="objective.price").set_value(1.5).run()
+    app.slider(key="objective.diversity").set_value(0.5).run()
+    assert client.asked[-1][1].objectives == {"price": 1.5, "diversity": 0.5}
+    open_app(**{"domain": "restaurants_sim", "objective.price": "0.5"})
+    assert client.asked[-1][1].objectives == {"price": 0.5}
+
+
 def test_half_a_place_is_not_sent(open_app: Open, client: type[FakeClient]) -> None:
     open_app(**{"domain": "restaurants_sim", "context.location.latitude": "48.1"})
     assert client.asked[-1][1].context == {}
