@@ -60,13 +60,26 @@ RANKING_ROWS = 10
 
 
 @dataclass(frozen=True)
-class _Scored:
+class Scored:
     """Scores of one question."""
 
     signals: Signals
     """Signal → (N,); they sum to the score."""
     taken: dict[int, NDArray[np.float32]]
     """Disliked item → what it takes from each score, (N,); the signals are less it already."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request with its list, and what it comes from."""
+
+    question: Question
+    wish: Vectors | None
+    """The encoded text, (E,)."""
+    allowed: NDArray[np.bool_] | None
+    """(N,) what filters leave; None: everything."""
+    scored: Scored
+    ranking: Ranking
 
 
 class Recommender:
@@ -93,7 +106,7 @@ class Recommender:
         self._log = feedback_log
         self._encode = encode
         self._clock = clock
-        self._rescorer = Rescorer(loaded.model)
+        self.rescorer = Rescorer(loaded.model)
         self._wishes: OrderedDict[str, Vectors] = OrderedDict()
         self._lately: dict[int, CatalogueItem] = {}
 
@@ -110,6 +123,22 @@ class Recommender:
             RequestError: an unknown context field, filter or objective, or a value it cannot have.
             ServiceError: the request has words and the encoder does not answer.
         """
+        asked = await self.ask(request)
+        question, ranking = asked.question, asked.ranking
+        reasons = await self.reasons(request, asked, ranking.items) if request.explain else []
+        return RecommendResponse(
+            domain=self.domain.name,
+            release=self.loaded.release.version,
+            user_known=question.user_known,
+            based_on=_basis(question, request, asked.wish),
+            ignored=question.ignored + ranking.ignored + _ignored_text(request),
+            weights=ranking.weights,
+            items=self._recommendations(ranking.items, asked.scored.signals, reasons),
+            request_id=request_id or uuid.uuid4().hex,
+        )
+
+    async def ask(self, request: RecommendRequest) -> Asked:
+        """The list that answers a request, with all that it comes from; raises as `recommend`."""
         allowed = None
         if request.filters or request.where:
             allowed = self.catalogue.mask(request.filters, request.where)
@@ -121,26 +150,14 @@ class Recommender:
         for restriction in restrictions(self.domain, request.context):
             candidates = self.catalogue.mask(restriction)
             allowed = candidates if allowed is None else allowed & candidates
-        scored = await self._on_loop(self._score, question, rows=1 + len(question.disliked))
+        scored = await self.on_loop(self._score, question, rows=1 + len(question.disliked))
         relevance = sum_signals(scored.signals)
-        ranking = await self._on_loop(
+        ranking = await self.on_loop(
             lambda asked: self.ranker.rank(request, asked, relevance, allowed),
             question,
             rows=0 if self.ranker.is_short(request) else RANKING_ROWS,
         )
-        reasons: list[Explanation] = []
-        if request.explain:
-            reasons = await self._reasons(request, question, ranking, scored)
-        return RecommendResponse(
-            domain=self.domain.name,
-            release=self.loaded.release.version,
-            user_known=question.user_known,
-            based_on=_basis(question, request, wish),
-            ignored=question.ignored + ranking.ignored + _ignored_text(request),
-            weights=ranking.weights,
-            items=self._recommendations(ranking.items, scored.signals, reasons),
-            request_id=request_id or uuid.uuid4().hex,
-        )
+        return Asked(question, wish, allowed, scored, ranking)
 
     async def feedback(self, events: list[FeedbackEvent]) -> FeedbackResponse:
         """Store what can be stored; it is on disk when this returns.
@@ -168,7 +185,7 @@ class Recommender:
             self._wishes.popitem(last=False)
         return vector
 
-    async def _on_loop(
+    async def on_loop(
         self, work: Callable[[Question], Result], question: Question, rows: int
     ) -> Result:
         """Run short work here and long work in a thread: a thread costs more than it saves."""
@@ -176,12 +193,12 @@ class Recommender:
             return work(question)
         return await asyncio.to_thread(work, question)
 
-    def _score(self, question: Question) -> _Scored:
+    def _score(self, question: Question) -> Scored:
         """Disliked items lower those that are like them."""
         disliked = question.disliked[-MAX_DISLIKED:]
         if not disliked:
             parts = self.model.signals(question.queries)
-            return _Scored({name: part[0] for name, part in parts.items()}, {})
+            return Scored({name: part[0] for name, part in parts.items()}, {})
         parts = self.model.signals(self._with_disliked(question.queries, disliked))
         gains = {name: part[2:] - part[1] for name, part in parts.items()}  # (n, N)
         gain = sum_signals(gains)
@@ -190,26 +207,29 @@ class Recommender:
             for name, part in parts.items()
         }
         taken = -DISLIKE_WEIGHT * np.maximum(gain, 0)
-        return _Scored(signals, dict(zip(disliked, taken, strict=True)))
+        return Scored(signals, dict(zip(disliked, taken, strict=True)))
 
-    async def _reasons(
-        self, request: RecommendRequest, question: Question, ranking: Ranking, scored: _Scored
+    async def reasons(
+        self, request: RecommendRequest, asked: Asked, items: list[Ranked]
     ) -> list[Explanation]:
-        """One explanation for each item of the list, all from one batch."""
-        best = [one.item_idx for one in ranking.items]
+        """One explanation for each of some items of the list, all from one batch."""
+        best = [one.item_idx for one in items]
         words, left = without_each(request.text or "")
         # a single word is the whole request, whose absence needs no encoding
         vectors = await self._encode(left) if len(words) > 1 else np.zeros((0, 0), np.float32)
         wish = Wish(words, vectors, left)
-        lowerings = [Lowering(item_idx, taken[best]) for item_idx, taken in scored.taken.items()]
+        lowerings = [
+            Lowering(item_idx, taken[best]) for item_idx, taken in asked.scored.taken.items()
+        ]
 
-        def work(asked: Question) -> list[Explanation]:
+        def work(of: Question) -> list[Explanation]:
             titles = self.catalogue.titles
-            return explain(self.model, asked.queries, best, titles, wish, lowerings, self._rescorer)
+            return explain(self.model, of.queries, best, titles, wish, lowerings, self.rescorer)
 
-        found = await self._on_loop(work, question, rows=MAX_ROWS)
-        pairs = zip(found, ranking.items, strict=True)
-        return [with_objectives(reason, one, ranking.weights) for reason, one in pairs]
+        found = await self.on_loop(work, asked.question, rows=MAX_ROWS)
+        weights = asked.ranking.weights
+        pairs = zip(found, items, strict=True)
+        return [with_objectives(reason, one, weights) for reason, one in pairs]
 
     def _with_disliked(self, queries: Queries, disliked: list[int]) -> Queries:
         """The question; the same with nothing known; and with each disliked item as all that is
