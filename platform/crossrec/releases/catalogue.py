@@ -229,6 +229,11 @@ class Catalogue:
             np.frombuffer(row[0], "<i4"), np.frombuffer(row[1], "<i8"), np.frombuffer(row[2], "<i2")
         )
 
+    def histories(self, limit: int) -> list[tuple[str, NDArray[np.int32]]]:
+        """The first `limit` users of the release with what they had: user id, item_idx (T,)."""
+        rows = self._db.execute("SELECT user_id, items FROM users ORDER BY rowid LIMIT ?", (limit,))
+        return [(user_id, np.frombuffer(items, "<i4")) for user_id, items in rows]
+
     def example_users(self, n: int) -> list[str]:
         """Up to `n` known users, those with a history of middling length (5 to 50) first."""
         query = (

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, RequestError, ServiceError, error_class
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.messages import (
     DomainCard,
     DomainList,
@@ -91,6 +92,21 @@ class Client:
         elif fields:
             raise RequestError("got a request and fields; expected one of them")
         return self._post(_path(domain, "recommendations"), request, RecommendResponse)
+
+    def explain(
+        self, domain: str, request: ExplainRequest | None = None, **fields: Any
+    ) -> ExplainResponse:
+        """Why an item is in the answer to a request: `explain("movies", item_id="50",
+        request={"user_id": "7"}, against="181", language="zh")`.
+
+        Raises:
+            RequestError: also for an item that is not in the answer.
+        """
+        if request is None:
+            request = _build(ExplainRequest, fields)
+        elif fields:
+            raise RequestError("got a request and fields; expected one of them")
+        return self._post(_path(domain, "explanations"), request, ExplainResponse)
 
     def feedback(self, domain: str, events: Iterable[FeedbackEvent]) -> FeedbackResponse:
         """Store what users did; accepted events are on disk when this returns.

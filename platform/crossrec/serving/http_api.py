@@ -21,6 +21,8 @@ import crossrec
 from crossrec.errors import CrossrecError, RequestError, UnknownDomainError, suggest
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
+from crossrec.serving.explaining import Explainer
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway, error_body, status_of
 from crossrec.serving.messages import (
@@ -87,6 +89,11 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
     async def recommend(request: RecommendRequest, http: Request) -> Response:
         """Ranked items for any mix of user id, history, words and context."""
         return await answer(request, http.state.request_id)
+
+    @app.post("/explanations", response_model=ExplainResponse)
+    async def explanation(request: ExplainRequest) -> Response:
+        """Why one item is in the answer to a request, and what would take it out."""
+        return _json(await Explainer(backend.recommender).explain(request))
 
     @app.post("/feedback", response_model=FeedbackResponse)
     async def feedback(request: FeedbackBatch) -> Response:

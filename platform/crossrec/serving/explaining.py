@@ -1,0 +1,216 @@
+"""Explains one item of an answer thoroughly: parts, counterfactuals, contrast, users like this one.
+
+Done when somebody asks, not with every answer: a search scores many shortened histories. Leaves to
+others: the answer itself (recommender.py), the figures (explanation/), HTTP (http_api.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.data.ratings import rating_levels
+from crossrec.errors import RequestError, UnknownItemError
+from crossrec.explanation import counterfactuals as search
+from crossrec.explanation.contrast import differences
+from crossrec.explanation.phrases import Language
+from crossrec.explanation.similar import MAX_USERS, Group, similar_users
+from crossrec.explanation.text import (
+    contrast_sentence,
+    rating_sentence,
+    sentence,
+    similar_sentence,
+    unknown_sentence,
+    without_sentence,
+)
+from crossrec.explanation.things import whole
+from crossrec.models.query import Queries
+from crossrec.serving.explanation_messages import (
+    Contrast,
+    Counterfactual,
+    ExplainRequest,
+    ExplainResponse,
+    SimilarUsers,
+)
+from crossrec.serving.messages import MAX_K, Explanation, RecommendRequest
+from crossrec.serving.questions import Question
+from crossrec.serving.ranker import Ranked
+from crossrec.serving.recommender import Asked, Recommender
+
+ROWS = 400
+"""About as many rows of scores as a search scores."""
+LOOKED = 100
+"""Places below the answer that are looked at for where an item went, where more than relevance
+ranks."""
+
+
+class Explainer:
+    """Explains answers of one recommender."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+        self._model = recommender.model
+        self._catalogue = recommender.catalogue
+
+    async def explain(self, asked_for: ExplainRequest) -> ExplainResponse:
+        """Why the item is where it is; the request is answered again, as it is now.
+
+        Raises:
+            UnknownItemError: an item that the domain does not have.
+            RequestError: an item that is not in the answer, or what `recommend` raises.
+            ServiceError: the request has words and the encoder does not answer.
+        """
+        request, language = asked_for.request, asked_for.language
+        asked = await self._recommender.ask(request)
+        place = self._place(asked, asked_for.item_id)
+        other = self._other(asked, asked_for, place)
+        items = asked.ranking.items
+        chosen = [items[place]] + ([] if other is None else [items[other]])
+        reasons = await self._recommender.reasons(request, asked, chosen)
+        told = [self._told(one, asked_for) for one in reasons]
+        titles = self._catalogue.titles([one.item_idx for one in chosen])
+
+        def work(question: Question) -> list[Counterfactual]:
+            race = self._race(request, asked)
+            found = search.counterfactuals(race, items[place].item_idx)
+            return [self._counterfactual(one, asked, asked_for) for one in found]
+
+        found = await self._recommender.on_loop(work, asked.question, rows=ROWS)
+        alike = await self._recommender.on_loop(
+            lambda question: self._similar(items[place].item_idx, request, question, language),
+            asked.question,
+            rows=ROWS,
+        )
+        signals = asked.scored.signals
+        return ExplainResponse(
+            domain=self._recommender.domain.name,
+            release=self._recommender.loaded.release.version,
+            item_id=asked_for.item_id,
+            title=titles[0],
+            rank=place + 1,
+            score=items[place].score,
+            signals={name: float(of[items[place].item_idx]) for name, of in signals.items()},
+            explanation=told[0],
+            counterfactuals=found,
+            contrast=None
+            if other is None
+            else self._contrast(told, titles, items[other], other + 1, asked_for),
+            similar_users=alike,
+        )
+
+    def _place(self, asked: Asked, item_id: str) -> int:
+        """Where the item is in the answer, from 0."""
+        item_idx = self._model.vocabulary.item_idx.get(item_id)
+        if item_idx is None:
+            raise UnknownItemError(
+                f"no item of '{self._recommender.domain.name}' has the id '{item_id}'"
+            )
+        places = [one.item_idx for one in asked.ranking.items]
+        if item_idx not in places:
+            raise RequestError(
+                f"item '{item_id}' is not among the {len(places)} that are recommended;"
+                " expected one of them, or a larger k"
+            )
+        return places.index(item_idx)
+
+    def _other(self, asked: Asked, asked_for: ExplainRequest, place: int) -> int | None:
+        """Place of the item to compare with; None: there is no other."""
+        if asked_for.against is not None:
+            return self._place(asked, asked_for.against)
+        n = len(asked.ranking.items)
+        if n < 2:
+            return None
+        return place + 1 if place + 1 < n else place - 1
+
+    def _told(self, one: Explanation, asked_for: ExplainRequest) -> Explanation:
+        """With a sentence in the language that was asked for, which also knows objectives."""
+        rated = rating_levels(self._model.vocabulary.events) is not None
+        says = rating_sentence if rated else sentence
+        return one.model_copy(update={"sentence": says(one.parts, asked_for.language)})
+
+    def _race(self, request: RecommendRequest, asked: Asked) -> search.Race:
+        question, n_items = asked.question, self._catalogue.n_items
+        allowed = np.ones(n_items, np.bool_) if asked.allowed is None else asked.allowed.copy()
+        known = self._model.vocabulary.item_idx
+        gone = [known[item_id] for item_id in request.blocked if item_id in known]
+        gone += question.disliked + (question.history.tolist() if request.exclude_seen else [])
+        allowed[gone] = False
+        taken = asked.scored.taken.values()
+        beside = np.sum(list(taken), axis=0, dtype=np.float32) if taken else None
+        order: Callable[[Queries], Sequence[int]] | None = None
+        if not self._recommender.ranker.is_short(request):
+            order = self._order(request, asked, beside)
+        return search.Race(
+            self._model, self._recommender.rescorer, question.queries, allowed, request.k,
+            beside, order,
+        )  # fmt: skip
+
+    def _order(
+        self, request: RecommendRequest, asked: Asked, beside: NDArray[np.float32] | None
+    ) -> Callable[[Queries], list[int]]:
+        """What the answer is made by, on a shortened query, and some places more."""
+        longer = request.model_copy(update={"k": min(MAX_K, request.k + LOOKED)})
+
+        def order(queries: Queries) -> list[int]:
+            relevance = self._model.score(queries)[0]
+            relevance = relevance if beside is None else relevance + beside
+            question = replace(asked.question, queries=queries)
+            ranking = self._recommender.ranker.rank(longer, question, relevance, asked.allowed)
+            return [one.item_idx for one in ranking.items]
+
+        return order
+
+    def _counterfactual(
+        self, found: search.Counterfactual, asked: Asked, asked_for: ExplainRequest
+    ) -> Counterfactual:
+        k, language = asked_for.request.k, asked_for.language
+        if found.kind == "context":
+            says = unknown_sentence(found.field, found.rank, k, language)
+            names = labels = [found.field]
+        else:
+            items = [int(asked.question.queries.items[0, place]) for place in found.places[::-1]]
+            names = [self._model.vocabulary.item_ids[item] for item in items]
+            labels = self._catalogue.titles(items)
+            says = without_sentence(labels, found.rank, k, language)
+        return Counterfactual(
+            kind=found.kind, names=names, labels=labels, rank=found.rank, sentence=says
+        )
+
+    def _contrast(
+        self,
+        told: list[Explanation],
+        titles: list[str],
+        other: Ranked,
+        rank: int,
+        asked_for: ExplainRequest,
+    ) -> Contrast:
+        parts = differences(told[0].parts, told[1].parts)
+        gap = told[0].score - told[1].score
+        if gap >= 0:
+            says = contrast_sentence(titles[0], titles[1], parts, asked_for.language)
+        else:
+            turned = differences(told[1].parts, told[0].parts)
+            says = contrast_sentence(titles[1], titles[0], turned, asked_for.language)
+        return Contrast(
+            item_id=self._model.vocabulary.item_ids[other.item_idx],
+            title=titles[1],
+            rank=rank,
+            gap=gap,
+            parts=parts,
+            sentence=says,
+        )
+
+    def _similar(
+        self, item: int, request: RecommendRequest, question: Question, language: Language
+    ) -> SimilarUsers | None:
+        history = question.queries.items[0][whole(question.queries).steps]
+        found: Group | None = similar_users(
+            self._catalogue.histories(MAX_USERS), history, item, request.user_id
+        )
+        if found is None:
+            return None
+        says = similar_sentence(found.n, found.common, found.chose, language)
+        return SimilarUsers(n=found.n, common=found.common, chose=found.chose, sentence=says)

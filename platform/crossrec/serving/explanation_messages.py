@@ -1,0 +1,102 @@
+"""What goes over HTTP when somebody asks why one item was recommended.
+
+Leaves to others: all other messages (messages.py), how it is found out (explaining.py).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from crossrec.explanation.phrases import Language
+from crossrec.serving.messages import Explanation, Part, RecommendRequest, Text
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ExplainRequest(_Message):
+    """Why an item is in the answer to a request."""
+
+    request: RecommendRequest
+    """What was asked; it is answered again."""
+    item_id: Text
+    """An item of the answer."""
+    against: Text | None = None
+    """Another item of the answer, that it is compared with; None: the next one."""
+    language: Language = "en"
+
+
+class Counterfactual(_Message):
+    """What had to be different for the item not to be in the answer, verified by ranking again."""
+
+    kind: Literal["history", "context"]
+    names: list[str]
+    """Item ids that the user had not had, or the one context field that was not known."""
+    labels: list[str]
+    rank: int
+    """Where the item then is, as far as was looked: right after the answer at least."""
+    sentence: str
+
+
+class Contrast(_Message):
+    """Why an item is above another, or below it."""
+
+    item_id: str
+    title: str
+    rank: int
+    """Of the other."""
+    gap: float
+    """Score less that of the other; the parts sum to it."""
+    parts: list[Part]
+    sentence: str
+
+
+class SimilarUsers(_Message):
+    """What users with items in common chose, in counts of groups that are large enough."""
+
+    n: int
+    common: int
+    """Items that each of them has in common with the user, at least."""
+    chose: int
+    """How many of them had the item."""
+    sentence: str
+
+
+class SharedEntity(_Message):
+    """A way through the knowledge graph from items of the history to the item."""
+
+    relation: str
+    entity: str
+    item_ids: list[str]
+    """Of the history."""
+    labels: list[str]
+    n: int
+    """Items of the catalogue that share the entity."""
+    strength: float
+    """log(N / n): the rarer, the stronger."""
+    sentence: str
+
+
+class ExplainResponse(_Message):
+    """All that is known of why."""
+
+    domain: str
+    release: str
+    item_id: str
+    title: str
+    rank: int
+    score: float
+    signals: dict[str, float]
+    """They sum to relevance."""
+    explanation: Explanation
+    counterfactuals: list[Counterfactual]
+    """At most one of each kind; none: the item stays whatever one takes away."""
+    contrast: Contrast | None = None
+    similar_users: SimilarUsers | None = None
+    """None: the groups are too small to be told."""
+    text_parts: list[Part] = []
+    """Words of the item's own text, by what they give to the signals that read it."""
+    paths: list[SharedEntity] = []

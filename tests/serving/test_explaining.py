@@ -1,0 +1,104 @@
+"""One item explained thoroughly: what is said holds when the question is asked accordingly."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from crossrec.errors import RequestError, UnknownItemError
+from crossrec.serving.explaining import Explainer
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
+from crossrec.serving.messages import RecommendRequest, RecommendResponse
+from crossrec.serving.recommender import Recommender
+
+HISTORY = ["film-1", "film-4", "film-7", "film-2"]
+
+
+def ask(recommender: Recommender, **fields) -> RecommendResponse:
+    return asyncio.run(recommender.recommend(RecommendRequest(**fields)))
+
+
+def explained(recommender: Recommender, item_id: str, request: dict, **fields) -> ExplainResponse:
+    asked = ExplainRequest(request=RecommendRequest(**request), item_id=item_id, **fields)
+    return asyncio.run(Explainer(recommender).explain(asked))
+
+
+def told(items: list[str]) -> list[dict[str, str]]:
+    return [{"item_id": item_id} for item_id in items]
+
+
+def test_parts_and_rank_are_those_of_the_answer(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 5}
+    answer = ask(recommender, explain=True, **request)
+    for item in answer.items:
+        found = explained(recommender, item.item_id, request)
+        assert (found.rank, found.title) == (item.rank, item.title)
+        assert found.score == item.score
+        assert item.explanation is not None
+        assert found.explanation.parts == item.explanation.parts
+        assert found.signals == item.signals
+
+
+def test_without_the_named_items_it_is_not_recommended(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 3, "exclude_seen": True}
+    found = 0
+    for item in ask(recommender, **request).items:
+        for one in explained(recommender, item.item_id, request).counterfactuals:
+            left = [item_id for item_id in HISTORY if item_id not in one.names]
+            # what was taken out is no candidate, as in the answer
+            again = ask(recommender, history=told(left), k=3, blocked=one.names)
+            assert item.item_id not in [other.item_id for other in again.items]
+            assert all(label in one.sentence for label in one.labels)
+            assert f"number {one.rank}," in one.sentence
+            found += 1
+    assert found
+
+
+def test_the_same_holds_where_more_than_relevance_ranks(recommender: Recommender) -> None:
+    more = {"k": 3, "objectives": {"novelty": 0.2, "diversity": 0.2}}
+    found = 0
+    for item in ask(recommender, history=told(HISTORY), **more).items:
+        answer = explained(recommender, item.item_id, {"history": told(HISTORY), **more})
+        total = sum(part.value for part in answer.explanation.parts)
+        assert total == pytest.approx(answer.score, abs=1e-4)
+        found += len(answer.counterfactuals)
+    assert found
+
+
+def test_a_contrast_adds_up_to_the_gap(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 6}
+    first, second, *_, last = ask(recommender, **request).items
+    found = explained(recommender, first.item_id, request).contrast
+    assert found is not None
+    assert found.item_id == second.item_id
+    against = explained(recommender, first.item_id, request, against=last.item_id).contrast
+    assert against is not None
+    assert against.gap == pytest.approx(first.score - last.score, abs=1e-5)
+    assert sum(part.value for part in against.parts) == pytest.approx(against.gap, abs=1e-4)
+    assert against.sentence.startswith(f"“{first.title}” is above “{last.title}” by ")
+    below = explained(recommender, last.item_id, request, against=first.item_id).contrast
+    assert below is not None
+    assert below.gap == pytest.approx(-against.gap, abs=1e-5)
+    assert below.sentence == against.sentence
+
+
+def test_chinese_names_the_same_things(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 3}
+    item = ask(recommender, **request).items[0]
+    found = explained(recommender, item.item_id, request, language="zh")
+    assert found.explanation.sentence.startswith("因为")
+    assert all(one.sentence.startswith("如果") for one in found.counterfactuals)
+
+
+def test_users_in_small_groups_are_not_told_of(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 3}  # the whole world has twenty users
+    item = ask(recommender, **request).items[0]
+    assert explained(recommender, item.item_id, request).similar_users is None
+
+
+def test_what_is_not_recommended_is_not_explained(recommender: Recommender) -> None:
+    with pytest.raises(UnknownItemError, match="'nothing'"):
+        explained(recommender, "nothing", {})
+    with pytest.raises(RequestError, match="not among the 2 that are recommended"):
+        explained(recommender, HISTORY[0], {"history": told(HISTORY), "k": 2})
