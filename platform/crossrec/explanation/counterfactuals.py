@@ -78,7 +78,7 @@ class Race:
     def scores(self, rows: Sequence[Left]) -> Floats:
         """(B, N) of all candidates, by the model itself; others are last."""
         parts = self.model.signals(shortened(self.query, rows)).values()
-        scores = np.sum(list(parts), axis=0, dtype=np.float32)
+        scores = np.add.reduce(list(parts))
         scores = scores if self.beside is None else scores + self.beside
         return np.where(self.allowed, scores, -np.inf)
 
@@ -99,7 +99,7 @@ class Race:
         """
         columns = np.append(self.rivals[self.rivals != item], item)
         parts = self.rescorer.parts(self.query, shortened(self.query, rows), rows, columns)
-        scores = np.sum(list(parts.values()), axis=0, dtype=np.float32)
+        scores = np.add.reduce(list(parts.values()))
         scores = scores if self.beside is None else scores + self.beside[columns]
         others = scores[:, :-1]
         if others.shape[1] < self.k:

@@ -82,8 +82,8 @@ class ShortenedReader:
 
     def _alone(self, query: Queries, places: list[int]) -> tuple[Floats, Floats]:
         """Histories of one step each, all at once."""
-        columns = (of[0, places][:, None] for of in (query.items, query.times, query.events))
-        return self._signal._read(*columns)
+        at = (slice(None), places)
+        return self._signal._read(query.items[at].T, query.times[at].T, query.events[at].T)
 
     def _window_of(self, kept: Bools) -> _Kept:
         places = np.flatnonzero(kept)[-self._signal.history_length :]

@@ -138,8 +138,8 @@ class Explainer:
         gone = [known[item_id] for item_id in request.blocked if item_id in known]
         gone += question.disliked + (question.history.tolist() if request.exclude_seen else [])
         allowed[gone] = False
-        taken = asked.scored.taken.values()
-        beside = np.sum(list(taken), axis=0, dtype=np.float32) if taken else None
+        taken = list(asked.scored.taken.values())
+        beside: NDArray[np.float32] | None = np.add.reduce(taken) if taken else None
         order: Callable[[Queries], Sequence[int]] | None = None
         if not self._recommender.ranker.is_short(request):
             order = self._order(request, asked, beside)
