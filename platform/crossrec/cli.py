@@ -24,6 +24,7 @@ from crossrec.commands import (
     serving,
     training,
     transfer,
+    users,
     watching,
 )
 from crossrec.commands.output import Commands, Lists, out
@@ -52,6 +53,7 @@ app.command()(serving.recommend)
 app.command()(watching.watch)
 app.command()(refresh.refresh)
 app.add_typer(feedback.app, name="feedback", help="Count, export and prune what users did.")
+app.add_typer(users.app, name="users", help="Erase users; keep pseudonyms in place of ids.")
 app.add_typer(keys.app, name="keys", help="API keys of the service.")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

@@ -1,4 +1,4 @@
-"""`crossrec keys`: make, list and revoke the API keys of the service.
+"""`crossrec keys`: make, list, rotate and revoke the API keys of the service.
 
 Leaves to others: storing and checking them (serving/auth.py).
 """
@@ -22,15 +22,19 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(SCOPES)}; repeatable.")
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second at each replica; none: no limit.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
 
     \b
     crossrec keys create shop --scope read --scope feedback
+    crossrec keys create partner --rate 20
     """
     scopes = scope or ["read"]
-    key = KeyRing().create(name, scopes)
+    key = KeyRing().create(name, scopes, rate)
     if as_json:
         print_json({"name": name, "scopes": scopes, "key": key})
         return
@@ -45,8 +49,39 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json([key.model_dump(exclude={"sha256"}) for key in keys])
         return
-    rows = [(key.key_id, key.name, ", ".join(key.scopes), _date(key.created_at)) for key in keys]
-    print_table(("id", "name", "scopes", "created (UTC)"), rows, "there is no key")
+    rows = [
+        (
+            *(key.key_id, key.name, ", ".join(key.scopes), _date(key.created_at)),
+            "" if key.requests_per_s is None else f"{key.requests_per_s:g}/s",
+            "" if key.expires_at is None else _date(key.expires_at),
+        )
+        for key in keys
+    ]
+    columns = ("id", "name", "scopes", "created (UTC)", "rate", "ends (UTC)")
+    print_table(columns, rows, "there is no key")
+
+
+@app.command()
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="See keys list.")],
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="How long the old key still works.")
+    ] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key that takes the place of another one, and print it; both work for a while.
+
+    Running services know both from their next request on.
+
+    \b
+    crossrec keys rotate 1a2b3c4d --grace-hours 2
+    """
+    key = KeyRing().rotate(key_id, grace_hours * 3600)
+    if as_json:
+        print_json({"key": key, "instead_of": key_id})
+        return
+    out.print(key, markup=False)
+    err.print(f"keep it: it cannot be shown again. The old one works for {grace_hours:g} h more.")
 
 
 @app.command()

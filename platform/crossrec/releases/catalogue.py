@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +84,8 @@ class Catalogue:
         """The lowest and the highest rating of the data; None: no ratings, or an old release."""
         self.columns: dict[str, ColumnKind] = json.loads(facts["columns"])
         """Side columns (and `category`) that a filter may name."""
+        self.hides: Callable[[str], bool] = _hides_nobody
+        """Whether a user's history may not be read: erased after the file was opened."""
 
     def close(self) -> None:
         """Close the file."""
@@ -223,7 +226,7 @@ class Catalogue:
         """The user's interactions of the release, or None for a user it does not know."""
         query = "SELECT items, times, events FROM users WHERE user_id = ?"
         row = self._db.execute(query, (user_id,)).fetchone()
-        if row is None:
+        if row is None or self.hides(user_id):
             return None
         return UserHistory(
             np.frombuffer(row[0], "<i4"), np.frombuffer(row[1], "<i8"), np.frombuffer(row[2], "<i2")
@@ -240,7 +243,12 @@ class Catalogue:
             "SELECT user_id FROM users"
             " ORDER BY length(items) NOT BETWEEN 4 * 5 AND 4 * 50, rowid LIMIT ?"  # 4 bytes a step
         )
-        return [row[0] for row in self._db.execute(query, (n,))]
+        rows = self._db.execute(query, (2 * n,)).fetchall()
+        return [row[0] for row in rows if not self.hides(row[0])][:n]
+
+
+def _hides_nobody(user_id: str) -> bool:
+    return False
 
 
 def _from_narrow_to_wide(words: list[str]) -> list[str]:

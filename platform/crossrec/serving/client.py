@@ -20,6 +20,7 @@ from crossrec.serving.messages import (
     DomainCard,
     DomainList,
     DomainSummary,
+    ErasureResponse,
     ErrorBody,
     FeedbackEvent,
     FeedbackRequest,
@@ -129,6 +130,10 @@ class Client:
     def user(self, domain: str, user_id: str, limit: int = 50) -> UserCard:
         """The stored history of a user, newest first; an unknown user has `known=False`."""
         return self._get(_path(domain, "users", user_id), UserCard, {"limit": limit})
+
+    def erase_user(self, domain: str, user_id: str) -> ErasureResponse:
+        """Erase a user; needs the scope `admin`. Says what remains in trained weights."""
+        return self._send("DELETE", _path(domain, "users", user_id), ErasureResponse)
 
     def _get(self, path: str, answer: type[Answer], params: dict[str, Any] | None = None) -> Answer:
         return self._send("GET", path, answer, params=params)

@@ -26,10 +26,11 @@ from crossrec.errors import ConfigError, CrossrecError, ServiceError
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_summary
+from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway, TooBusyError
 from crossrec.serving.http_api import domain_app, domain_application, system_app
-from crossrec.serving.messages import DomainSummary
+from crossrec.serving.messages import DomainSummary, ErasureResponse
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.shared_encoder import encoder_of
 
@@ -121,11 +122,13 @@ class DomainDeployment:
         self._store = ReleaseStore()
         self._handle: DeploymentHandle | None = None
         self.feedback_log = FeedbackLog()
+        self._erasures = Erasures(domain, self.feedback_log, self._store)
         self.recommender: Recommender
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Load a release, verified, then answer from it."""
         loaded = await asyncio.to_thread(self._store.load, self._domain, user_config["version"])
+        loaded.catalogue.hides = self._erasures.hides
         version = loaded.release.version
 
         async def encode(texts: list[str]) -> NDArray[np.float32]:
@@ -137,6 +140,10 @@ class DomainDeployment:
     def __serve_build_asgi_app__(self) -> Gateway:
         """The routes; Serve asks for them once the replica is constructed."""
         return domain_app(self, self._keys, title=f"crossrec: {self._domain}")
+
+    async def erase(self, user_id: str) -> ErasureResponse:
+        """Erase a user; from the first step on every replica hides what its release holds."""
+        return await asyncio.to_thread(self._erasures.erase, user_id)
 
     async def summary(self) -> DomainSummary:
         """The domain's line in the list of domains."""

@@ -1,7 +1,7 @@
 """What stands before every HTTP route: size, key, load, and one shape for every error.
 
 A pure ASGI wrapper and the one place where errors become HTTP status codes. Leaves to others:
-the routes (http_api.py), keys (auth.py).
+the routes (http_api.py), keys (auth.py), their rates (limits.py), what was refused (audit.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from crossrec.errors import (
     UnknownDomainError,
     UnknownItemError,
 )
-from crossrec.serving.auth import KeyRing
+from crossrec.serving.audit import AuditLog
+from crossrec.serving.auth import KeyRing, expect_scope
+from crossrec.serving.limits import RateError, RateLimits
 from crossrec.serving.messages import ErrorBody
 
 Scope = MutableMapping[str, Any]
@@ -37,6 +39,10 @@ MAX_BODY_BYTES = 2 << 20
 MAX_IN_FLIGHT = 64
 """Requests one replica works on at once; more are told to come back."""
 RETRY_AFTER_S = 1
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+ROUTES = ("recommendations", "feedback", "items", "users", "card", "domains")
+"""First parts of paths that may be written down; anything else may be a user's id."""
 
 PUBLIC = ("/health", "/ready", "/docs", "/openapi.json")
 """Paths that need no key: they say nothing of items and users."""
@@ -62,6 +68,21 @@ class TooBusyError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("too many requests at once; try again in a second", 429)
+
+
+def needed_scope(method: str, path: str) -> str:
+    """The scope that a request needs: what removes or changes is for admins, feedback apart.
+
+    >>> needed_scope("DELETE", "/users/7"), needed_scope("POST", "/feedback")
+    ('admin', 'feedback')
+    >>> needed_scope("POST", "/recommendations"), needed_scope("GET", "/items/x/feedback")
+    ('read', 'read')
+    """
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return "read"
+    if method == "POST" and path.endswith("/feedback"):
+        return "feedback"
+    return "read" if method == "POST" and path.endswith("/recommendations") else "admin"
 
 
 def status_of(error: Exception) -> int:
@@ -92,11 +113,15 @@ class Gateway:
         app: the routes.
         keys: whom to let in; None: whoever calls from this machine, and nobody else.
         prefix: of the routes of `app`, below where it is mounted.
+        name: of the app, for the audit log.
     """
 
-    def __init__(self, app: App, keys: KeyRing | None, prefix: str = "") -> None:
+    def __init__(self, app: App, keys: KeyRing | None, prefix: str = "", name: str = "") -> None:
         self._app = app
         self._keys = keys
+        self._name = name
+        self._limits = RateLimits()
+        self._audit = AuditLog()
         self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
 
@@ -114,18 +139,36 @@ class Gateway:
                 raise TooBusyError
             self._admit(scope, headers)
             await self._app(scope, _limited(receive, headers), answer)
+            refused = False
         except Exception as err:
+            refused = isinstance(err, AuthError | RateError)
             await answer.fail(err)
         finally:
             self._in_flight -= 1
+        if refused or needed_scope(scope["method"], _path(scope)) == "admin":
+            self._note(scope, answer, refused)
 
     def _admit(self, scope: Scope, headers: dict[str, bytes]) -> None:
-        path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
+        path = _path(scope)
         if self._keys is None:
             _expect_loopback(scope)
         elif path not in self._public:  # whole paths: an item may be called `x/health`
-            feedback = scope["method"] == "POST" and path.endswith("/feedback")
-            self._keys.check(_key(headers), "feedback" if feedback else "read")
+            key = self._keys.find(_key(headers))
+            scope["state"]["key_id"] = key.key_id
+            self._limits.take(key.key_id, key.requests_per_s)
+            expect_scope(key, needed_scope(scope["method"], path))
+
+    def _note(self, scope: Scope, answer: _Answer, refused: bool) -> None:
+        """A line in the audit log for what removes or changes, and for who was not let in."""
+        self._audit.write(
+            "refused" if refused else "admin request",
+            service=self._name,
+            key_id=scope["state"].get("key_id"),
+            method=scope["method"] if scope["method"] in METHODS else "other",
+            route=_route(_path(scope)),
+            status=answer.status,
+            request_id=answer.request_id,
+        )
 
 
 class _Answer:
@@ -135,10 +178,12 @@ class _Answer:
         self.request_id = request_id
         self._send = send
         self._begun = False
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._begun = True
+            self.status = message["status"]
             own = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message.get("headers", []), own]
         await self._send(message)
@@ -158,7 +203,8 @@ class _Answer:
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         if status == 429:
-            headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+            wait_s = error.retry_after_s if isinstance(error, RateError) else RETRY_AFTER_S
+            headers.append((b"retry-after", str(wait_s).encode()))
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
 
@@ -167,6 +213,21 @@ def _request_id(headers: dict[str, bytes]) -> str:
     """The caller's, if it is harmless, else a new one."""
     given = headers.get("x-request-id", b"").decode("latin-1")
     return given if re.fullmatch(r"[\w.-]{1,100}", given, re.ASCII) else uuid.uuid4().hex
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _route(path: str) -> str:
+    """A path without the names in it.
+
+    >>> _route("/users/jane@example.org"), _route("/jane"), _route("/v1/domains/films/users/7")
+    ('/users/…', '/…', '/domains/…/users/…')
+    """
+    parts = [part for part in path.strip("/").split("/") if part != "v1"]
+    found = [part if part in ROUTES else "…" for part in parts[:4]]
+    return "/" + "/".join(found)
 
 
 def _key(headers: dict[str, bytes]) -> str | None:

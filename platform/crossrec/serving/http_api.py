@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import crossrec
+from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import CrossrecError, RequestError, UnknownDomainError, suggest
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
@@ -30,15 +31,18 @@ from crossrec.serving.messages import (
     DomainCard,
     DomainList,
     DomainSummary,
+    ErasureResponse,
     ErrorBody,
     FeedbackBatch,
     FeedbackResponse,
     Health,
     ItemCard,
     ItemSearchResponse,
+    Name,
     Readiness,
     RecommendRequest,
     RecommendResponse,
+    Text,
     UserCard,
 )
 from crossrec.serving.recommender import Recommender
@@ -67,6 +71,9 @@ class DomainBackend(Protocol):
     def feedback_log(self) -> FeedbackLog:
         """Where feedback is kept."""
 
+    async def erase(self, user_id: str) -> ErasureResponse:
+        """Remove all that is kept of a user."""
+
 
 class Directory(Protocol):
     """What the routes of the whole service need."""
@@ -81,8 +88,11 @@ class Directory(Protocol):
 def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gateway:
     """All routes of one domain, behind the gateway."""
     app = _app(title)
+    inside = UserKeys().inside  # beyond this point a user may be known by a pseudonym alone
 
     async def answer(request: RecommendRequest, request_id: str) -> Response:
+        if request.user_id is not None:
+            request.user_id = inside(request.user_id)
         return _json(await backend.recommender.recommend(request, request_id))
 
     @app.post("/recommendations", response_model=RecommendResponse)
@@ -102,6 +112,8 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         422 where an event was rejected; the others are stored all the same.
         """
         events, unreadable = request.sort_out()
+        for event in events:
+            event.user_id = inside(event.user_id)
         answer = await backend.recommender.feedback(events)
         answer.rejected = [*unreadable, *answer.rejected]
         return _json(answer, status=422 if answer.rejected else 200)
@@ -120,11 +132,16 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         return _json(ItemSearchResponse(items=cards))
 
     @app.get("/users/{user_id:path}", response_model=UserCard)
-    async def user(user_id: str, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
+    async def user(user_id: Text, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
         """What is stored of a user, newest first."""
-        recommender = backend.recommender
-        events = backend.feedback_log.recent(recommender.domain.name, user_id)
-        return _json(user_card(recommender.loaded, user_id, events, limit))
+        recommender, known_as = backend.recommender, inside(user_id)
+        events = backend.feedback_log.recent(recommender.domain.name, known_as)
+        return _json(user_card(recommender.loaded, known_as, events, limit))
+
+    @app.delete("/users/{user_id:path}", response_model=ErasureResponse)
+    async def erase(user_id: Name) -> Response:
+        """Erase a user: feedback, stored history, identity; says what remains in weights."""
+        return _json(await backend.erase(inside(user_id)))
 
     @app.get("/card", response_model=DomainCard)
     async def card() -> Response:
@@ -140,7 +157,7 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         name = backend.recommender.domain.name
         return _json(Health(version=crossrec.__version__, domains=[name]))
 
-    return Gateway(Straight(app, "/recommendations", RecommendRequest, answer), keys)
+    return Gateway(Straight(app, "/recommendations", RecommendRequest, answer), keys, name=title)
 
 
 def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
@@ -178,7 +195,7 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
         app.add_api_route(
             SYSTEM + path, unknown_domain, methods=everything, include_in_schema=False
         )
-    return Gateway(app, keys, SYSTEM)
+    return Gateway(app, keys, SYSTEM, name="crossrec")
 
 
 def domain_application(domain: str) -> str:

@@ -38,6 +38,8 @@ def _whole(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("it holds half a character (a lone surrogate)") from None
+    if "\0" in text:  # which PostgreSQL does not take
+        raise ValueError("it holds a NUL character")
     return text
 
 
@@ -319,6 +321,22 @@ class UserHistoryItem(_Message):
     event: str
     timestamp: int
     source: Literal["training", "feedback"]
+
+
+class ErasureResponse(_Message):
+    """What went of a user, and what remains; who it was is not repeated."""
+
+    domain: str
+    n_events: int
+    """Feedback events."""
+    tables: dict[str, int]
+    """Table of the imported data → rows."""
+    releases: list[str]
+    """Versions whose stored histories lack the user now."""
+    trained_with: list[str]
+    """Versions, of those still there, whose weights were trained with the user's events."""
+    remains: str
+    """The same in words, and what to do."""
 
 
 class DomainSummary(_Message):

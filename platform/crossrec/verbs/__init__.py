@@ -18,6 +18,7 @@ from crossrec.verbs.refreshing import refresh
 from crossrec.verbs.releases import evaluate, list_releases, watch
 from crossrec.verbs.serving import recommend, serve
 from crossrec.verbs.training import cross_validate, train, transfer, tune
+from crossrec.verbs.users import erase_user, erasures, pseudonymise
 
 __all__ = [
     "add_feedback",
@@ -26,6 +27,8 @@ __all__ = [
     "dataset",
     "diagnose",
     "domain_names",
+    "erase_user",
+    "erasures",
     "evaluate",
     "export_feedback",
     "import_data",
@@ -33,6 +36,7 @@ __all__ = [
     "init_domain",
     "list_releases",
     "prune_feedback",
+    "pseudonymise",
     "recommend",
     "refresh",
     "serve",

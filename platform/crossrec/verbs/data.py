@@ -29,8 +29,9 @@ def import_data(domain: str, *, progress: bool = False) -> Dataset:
         DataError: a table, a column or too many rows are wrong.
     """
     from crossrec.data.importing import import_domain
+    from crossrec.verbs.users import as_kept
 
-    return import_domain(load_domain(domain), progress=progress)
+    return as_kept(import_domain(load_domain(domain), progress=progress))
 
 
 def infer_domain(

@@ -1,0 +1,43 @@
+"""A log of who was let do what: keys made and taken back, admin requests, refusals.
+
+One JSON object a line, never with a user id, an item id, an address or what a request held.
+Leaves to others: what is worth a line (gateway.py, auth.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from crossrec.config import home
+
+MAX_BYTES = 16 << 20
+"""A log that has grown this long becomes `….1`, in place of the former one of that name."""
+
+
+class AuditLog:
+    """Appends to `<home>/audit.jsonl`; several processes may at once."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or home() / "audit.jsonl"
+
+    def write(self, what: str, **facts: Any) -> None:
+        """One line with the time (UTC). A disk that is full must not stop the service."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": at, "what": what, **facts}) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # In one call to the system, at the end: lines of several processes do not mix.
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, line.encode())
+                size = os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+            if size > MAX_BYTES:
+                os.replace(self.path, self.path.with_name(f"{self.path.name}.1"))
+        except OSError:
+            return

@@ -1,0 +1,105 @@
+"""Erases a user: feedback, stored history and identity, and says what stays in trained weights.
+
+Only ever by the exact id. Leaves to others: each place itself (feedback_log.py,
+releases/forgetting.py, data/forgetting.py), who may ask for it (gateway.py).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from crossrec.data.pseudonyms import UserKeys
+from crossrec.errors import ServiceError
+from crossrec.releases.forgetting import forget_user, trained_with
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.messages import ErasureResponse
+
+DATA_TIMEOUT_S = 300.0
+FORGET_DATA = [sys.executable, "-m", "crossrec.data.forgetting"]
+
+
+class Erasures:
+    """Who was erased from one domain; the first word on it is the log's, which all replicas read.
+
+    Args:
+        domain: its name.
+        log: where erasures are remembered, by a keyed hash.
+        store: the releases.
+        users: the key.
+    """
+
+    def __init__(
+        self, domain: str, log: FeedbackLog, store: ReleaseStore, users: UserKeys | None = None
+    ) -> None:
+        self._domain, self._log, self._store = domain, log, store
+        self._users = users or UserKeys()
+
+    def hides(self, user_id: str) -> bool:
+        """Whether what a release holds of a user may not be read any more.
+
+        Feedback sent after the erasure is not hidden: somebody may come back.
+        """
+        key = self._users.read()
+        return key is not None and self._log.erased(self._domain, key.digest(user_id)) is not None
+
+    def erase(self, user_id: str) -> ErasureResponse:
+        """Erase a user; may be done again, which then finds what is left.
+
+        The log comes first, in one transaction: from then on no replica shows anything. Then the
+        releases and the imported data on this machine's disk are rewritten.
+
+        Raises:
+            ServiceError: (503) a place could not be changed; what was done before stays done.
+        """
+        key = self._users.make()
+        digest = key.digest(user_id)
+        versions = trained_with(self._store, self._domain, user_id)
+        n_events = self._log.erase(self._domain, user_id, digest, versions)
+        cleaned = forget_user(self._store, self._domain, user_id)
+        tables = self._forget_data(user_id)
+        known = self._log.erased(self._domain, digest)
+        trained = known.releases if known else versions
+        still = [one.version for one in self._store.list(self._domain) if one.version in trained]
+        return ErasureResponse(
+            domain=self._domain,
+            n_events=n_events,
+            tables=tables,
+            releases=cleaned,
+            trained_with=still,
+            remains=_remains(still),
+        )
+
+    def _forget_data(self, user_id: str) -> dict[str, int]:
+        """In a process of its own, for it needs libraries that a replica has no room for."""
+        asked = json.dumps({"domain": self._domain, "user_id": user_id})
+        try:
+            answer = subprocess.run(
+                FORGET_DATA, input=asked, capture_output=True, text=True, timeout=DATA_TIMEOUT_S,
+                check=True,
+            )  # fmt: skip
+            removed: dict[str, int] = json.loads(answer.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError) as err:
+            raise ServiceError(
+                f"feedback and releases of '{self._domain}' were cleaned, the imported data could"
+                f" not be ({type(err).__name__}): ask again", 503
+            ) from err  # fmt: skip
+        return removed
+
+
+def _remains(versions: list[str]) -> str:
+    """What is left, in words.
+
+    >>> _remains([])
+    'nothing: no release was trained with events of this user'
+    """
+    if not versions:
+        return "nothing: no release was trained with events of this user"
+    return (
+        f"the weights of {', '.join(versions)} were trained with this user's events; they hold no"
+        " id and no history: train the domain again and delete these releases to be rid of that"
+        " too. Sources outside (files, wheels, other exports) are as they were; an import leaves"
+        " the user out"
+    )

@@ -1,0 +1,92 @@
+"""The verbs about users as people: erase one, list what was erased, keep pseudonyms.
+
+Leaves to others: doing it (serving/erasure.py, data/forgetting.py, data/pseudonyms.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from crossrec.config import home
+from crossrec.errors import ConfigError
+from crossrec.verbs.inputs import expect_domains
+
+if TYPE_CHECKING:
+    from crossrec.data.dataset import Dataset
+    from crossrec.serving.feedback_log import Erasure
+    from crossrec.serving.messages import ErasureResponse
+
+
+def erase_user(domain: str, user_id: str) -> ErasureResponse:
+    """Erase a user of a domain: feedback, stored history, identity; on this machine, by exact id.
+
+    Running services hide what they still hold from the next request on. A later import leaves the
+    user out.
+
+    Returns:
+        what went, and which releases' weights were trained with the user's events.
+
+    Raises:
+        ServiceError: a place could not be changed; ask again.
+    """
+    from crossrec.data.pseudonyms import UserKeys
+    from crossrec.releases.store import ReleaseStore
+    from crossrec.serving.erasure import Erasures
+    from crossrec.serving.feedback_log import FeedbackLog
+
+    expect_domains([domain])
+    inside = UserKeys().inside(user_id)
+    with closing(FeedbackLog()) as log:
+        return Erasures(domain, log, ReleaseStore()).erase(inside)
+
+
+def erasures(domain: str) -> list[Erasure]:
+    """When users were erased from a domain, and which releases were trained with them."""
+    from crossrec.serving.feedback_log import FeedbackLog
+
+    expect_domains([domain])
+    with closing(FeedbackLog()) as log:
+        return log.erasures(domain)
+
+
+def pseudonymise() -> list[str]:
+    """Keep keyed hashes in place of user ids from now on; the domains to import and train again.
+
+    Raises:
+        ConfigError: feedback was kept under ids, which nobody would be known by any more.
+    """
+    from crossrec.data.dataset import CARD
+    from crossrec.data.pseudonyms import UserKeys
+    from crossrec.serving.feedback_log import FeedbackLog
+
+    users = UserKeys()
+    known = users.read()
+    with closing(FeedbackLog()) as log:
+        kept = sum(count.n_events for count in log.counts())
+    if kept and not (known and known.pseudonymise):
+        raise ConfigError(
+            f"{kept:,} events of feedback are kept under user ids; forget them first, with:"
+            " crossrec feedback prune --keep-days 0"
+        )
+    users.make(pseudonymise=True)
+    return sorted(path.parent.name for path in (home() / "data").glob(f"*/{CARD}"))
+
+
+def as_kept(data: Dataset) -> Dataset:
+    """A data set just imported as this home keeps it: pseudonyms if asked for, nobody erased."""
+    from crossrec.data.forgetting import forget_users, known_again
+    from crossrec.data.forgetting import pseudonymise as with_pseudonyms
+    from crossrec.data.pseudonyms import UserKeys
+    from crossrec.serving.feedback_log import FeedbackLog
+    from crossrec.verbs.data import dataset
+
+    key = UserKeys().read()
+    if key is None:
+        return data
+    if key.pseudonymise:
+        data = with_pseudonyms(data, key)
+    with closing(FeedbackLog()) as log:
+        digests = {one.user_key for one in log.erasures(data.domain.name)}
+    forget_users(data, known_again(data, key, digests))
+    return dataset(data.domain.name)

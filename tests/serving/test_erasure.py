@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from crossrec.data.pseudonyms import UserKeys
+from crossrec.errors import ReleaseError
+from crossrec.releases.forgetting import FORMER, WITHOUT, forget_user
+from crossrec.releases.store import LoadedRelease, ReleaseStore
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.erasure import Erasures
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.http_api import domain_app
+from crossrec.serving.messages import ErasureResponse, FeedbackEvent
+from crossrec.serving.recommender import Recommender
+from tests.serving.conftest import NOW, WordCounter
+from tests.small_release import SmallDomain
+
+
+@dataclass
+class Replica:
+    """What a domain's process holds, with the release opened before anybody was erased."""
+
+    recommender: Recommender
+    feedback_log: FeedbackLog
+    erasures: Erasures
+
+    async def erase(self, user_id: str) -> ErasureResponse:
+        return await asyncio.to_thread(self.erasures.erase, user_id)
+
+    def ask(self, method: str, path: str, keys: KeyRing | None = None, **options) -> httpx.Response:
+        app = domain_app(self, keys, "films")
+
+        async def one() -> httpx.Response:
+            transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+                return await http.request(method, path, **options)
+
+        return asyncio.run(one())
+
+
+@pytest.fixture
+def store(films: SmallDomain, fresh_home: Path) -> ReleaseStore:
+    """Two releases of the same data."""
+    store = ReleaseStore()
+    for _ in range(2):
+        films.publish(store)
+    return store
+
+
+def replica(store: ReleaseStore) -> Replica:
+    loaded: LoadedRelease = store.load("films")
+    log = FeedbackLog()
+    erasures = Erasures("films", log, store)
+    loaded.catalogue.hides = erasures.hides
+    return Replica(Recommender(loaded, WordCounter(), log, clock=lambda: NOW), log, erasures)
+
+
+def like(user: str, item: str) -> FeedbackEvent:
+    return FeedbackEvent(event_id=f"{user}-{item}", user_id=user, item_id=item, event="like")
+
+
+def test_an_erased_user_is_unknown_to_every_replica_and_in_no_release(store: ReleaseStore):
+    first, second = replica(store), replica(store)
+    events = [like("user-3", "film-2"), like("user-4", "film-2")]
+    first.feedback_log.append("films", events).result()
+    assert second.ask("GET", "/users/user-3").json()["known"]
+    before = second.ask("POST", "/recommendations", json={"user_id": "user-4"}).json()
+
+    answer = first.ask("DELETE", "/users/user-3")
+    assert answer.status_code == 200, answer.text
+    versions = [release.version for release in store.list("films")]
+    body = answer.json()
+    assert (body["n_events"], body["releases"], body["trained_with"]) == (1, versions, versions)
+    assert f"the weights of {', '.join(versions)} were trained" in body["remains"]
+    assert "user-3" not in answer.text
+
+    for one in (first, second):
+        assert one.ask("GET", "/users/user-3").json() == {
+            "user_id": "user-3", "known": False, "history": [],
+        }  # fmt: skip
+        asked = one.ask("POST", "/recommendations", json={"user_id": "user-3"}).json()
+        assert not asked["user_known"]
+        assert asked["based_on"] == ["popularity"]
+        assert "user-3" not in one.ask("GET", "/card").text
+    after = second.ask("POST", "/recommendations", json={"user_id": "user-4"}).json()
+    assert [item["item_id"] for item in after["items"]] == [
+        item["item_id"] for item in before["items"]
+    ]
+    for version in versions:
+        release = store.verify("films", version)
+        assert b"user-3\0" not in (release.folder / "catalogue.sqlite").read_bytes()
+        loaded = store.load("films", version)
+        assert loaded.catalogue.history("user-3") is None
+        assert loaded.catalogue.history("user-4") is not None
+        assert loaded.catalogue.n_users == 19
+        loaded.close()
+
+
+def test_erasing_again_says_again_what_remains(store: ReleaseStore):
+    one = replica(store)
+    one.ask("DELETE", "/users/user-3")
+    again = one.ask("DELETE", "/users/user-3").json()
+    assert (again["n_events"], again["releases"]) == (0, [])
+    assert len(again["trained_with"]) == 2
+    store.delete("films", store.list("films")[0].version)
+    assert len(one.ask("DELETE", "/users/user-3").json()["trained_with"]) == 1
+
+
+def test_only_the_exact_id_is_erased(store: ReleaseStore):
+    one = replica(store)
+    for user in ("user-", "user-%", "user-_", "USER-3", "*"):
+        body = one.ask("DELETE", f"/users/{user.replace('%', '%25')}").json()
+        assert (body["n_events"], body["releases"], body["trained_with"]) == (0, [], [])
+        assert body["remains"].startswith("nothing")
+    assert one.ask("DELETE", "/users/").status_code == 422
+    assert one.ask("GET", "/users/user-3").json()["known"]
+
+
+def test_somebody_may_come_back(store: ReleaseStore):
+    one = replica(store)
+    one.ask("DELETE", "/users/user-3")
+    one.feedback_log.append("films", [like("user-3", "film-2")]).result()
+    card = one.ask("GET", "/users/user-3").json()
+    assert [(step["item_id"], step["source"]) for step in card["history"]] == [
+        ("film-2", "feedback")
+    ]
+
+
+def test_erasing_needs_an_admin_key(store: ReleaseStore):
+    one, ring = replica(store), KeyRing()
+    keys = {scope: ring.create(scope, [scope]) for scope in ("read", "feedback", "admin")}
+    statuses = {
+        scope: one.ask(
+            "DELETE", "/users/user-3", ring, headers={"authorization": f"Bearer {key}"}
+        ).status_code
+        for scope, key in keys.items()
+    }
+    assert statuses == {"read": 403, "feedback": 403, "admin": 200}
+
+
+def test_a_damaged_release_is_not_made_to_look_whole(store: ReleaseStore):
+    version = store.list("films")[0].version
+    model = store.root / "films" / version / "model.json"
+    model.write_text(model.read_text() + " ")
+    with pytest.raises(ReleaseError, match="was altered"):
+        forget_user(store, "films", "user-3")
+    with pytest.raises(ReleaseError, match="was altered"):
+        store.verify("films", version)
+
+
+def test_what_a_killed_process_left_half_done_is_finished(store: ReleaseStore):
+    folder = store.root / "films"
+    versions = [release.version for release in store.list("films")]
+    (folder / versions[0]).rename(folder / f"{FORMER}{versions[0]}")
+    (folder / f"{WITHOUT}{versions[1]}").mkdir()
+    assert forget_user(store, "films", "user-3") == versions
+    assert [release.version for release in store.list("films")] == versions
+    assert sorted(path.name for path in folder.iterdir()) == [*versions, "current"]
+    store.verify("films", versions[0])
+
+
+def test_with_pseudonyms_no_id_of_the_caller_is_kept(store: ReleaseStore, fresh_home: Path):
+    key = UserKeys().make(pseudonymise=True)
+    one = replica(store)
+    event = like("jane@example.org", "film-2").model_dump(exclude_none=True)
+    assert one.ask("POST", "/feedback", json={"events": [event]}).json()["accepted"] == 1
+    assert [e.user_id for e in one.feedback_log.events("films")] == [key.inside("jane@example.org")]
+    card = one.ask("GET", "/users/jane@example.org").json()
+    assert card["known"]
+    assert card["user_id"].startswith("p-")
+    asked = one.ask("POST", "/recommendations", json={"user_id": "jane@example.org"}).json()
+    assert asked["based_on"] == ["history"]
+    kept = b"".join(p.read_bytes() for p in fresh_home.rglob("*") if p.is_file())
+    assert b"jane" not in kept.replace(event["event_id"].encode(), b"")
+    assert one.ask("DELETE", "/users/jane@example.org").json()["n_events"] == 1
+    assert not one.ask("GET", "/users/jane@example.org").json()["known"]
