@@ -16,6 +16,7 @@ from crossrec.commands import (
     demo,
     doctor,
     domain,
+    explaining,
     feedback,
     folds,
     keys,
@@ -50,6 +51,7 @@ app.add_typer(benchmark.app, name="benchmark", help="Ours beside peers on public
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
 app.command()(serving.serve)
 app.command()(serving.recommend)
+app.command()(explaining.explain)
 app.command()(watching.watch)
 app.command()(refresh.refresh)
 app.add_typer(feedback.app, name="feedback", help="Count, export and prune what users did.")

@@ -95,7 +95,7 @@ class Client:
         return self._post(_path(domain, "recommendations"), request, RecommendResponse)
 
     def explain(
-        self, domain: str, request: ExplainRequest | None = None, **fields: Any
+        self, domain: str, asked: ExplainRequest | None = None, **fields: Any
     ) -> ExplainResponse:
         """Why an item is in the answer to a request: `explain("movies", item_id="50",
         request={"user_id": "7"}, against="181", language="zh")`.
@@ -103,11 +103,11 @@ class Client:
         Raises:
             RequestError: also for an item that is not in the answer.
         """
-        if request is None:
-            request = _build(ExplainRequest, fields)
+        if asked is None:
+            asked = _build(ExplainRequest, fields)
         elif fields:
             raise RequestError("got a request and fields; expected one of them")
-        return self._post(_path(domain, "explanations"), request, ExplainResponse)
+        return self._post(_path(domain, "explanations"), asked, ExplainResponse)
 
     def feedback(self, domain: str, events: Iterable[FeedbackEvent]) -> FeedbackResponse:
         """Store what users did; accepted events are on disk when this returns.

@@ -7,6 +7,7 @@ it (commands/). Rooms are imported when a verb is used, so that importing this s
 from crossrec.diagnosis import diagnose
 from crossrec.domains import domain_names
 from crossrec.verbs.data import dataset, import_data, infer_domain, init_domain
+from crossrec.verbs.explaining import explain
 from crossrec.verbs.feedback import (
     add_feedback,
     count_feedback,
@@ -30,6 +31,7 @@ __all__ = [
     "erase_user",
     "erasures",
     "evaluate",
+    "explain",
     "export_feedback",
     "import_data",
     "infer_domain",
