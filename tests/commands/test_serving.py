@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossrec.commands.serving import _pairs, _pin, show_answer
+from crossrec.commands.serving import _pin, show_answer
 from crossrec.serving.messages import Recommendation, RecommendResponse
 from tests.commands.conftest import Run
 from tests.commands.processes import processes_of_home
@@ -148,7 +148,7 @@ def test_pairs_convert_numbers_and_lists_and_nothing_else():
         "i=2024-01-01",
         "j={min: 5}",
     ]
-    assert list(_pairs("--filter", pairs).values()) == [
+    assert list(pairs("--filter", pairs).values()) == [
         *("no", "NO", 12, -1.5, "007", ["NO", 2], "", "{x", "2024-01-01", {"min": 5}),
     ]
 

@@ -154,11 +154,11 @@ def recommend(
         user_id=user,
         text=text,
         history=[{"item_id": item_id} for item_id in history or []],
-        context=_pairs("--context", context),
-        filters=_pairs("--filter", filters),
+        context=pairs("--context", context),
+        filters=pairs("--filter", filters),
         where=where,
-        objectives=_pairs("--objective", objectives),
-        at_most=_pairs("--at-most", at_most),
+        objectives=pairs("--objective", objectives),
+        at_most=pairs("--at-most", at_most),
         pinned=[_pin(pin) for pin in pins or []],
         blocked=blocked or [],
         k=k,
@@ -211,10 +211,10 @@ def _pin(pair: str) -> dict[str, Any]:
     return {"item_id": item_id, "position": int(position)}
 
 
-def _pairs(option: str, pairs: list[str] | None) -> dict[str, Any]:
+def pairs(option: str, given: list[str] | None) -> dict[str, Any]:
     """`a=1` → {"a": 1}; what is no number, list or range stays text, also `no`."""
     values: dict[str, Any] = {}
-    for pair in pairs or []:
+    for pair in given or []:
         name, separator, value = pair.partition("=")
         if not separator or not name:
             raise RequestError(f"{option} got '{pair}'; expected NAME=VALUE, e.g. weather=rain")
