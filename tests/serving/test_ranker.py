@@ -158,6 +158,14 @@ def test_ranked_by_one_objective_alone_the_list_is_in_its_order(films):
     assert days[1] - days[0] == pytest.approx(365)  # from May 2022 to May 2023
 
 
+def test_without_clock_time_the_newest_item_is_of_today(release, log, encoder):
+    domain = release.model.domain.model_copy(update={"time_kind": "none"})
+    timeless = replace(release, model=replace(release.model, domain=domain))
+    films = Recommender(timeless, encoder, log, clock=lambda: NOW)
+    answer = ask(films, k=2, objectives={"relevance": 0, "freshness": 1})
+    assert [item.measures["freshness"] for item in answer.items] == [0, 365]
+
+
 def test_popularity_and_its_opposite(films, release):
     counts, _ = release.catalogue.seen
     known = release.model.vocabulary.item_idx

@@ -66,7 +66,7 @@ class Moment:
     """What a request says that an objective may need."""
 
     now: int
-    """Seconds since 1970 in the time of the domain's data."""
+    """In the time of the domain's data, in its unit."""
     history: NDArray[np.int32]  # (T,) item_idx, newest last
     context: Mapping[str, Floats]
     """Field → (1,), of a place (1, 2); NaN where it is not known."""
@@ -209,7 +209,10 @@ def _novelty(objective: Objective, sources: Sources) -> Measure:
 
 
 def _freshness(objective: Objective, sources: Sources) -> Measure:
-    """Days since the item's own date, or since it was first seen; younger is better."""
+    """Days since the item's own date, or since it was first seen; younger is better.
+
+    Where the data have no clock time, today is the newest date of the column.
+    """
     if objective.column is not None:
         begins = cache(lambda: _moments(objective, sources))
         begins()  # so that a column without dates is found when the release is loaded
@@ -217,10 +220,13 @@ def _freshness(objective: Objective, sources: Sources) -> Measure:
         raise _UnsupportedError("the data have no clock time, and it names no column with dates")
     else:
         begins = cache(lambda: _first_seen(sources.facts))
+    clock = sources.domain.time_kind == "unix_seconds"
+    newest = cache(lambda: float(np.nanmax(begins(), initial=-np.inf)))
     fresh = cache(lambda: standing(begins()))
 
     def measure(moment: Moment) -> Measured:
-        return Measured((moment.now - begins()) / DAY_S, fresh())
+        today = moment.now if clock else newest()
+        return Measured((today - begins()) / DAY_S, fresh())
 
     return measure
 
