@@ -119,10 +119,10 @@ def row(of: Subject, found: list[Visit]) -> Row:
         name: float(np.mean([one.holds(name) for one in found if one.first == name]))
         for name in sorted(set(firsts), key=firsts.count, reverse=True)
     }
-    each = ", ".join(f"{name} {firsts.count(name)} ({of:.0%})" for name, of in shares.items())
+    each = ", ".join(f"{name} {firsts.count(name)} ({held:.0%})" for name, held in shares.items())
     causes = float(np.mean([len(one.causes) for one in found]))
     protocol = (
-        f"simulated; best open restaurant of each visit; first reasons and how many are true: {each};"
+        f"simulated; best open restaurant of each visit; first reasons, how many are true: {each};"
         f" {causes:.1f} true causes a visit of {len(FACTORS)}; peer: a reason drawn from those that"
         " speak for it"
     )
