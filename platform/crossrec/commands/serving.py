@@ -145,7 +145,7 @@ def recommend(
     crossrec recommend movies --text "a slow film about memory" -k 5
     crossrec recommend restaurants_sim --user u00012 --context weather=rain --context hour=20
     crossrec recommend restaurants_sim --objective price=0.5 --objective diversity=1 --at-most \
-        district=2 --where 'price_eur < 30 and "vegetarian" in category'
+        district=2 --where 'price_eur < 30 and "Italian" in category'
     """
     answer = verbs.recommend(
         domain,
