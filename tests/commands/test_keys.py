@@ -31,3 +31,15 @@ def test_a_revoked_key_is_gone(run: Run):
 def test_an_unknown_scope_and_an_unknown_id_are_errors(run: Run):
     assert "did you mean 'feedback'?" in run("keys", "create", "x", "--scope", "feedbak").stderr
     assert run("keys", "revoke", "nobody").exit_code == 2
+
+
+def test_a_rotated_key_works_on_for_a_while(run: Run):
+    old = run("keys", "create", "shop", "--rate", "5").stdout.strip()
+    [stored] = json.loads(run("keys", "list", "--json").stdout)
+    new = json.loads(run("keys", "rotate", stored["key_id"], "--json").stdout)["key"]
+    assert KeyRing().check(old, "read").expires_at is not None
+    assert KeyRing().check(new, "read").requests_per_s == 5
+    listed = run("keys", "list").stdout
+    assert listed.count("5/s") == 2
+    assert run("keys", "rotate", "nobody").exit_code == 2
+    assert run("keys", "create", "shop", "--rate", "0").exit_code == 2

@@ -39,8 +39,7 @@ def forget_users(dataset: Dataset, user_ids: Collection[str]) -> dict[str, int]:
         with rebuilt(dataset) as folder:
             for name in removed:
                 path = folder / f"{name}.parquet"
-                kept = pl.scan_parquet(path).filter(~_of(path, wanted))
-                replace(path, kept.sink_parquet)
+                replace(path, _others(path, wanted).sink_parquet)
             write_card(folder, dataset.card, [n for n in removed if n in dataset.card["tables"]])
     return removed
 
@@ -49,8 +48,7 @@ def forget_in_export(path: Path, user_ids: Collection[str]) -> int:
     """Remove users from an export of feedback; how many rows."""
     n_rows = _count(path, set(user_ids)) if path.is_file() else 0
     if n_rows:
-        kept = pl.scan_parquet(path).filter(~_of(path, set(user_ids)))
-        replace(path, kept.sink_parquet)
+        replace(path, _others(path, set(user_ids)).sink_parquet)
     return n_rows
 
 
@@ -95,27 +93,25 @@ def _columns(path: Path) -> list[str]:
 
 
 def _count(path: Path, user_ids: Set[str]) -> int:
-    n_rows: int = (
-        pl.scan_parquet(path).filter(_of(path, user_ids)).select(pl.len()).collect().item()
-    )
-    return n_rows
+    """Rows of theirs."""
+    rows = [pl.scan_parquet(path).select(pl.len()), _others(path, user_ids).select(pl.len())]
+    before, after = (frame.item() for frame in pl.collect_all(rows))
+    return int(before - after)
 
 
-def _of(path: Path, user_ids: Set[str]) -> pl.Expr:
-    """Whether a row is one of theirs; a rejected row is kept as JSON under the source's names."""
+def _others(path: Path, user_ids: Set[str]) -> pl.LazyFrame:
+    """The rows of everybody else; a rejected row is kept as JSON under the source's names."""
     if USER_ID in _columns(path):
-        return pl.col(USER_ID).is_in(sorted(user_ids)).fill_null(False)
-    return (
-        pl.col("source_row")
-        .map_elements(lambda row: _mentions(row, user_ids), return_dtype=pl.Boolean)
-        .fill_null(False)
-    )
+        theirs = pl.col(USER_ID).is_in(sorted(user_ids)).fill_null(False)
+        return pl.scan_parquet(path).filter(~theirs)
+    rejected = pl.read_parquet(path)
+    mask = [not _mentions(row, user_ids) for row in rejected["source_row"]]
+    return rejected.filter(pl.Series(mask, dtype=pl.Boolean)).lazy()
 
 
 def _mentions(row: str, user_ids: Set[str]) -> bool:
-    """Whether a field of a row, as JSON, is one of these ids."""
-    fields = json.loads(row)
-    return any(str(value) in user_ids for value in fields.values())
+    """Whether a field of a row is one of these ids."""
+    return any(str(value) in user_ids for value in json.loads(row).values())
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ class UserKeys:
         made = UserKey(key, bool(pseudonymise))
         text = json.dumps({"key": made.key.hex(), "pseudonymise": made.pseudonymise})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}-{os.getpid()}")
+        beside = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)

@@ -7,6 +7,7 @@ releases/forgetting.py, data/forgetting.py), who may ask for it (gateway.py).
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -16,6 +17,8 @@ from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import ErasureResponse
+
+log = logging.getLogger(__name__)
 
 DATA_TIMEOUT_S = 300.0
 FORGET_DATA = [sys.executable, "-m", "crossrec.data.forgetting"]
@@ -82,6 +85,9 @@ class Erasures:
             )  # fmt: skip
             removed: dict[str, int] = json.loads(answer.stdout)
         except (OSError, subprocess.SubprocessError, ValueError) as err:
+            # its last line alone, which names the error: others may quote a row
+            last = (getattr(err, "stderr", None) or str(err)).strip().splitlines()[-1:]
+            log.error("forgetting in the data of '%s' failed: %s", self._domain, last)
             raise ServiceError(
                 f"feedback and releases of '{self._domain}' were cleaned, the imported data could"
                 f" not be ({type(err).__name__}): ask again", 503

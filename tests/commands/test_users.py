@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from crossrec.data.dataset import Dataset
+from crossrec.data.pseudonyms import UserKeys
+from crossrec.releases.store import ReleaseStore
+from tests.commands.conftest import Run
+from tests.commands.test_feedback import send
+from tests.commands.test_training import SMALL
+
+
+def users_of(table: str = "interactions") -> set[str]:
+    return set(Dataset.open("shop").scan(table).collect()["user_id"])
+
+
+def test_an_erased_user_is_in_no_table_log_export_or_release(
+    run: Run, shop_domain: Path, fresh_home: Path
+):
+    sales = shop_domain.parent / "shop_files" / "sales.csv"
+    sales.write_text(sales.read_text() + "c7,s999,1700000000,sale\n")  # which is rejected
+    run("data", "import", "shop")
+    send(("c7", "s2", "like"), ("c8", "s2", "like"))
+    run("feedback", "export", "shop")
+    trained = run("train", "shop", "--workers", "0", "--since", "all", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    version = ReleaseStore().current("shop")
+    before = Dataset.open("shop")
+    assert before.card["rejected"]
+
+    erased = run("users", "erase", "shop", "-", "--json", input="c7\n")
+    assert erased.exit_code == 0, erased.stderr
+    answer = json.loads(erased.stdout)
+    assert answer["n_events"] == 1
+    assert answer["tables"] == {
+        "imported/interactions": 5, "interactions": 6, "rejected": 1, "exported feedback": 1,
+    }  # fmt: skip
+    assert answer["releases"] == answer["trained_with"] == [version]
+
+    data = Dataset.open("shop")
+    assert users_of() == {f"c{n}" for n in range(40)} - {"c7"}
+    assert data.content_hash != before.content_hash
+    assert data.card["tables"]["interactions"] == before.card["tables"]["interactions"] - 6
+    for path in [p for p in fresh_home.rglob("*") if p.suffix in (".parquet", ".db", ".db-wal")]:
+        if path.suffix == ".parquet":
+            said = json.dumps(pl.read_parquet(path).to_dict(as_series=False), default=str)
+            assert '"c7"' not in said, path
+            assert '\\"c7\\"' not in said, path
+    ReleaseStore().verify("shop")
+    listed = run("users", "erased", "shop").stdout
+    assert str(version) in listed
+    assert "c7" not in listed
+
+    run("data", "import", "shop", "--force")  # the source still has them
+    assert users_of() == {f"c{n}" for n in range(40)} - {"c7"}
+    again = run("users", "erase", "shop", "c7")
+    assert "removed: 0 feedback events" in again.stdout
+    assert f"the weights of {version} were trained" in again.stdout
+    nobody = run("users", "erase", "shop", "nobody")
+    assert "remains: nothing" in nobody.stdout
+
+
+def test_pseudonyms_take_the_place_of_ids_everywhere(run: Run, shop_domain: Path, fresh_home: Path):
+    run("data", "import", "shop")
+    send(("c7", "s2", "like"))
+    refused = run("users", "pseudonymise")
+    assert refused.exit_code == 2
+    assert "crossrec feedback prune --keep-days 0" in " ".join(refused.stderr.split())
+    run("feedback", "prune", "--keep-days", "0")
+    done = run("users", "pseudonymise")
+    assert "crossrec data import shop --force" in done.stdout
+    run("data", "import", "shop", "--force")
+    key = UserKeys().read()
+    assert key is not None
+    assert users_of() == {key.inside(f"c{n}") for n in range(40)}
+    trained = run("train", "shop", "--workers", "0", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    loaded = ReleaseStore().load("shop")
+    assert loaded.catalogue.history(key.inside("c7")) is not None
+    assert loaded.catalogue.history("c7") is None
+    loaded.close()
+    erased = json.loads(run("users", "erase", "shop", "c7", "--json").stdout)
+    assert erased["tables"] == {"interactions": 5}
+    assert key.inside("c7") not in users_of()
+    run("data", "import", "shop", "--force")
+    assert key.inside("c7") not in users_of()
+
+
+def test_a_user_id_must_be_given(run: Run, shop_domain: Path):
+    empty = run("users", "erase", "shop", "-", input="\n")
+    assert empty.exit_code == 2
+    assert "got no user id" in empty.stderr
+    assert "nobody was erased" in run("users", "erased", "shop").stdout
