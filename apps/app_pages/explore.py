@@ -9,7 +9,7 @@ import uuid
 
 import streamlit as st
 
-from app_pages import controls, frames, service
+from app_pages import controls, frames, service, why
 from crossrec import plots
 from crossrec.errors import CrossrecError
 from crossrec.serving.messages import (
@@ -201,15 +201,15 @@ PANELS = ["Reasons", "Signals", "History"]
 def panels(answer: RecommendResponse, known: UserCard | None, request: RecommendRequest) -> None:
     """Reasons of one item, signals of the ranking, history of the user."""
     tabs = st.tabs(PANELS, key="panel", bind="query-params", on_change="rerun")
-    draw = (lambda: reasons(answer), lambda: signals(answer), lambda: history(known))
+    draw = (lambda: reasons(answer, request), lambda: signals(answer), lambda: history(known))
     for tab, content in zip(tabs, draw, strict=True):
         if tab.open:
             with tab:
                 content()
 
 
-def reasons(answer: RecommendResponse) -> None:
-    """One item taken apart, in figures that add up to its score."""
+def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
+    """One item taken apart, in figures that add up to its score, and what would take it out."""
     items = {item.item_id: item for item in answer.items}
     first = answer.items[0].item_id
     chosen = st.session_state.get("item") or st.query_params.get("item")
@@ -231,6 +231,7 @@ def reasons(answer: RecommendResponse) -> None:
         "Measured by taking each part away and scoring again; the parts add up to the score"
         f" of {item.explanation.score:.3f}."
     )
+    why.deeper(answer, item, request)
 
 
 def mirror(item_id: str | None) -> None:

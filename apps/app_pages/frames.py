@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from crossrec.serving.explanation_messages import Contrast
 from crossrec.serving.messages import Explanation, Recommendation, UserHistoryItem
 
 # Positions in a history are small numbers; seconds since 1970 passed this before 1971.
@@ -29,6 +30,13 @@ def parts(explanation: Explanation) -> pl.DataFrame:
     """Columns kind, label, value: one row a part; values sum to the score."""
     return pl.DataFrame(
         [part.model_dump(include={"kind", "label", "value"}) for part in explanation.parts]
+    )
+
+
+def differences(contrast: Contrast) -> pl.DataFrame:
+    """The same columns: one row a part of one item less that of another; they sum to the gap."""
+    return pl.DataFrame(
+        [part.model_dump(include={"kind", "label", "value"}) for part in contrast.parts]
     )
 
 

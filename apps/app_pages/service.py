@@ -15,6 +15,7 @@ import streamlit as st
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, CrossrecError, ServiceError
 from crossrec.serving import client as api
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.messages import (
     DomainCard,
     DomainSummary,
@@ -67,6 +68,12 @@ def recommend(
 
 
 @st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
+def explain(where: Address, domain: str, release: str, asked: ExplainRequest) -> ExplainResponse:
+    """Why an item is in the answer; `release` as for `recommend`."""
+    return _client(where).explain(domain, asked)
+
+
+@st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
 def user(where: Address, domain: str, user_id: str) -> UserCard:
     """What is stored of a user, newest first."""
     return _client(where).user(domain, user_id)
@@ -76,6 +83,7 @@ def send(where: Address, domain: str, event: FeedbackEvent) -> FeedbackResponse:
     """Store what the user did; it is on disk when this returns, and every answer is asked anew."""
     response = _client(where).feedback(domain, [event])
     recommend.clear()
+    explain.clear()
     user.clear()
     return response
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from crossrec.errors import ServiceError
+from crossrec.errors import RequestError, ServiceError
+from crossrec.serving.explanation_messages import (
+    Contrast,
+    Counterfactual,
+    ExplainRequest,
+    ExplainResponse,
+)
 from crossrec.serving.messages import (
     ContextCard,
     DomainCard,
@@ -41,6 +47,7 @@ class FakeClient:
     served: ClassVar[list[str]] = ["movies", "restaurants_sim"]
     asked: ClassVar[list[tuple[str, RecommendRequest]]] = []
     told: ClassVar[list[FeedbackEvent]] = []
+    explained: ClassVar[list[ExplainRequest]] = []
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
         self.base_url = base_url
@@ -80,6 +87,45 @@ class FakeClient:
             based_on=["history", "popularity"] if known else ["popularity"],
             items=[_item(rank, i) for rank, i in enumerate(items[: request.k], start=1)],
             request_id="request-1",
+        )
+
+    def explain(self, domain: str, asked: ExplainRequest) -> ExplainResponse:
+        self._answers()
+        self.explained.append(asked)
+        if asked.item_id == "4":
+            raise RequestError("item '4' is not among those that are recommended")
+        item, other = _item(1, asked.item_id), TITLES[asked.against or "2"]
+        parts = [Part(kind="history", name="5", label="Fargo", value=0.5)]
+        zh = asked.language == "zh"
+        assert item.explanation is not None
+        return ExplainResponse(
+            domain=domain,
+            release="r-1",
+            item_id=asked.item_id,
+            title=item.title,
+            rank=1,
+            score=item.score,
+            signals=item.signals,
+            explanation=item.explanation,
+            counterfactuals=[
+                Counterfactual(
+                    kind="history",
+                    names=["5"],
+                    labels=["Fargo"],
+                    rank=14,
+                    sentence="如果没有Fargo" if zh else "Without Fargo it would be number 14.",
+                )
+            ]
+            if asked.item_id == "1"
+            else [],
+            contrast=Contrast(
+                item_id=asked.against or "2",
+                title=other,
+                rank=2,
+                gap=0.5,
+                parts=parts,
+                sentence=f"{item.title} is above {other} by 0.50.",
+            ),
         )
 
     def user(self, domain: str, user_id: str) -> UserCard:

@@ -186,3 +186,29 @@ def test_domains_page_leads_to_a_domain(open_app: Open, client: type[FakeClient]
     app = open_app(page="app_pages/domains.py")
     app.button(key="explore.restaurants_sim").click().run()
     assert client.asked[-1][0] == "restaurants_sim"
+
+
+def test_what_would_take_an_item_out_and_why_it_is_above_another(
+    open_app: Open, client: type[FakeClient]
+) -> None:
+    app = open_app(user="7")
+    assert "Without Fargo it would be number 14." in texts(app)
+    assert "Alien is above Brazil by 0.50." in texts(app)
+    asked = client.explained[-1]
+    assert (asked.item_id, asked.against, asked.request.user_id) == ("1", "2", "7")
+    app.selectbox(key="against.1").set_value("5").run()
+    assert "Alien is above Fargo by 0.50." in texts(app)
+    assert client.explained[-1].against == "5"
+
+
+def test_sentences_come_in_chinese(open_app: Open, client: type[FakeClient]) -> None:
+    app = open_app(user="7", language="zh")
+    assert "如果没有Fargo" in texts(app)
+    assert client.explained[-1].language == "zh"
+
+
+def test_an_item_that_stays_and_one_that_cannot_be_explained_say_so(open_app: Open) -> None:
+    assert "It stays among the first 5" in texts(open_app(user="7", item="2"))
+    app = open_app(user="7", item="4")
+    assert "item '4' is not among those that are recommended" in texts(app)
+    assert not app.exception

@@ -1,0 +1,79 @@
+"""Why one item is in the list: what would take it out, and why it is above another.
+
+Leaves to others: the parts of its score (explore.py), calls (service.py), sentences (the service).
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app_pages import frames, service
+from crossrec import plots
+from crossrec.errors import CrossrecError
+from crossrec.explanation.phrases import LANGUAGES
+from crossrec.serving.explanation_messages import Contrast, ExplainRequest, ExplainResponse
+from crossrec.serving.messages import Recommendation, RecommendRequest, RecommendResponse
+
+
+def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
+    """Ask the service about this item, and show what it says."""
+    others = {one.item_id: one for one in answer.items if one.item_id != item.item_id}
+    against, language = _choices(others, item)
+    asked = ExplainRequest(
+        request=request.model_copy(update={"explain": False}),
+        item_id=item.item_id,
+        against=against,
+        language="zh" if language == "zh" else "en",
+    )
+    try:
+        with st.spinner("Taking things away and ranking again …"):
+            found = service.explain(service.address(), answer.domain, answer.release, asked)
+    except CrossrecError as err:
+        st.warning(frames.plain(str(err)), icon=":material/info:")
+        return
+    if language != "en":
+        st.markdown(frames.plain(found.explanation.sentence))
+    _counterfactuals(found, len(answer.items))
+    if found.contrast is not None:
+        _contrast(found.contrast)
+    for more in [*found.paths, found.similar_users]:
+        if more is not None:
+            st.markdown(f":material/hub: {frames.plain(more.sentence)}")
+
+
+def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[str | None, str]:
+    """The item to compare with, and the language of the sentences."""
+    following = [one.item_id for one in others.values() if one.rank == item.rank + 1]
+    order = following + [item_id for item_id in others if item_id not in following]
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    against = left.selectbox(
+        "Compare with",
+        order,
+        format_func=lambda item_id: f"{others[item_id].rank}. {others[item_id].title}",
+        key=f"against.{item.item_id}",
+    )
+    language = right.segmented_control(
+        "Sentences in",
+        LANGUAGES,
+        default="en",
+        required=True,
+        help="en: English, zh: 中文",
+        key="language",
+        bind="query-params",
+    )
+    return against, str(language)
+
+
+def _counterfactuals(found: ExplainResponse, k: int) -> None:
+    """What would take it out of the list, each verified by the service."""
+    for one in found.counterfactuals:
+        st.markdown(f":material/remove_circle: {frames.plain(one.sentence)}")
+    if not found.counterfactuals:
+        st.caption(f"It stays among the first {k} whatever part of the history is taken away.")
+
+
+def _contrast(found: Contrast) -> None:
+    """The differences of the parts, as a sentence and a chart."""
+    st.markdown(f":material/compare_arrows: {frames.plain(found.sentence)}")
+    st.altair_chart(plots.explanation(frames.differences(found)), width="stretch")
+    st.caption(f"Each part less that of “{frames.plain(found.title)}”; they add up to the gap.")
