@@ -56,7 +56,7 @@ def test_every_bar_of_the_project_can_be_read():
     for bar in read_bars():
         compare, limit = bar.bar.split()
         assert compare in OPERATORS
-        assert float(limit) > 0
+        assert float(limit) >= 0
         assert bar.of in ("value", "ratio")
 
 

@@ -11,6 +11,7 @@ import logging
 import subprocess
 import sys
 
+from crossrec.config import home
 from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import ServiceError
 from crossrec.releases.forgetting import forget_user, trained_with
@@ -77,6 +78,9 @@ class Erasures:
 
     def _forget_data(self, user_id: str) -> dict[str, int]:
         """In a process of its own, for it needs libraries that a replica has no room for."""
+        places = home() / "data" / self._domain, home() / "feedback" / f"{self._domain}.parquet"
+        if not any(place.exists() for place in places):
+            return {}
         asked = json.dumps({"domain": self._domain, "user_id": user_id})
         try:
             answer = subprocess.run(

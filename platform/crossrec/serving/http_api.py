@@ -105,7 +105,9 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         """Why one item is in the answer to a request, and what would take it out."""
         return _json(await Explainer(backend.recommender).explain(request))
 
-    @app.post("/feedback", response_model=FeedbackResponse)
+    partly = {422: {"model": FeedbackResponse | ErrorBody}}
+
+    @app.post("/feedback", response_model=FeedbackResponse, responses=partly)
     async def feedback(request: FeedbackBatch) -> Response:
         """Store what users did; it is on disk when this answers.
 
