@@ -60,18 +60,19 @@ class Catalogue:
     The file is opened immutable: SQLite takes no lock and writes nothing beside it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, users: Path | None = None) -> None:
         """Open the file.
+
+        Args:
+            path: the file.
+            users: another catalogue, which has the users; None: this one has.
 
         Raises:
             ReleaseError: it is missing or no catalogue.
         """
-        if not path.is_file():
-            raise ReleaseError(f"{path} is missing; publish the release again")
-        uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
-        self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        self._db = _connect(path)
+        self._users = self._db if users is None else _connect(users)
         try:
-            self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             facts = dict(self._db.execute("SELECT name, value FROM facts"))
         except sqlite3.DatabaseError as err:
             self._db.close()
@@ -90,6 +91,7 @@ class Catalogue:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+        self._users.close()
 
     @cached_property
     def _side_columns(self) -> list[str]:
@@ -214,7 +216,7 @@ class Catalogue:
         """
         counts = np.zeros(self.n_items, np.int64)
         first = np.full(self.n_items, _NEVER)
-        rows = self._db.execute("SELECT items, times FROM users")
+        rows = self._users.execute("SELECT items, times FROM users")
         while batch := rows.fetchmany(_USERS):
             items = np.frombuffer(b"".join(row[0] for row in batch), "<i4")
             times = np.frombuffer(b"".join(row[1] for row in batch), "<i8")
@@ -225,7 +227,7 @@ class Catalogue:
     def history(self, user_id: str) -> UserHistory | None:
         """The user's interactions of the release, or None for a user it does not know."""
         query = "SELECT items, times, events FROM users WHERE user_id = ?"
-        row = self._db.execute(query, (user_id,)).fetchone()
+        row = self._users.execute(query, (user_id,)).fetchone()
         if row is None or self.hides(user_id):
             return None
         return UserHistory(
@@ -234,7 +236,8 @@ class Catalogue:
 
     def histories(self, limit: int) -> list[tuple[str, NDArray[np.int32]]]:
         """The first `limit` users of the release with what they had: user id, item_idx (T,)."""
-        rows = self._db.execute("SELECT user_id, items FROM users ORDER BY rowid LIMIT ?", (limit,))
+        query = "SELECT user_id, items FROM users ORDER BY rowid LIMIT ?"
+        rows = self._users.execute(query, (limit,))
         return [(user_id, np.frombuffer(items, "<i4")) for user_id, items in rows]
 
     def example_users(self, n: int) -> list[str]:
@@ -243,8 +246,21 @@ class Catalogue:
             "SELECT user_id FROM users"
             " ORDER BY length(items) NOT BETWEEN 4 * 5 AND 4 * 50, rowid LIMIT ?"  # 4 bytes a step
         )
-        rows = self._db.execute(query, (2 * n,)).fetchall()
+        rows = self._users.execute(query, (2 * n,)).fetchall()
         return [row[0] for row in rows if not self.hides(row[0])][:n]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise ReleaseError(f"{path} is missing; publish the release again")
+    uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
+    db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    try:
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except sqlite3.DatabaseError as err:
+        db.close()
+        raise ReleaseError(f"{path} is no catalogue of crossrec; publish again") from err
+    return db
 
 
 def _hides_nobody(user_id: str) -> bool:

@@ -57,17 +57,8 @@ def check_probes(folder: Path, model: DomainModel) -> None:
     Raises:
         ReleaseError: the answers differ, or the file cannot be read.
     """
-    path = folder / PROBES
-    try:
-        tensors = map_tensors(path)
-    except (OSError, ValueError) as err:
-        raise ReleaseError(f"{path} cannot be read ({err}); publish the release again") from err
-    context = {n.removeprefix(_CONTEXT): t for n, t in tensors.items() if n.startswith(_CONTEXT)}
-    items, times, events = tensors["items"], tensors["times"], tensors["events"]
-    queries = Queries(
-        items, times, events, tensors["now"], tensors["request"], context, _said(tensors)
-    )
-    scores = model.score(queries)
+    tensors = _read(folder / PROBES)
+    scores = model.score(_queries(tensors))
     expected = tensors["scores"]
     limit = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
     if scores.shape != expected.shape or not np.allclose(scores, expected, rtol=0, atol=limit):
@@ -75,6 +66,33 @@ def check_probes(folder: Path, model: DomainModel) -> None:
             f"the model in {folder} scores its probes otherwise than when it was published, so code"
             " or libraries have changed; publish it again with this version of crossrec"
         )
+
+
+def rewrite_probes(release: Path, folder: Path, model: DomainModel) -> None:
+    """Write a release's questions into another folder, with the scores of a model that has grown.
+
+    Raises:
+        ReleaseError: the release's probes cannot be read.
+    """
+    from safetensors.numpy import save_file
+
+    tensors = _read(release / PROBES)
+    tensors["scores"] = model.score(_queries(tensors))
+    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, folder / PROBES)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return map_tensors(path)
+    except (OSError, ValueError) as err:
+        raise ReleaseError(f"{path} cannot be read ({err}); publish the release again") from err
+
+
+def _queries(tensors: Mapping[str, NDArray[Any]]) -> Queries:
+    context = {n.removeprefix(_CONTEXT): t for n, t in tensors.items() if n.startswith(_CONTEXT)}
+    items, times, events = tensors["items"], tensors["times"], tensors["events"]
+    request = tensors["request"]
+    return Queries(items, times, events, tensors["now"], request, context, _said(tensors))
 
 
 def _draw(model: DomainModel, sequences: Sequences | None, rng: np.random.Generator) -> Queries:
