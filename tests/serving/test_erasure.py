@@ -141,6 +141,9 @@ def test_erasing_needs_an_admin_key(store: ReleaseStore):
         for scope, key in keys.items()
     }
     assert statuses == {"read": 403, "feedback": 403, "admin": 200}
+    said = (one.erasures._store.root.parent / "audit.jsonl").read_text()
+    assert said.count('"user erased"') == 1
+    assert "user-3" not in said
 
 
 def test_a_damaged_release_is_not_made_to_look_whole(store: ReleaseStore):

@@ -16,6 +16,7 @@ from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import ServiceError
 from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.audit import AuditLog
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import ErasureResponse
 
@@ -64,6 +65,7 @@ class Erasures:
         n_events = self._log.erase(self._domain, user_id, digest, versions)
         cleaned = forget_user(self._store, self._domain, user_id)
         tables = self._forget_data(user_id)
+        AuditLog().write("user erased", domain=self._domain, n_events=n_events)
         known = self._log.erased(self._domain, digest)
         trained = known.releases if known else versions
         still = [one.version for one in self._store.list(self._domain) if one.version in trained]

@@ -105,7 +105,7 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         """Why one item is in the answer to a request, and what would take it out."""
         return _json(await Explainer(backend.recommender).explain(request))
 
-    partly = {422: {"model": FeedbackResponse | ErrorBody}}
+    partly: dict[int | str, dict[str, Any]] = {422: {"model": FeedbackResponse | ErrorBody}}
 
     @app.post("/feedback", response_model=FeedbackResponse, responses=partly)
     async def feedback(request: FeedbackBatch) -> Response:
