@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from crossrec.data.split import Sequences
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.evaluation.protocols import Score
 from crossrec.models.query import Queries
+
+Index = TypeVar("Index", bound=np.signedinteger[Any])
 
 
 class Translated:
@@ -68,5 +71,5 @@ def _rows(names: Sequence[str], of_model: Sequence[str]) -> NDArray[np.int64]:
     return np.array([*(known.get(name, -1) for name in names), -1], np.int64)
 
 
-def _translated(values: NDArray[np.generic], rows: NDArray[np.int64]) -> NDArray[np.generic]:
-    return rows[values.astype(np.int64)].astype(values.dtype)
+def _translated(values: NDArray[Index], rows: NDArray[np.int64]) -> NDArray[Index]:
+    return np.asarray(rows[values.astype(np.int64)], values.dtype)
