@@ -46,7 +46,8 @@ def lines(home: Path) -> list[dict[str, Any]]:
 def test_what_removes_or_changes_needs_admin(ring: KeyRing):
     reader = ring.create("app", ["read", "feedback"])
     asked = [("GET", "/users/7"), ("POST", "/recommendations"), ("POST", "/feedback")]
-    assert [answer.status_code for answer in ask(ring, reader, *asked)] == [200] * 3
+    asked.append(("POST", "/explanations"))
+    assert [answer.status_code for answer in ask(ring, reader, *asked)] == [200] * 4
     changing = [("DELETE", "/users/7"), ("PUT", "/items/7"), ("POST", "/anything"), ("X", "/card")]
     refused = ask(ring, reader, *changing)
     assert [answer.status_code for answer in refused] == [403] * 4

@@ -343,6 +343,7 @@ def test_every_route_and_error_is_in_the_openapi_page(app: Gateway):
     page = send(app, "GET", "/openapi.json").json()
     assert set(page["paths"]) == {
         "/recommendations",
+        "/explanations",
         "/feedback",
         "/items/{item_id}",
         "/items",

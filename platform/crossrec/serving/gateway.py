@@ -41,7 +41,9 @@ MAX_IN_FLIGHT = 64
 RETRY_AFTER_S = 1
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-ROUTES = ("recommendations", "feedback", "items", "users", "card", "domains")
+ASKED_BY_POST = ("/recommendations", "/explanations")
+"""Ends of paths that are only asked, although their method is POST."""
+ROUTES = ("recommendations", "explanations", "feedback", "items", "users", "card", "domains")
 """First parts of paths that may be written down; anything else may be a user's id."""
 
 PUBLIC = ("/health", "/ready", "/docs", "/openapi.json")
@@ -82,7 +84,7 @@ def needed_scope(method: str, path: str) -> str:
         return "read"
     if method == "POST" and path.endswith("/feedback"):
         return "feedback"
-    return "read" if method == "POST" and path.endswith("/recommendations") else "admin"
+    return "read" if method == "POST" and path.endswith(ASKED_BY_POST) else "admin"
 
 
 def status_of(error: Exception) -> int:
