@@ -138,8 +138,8 @@ class TrainingConfig(_Settings):
     learning_rate: float = Field(2e-3, gt=0)
     adapter_learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    temperature: float = Field(0.07, gt=0)
-    """tau in the softmax over u·v / tau."""
+    temperature: float = Field(0.15, gt=0)
+    """tau in the softmax over u·v / tau. UniSRec's .07 fits histories too closely."""
     cold_case_weight: float = Field(3.0, gt=0)
     """How often a validation case whose target is a cold item counts when the fusion is learned.
     1: items nobody has had rank where the log says, which is low, for nobody was shown them."""

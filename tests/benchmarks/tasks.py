@@ -56,6 +56,7 @@ LABELS = (
     "adapter.texts_per_step=128",
     "training.batch_size=96",
     "training.learning_rate=0.001",
+    "training.temperature=0.07",
     "training.adapter_learning_rate=0.001",
     "training.patience=2",
 )
