@@ -178,6 +178,9 @@ def test_with_pseudonyms_no_id_of_the_caller_is_kept(store: ReleaseStore, fresh_
     assert card["user_id"].startswith("p-")
     asked = one.ask("POST", "/recommendations", json={"user_id": "jane@example.org"}).json()
     assert asked["based_on"] == ["history"]
+    body = {"request": {"user_id": "jane@example.org"}, "item_id": asked["items"][0]["item_id"]}
+    reasons = one.ask("POST", "/explanations", json=body)
+    assert "film-2" in reasons.text
     kept = b"".join(p.read_bytes() for p in fresh_home.rglob("*") if p.is_file())
     assert b"jane" not in kept.replace(event["event_id"].encode(), b"")
     assert one.ask("DELETE", "/users/jane@example.org").json()["n_events"] == 1

@@ -38,6 +38,9 @@ from crossrec.serving.messages import (
     Health,
     ItemCard,
     ItemSearchResponse,
+    ItemsRequest,
+    ItemsResponse,
+    ItemUpsert,
     Name,
     Readiness,
     RecommendRequest,
@@ -74,6 +77,9 @@ class DomainBackend(Protocol):
     async def erase(self, user_id: str) -> ErasureResponse:
         """Remove all that is kept of a user."""
 
+    async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
+        """Keep items and make them recommendable."""
+
 
 class Directory(Protocol):
     """What the routes of the whole service need."""
@@ -90,10 +96,13 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
     app = _app(title)
     inside = UserKeys().inside  # beyond this point a user may be known by a pseudonym alone
 
-    async def answer(request: RecommendRequest, request_id: str) -> Response:
+    def known(request: RecommendRequest) -> RecommendRequest:
         if request.user_id is not None:
             request.user_id = inside(request.user_id)
-        return _json(await backend.recommender.recommend(request, request_id))
+        return request
+
+    async def answer(request: RecommendRequest, request_id: str) -> Response:
+        return _json(await backend.recommender.recommend(known(request), request_id))
 
     @app.post("/recommendations", response_model=RecommendResponse)
     async def recommend(request: RecommendRequest, http: Request) -> Response:
@@ -103,6 +112,7 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
     @app.post("/explanations", response_model=ExplainResponse)
     async def explanation(request: ExplainRequest) -> Response:
         """Why one item is in the answer to a request, and what would take it out."""
+        request.request = known(request.request)
         return _json(await Explainer(backend.recommender).explain(request))
 
     partly: dict[int | str, dict[str, Any]] = {422: {"model": FeedbackResponse | ErrorBody}}
@@ -119,6 +129,16 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         answer = await backend.recommender.feedback(events)
         answer.rejected = [*unreadable, *answer.rejected]
         return _json(answer, status=422 if answer.rejected else 200)
+
+    @app.put("/items", response_model=ItemsResponse)
+    async def put_items(request: ItemsRequest) -> Response:
+        """Add items, or replace those with the same ids, without a training.
+
+        They are recommended from the next request on, by every replica; until the domain is
+        trained again each borrows from the items that are nearest to it in text. 422 where an
+        item cannot be kept; then none is.
+        """
+        return _json(await backend.put_items(request.items))
 
     @app.get("/items/{item_id:path}", response_model=ItemCard)
     async def item(item_id: str) -> Response:
