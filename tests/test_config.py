@@ -37,7 +37,7 @@ def test_equal_settings_have_equal_digests_and_others_another() -> None:
         ("model.dim=3", "model.dim: .* greater than or equal to 8"),
         ("model.dim=65", "dim 65 cannot be shared by 2 heads"),
         ("model.dim", "has no '='"),
-        ("training.mode=thawed", "'frozen' or 'adapted'"),
+        ("training.mode=thawed", "'frozen', 'adapted' or 'auto'"),
         ("model.modalities=image", "modalities: .*'image' is neither all, none, nor a list"),
     ],
 )
