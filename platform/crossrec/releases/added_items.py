@@ -86,6 +86,14 @@ class AddedItems:
             rows = db.execute("SELECT item FROM items ORDER BY item_id").fetchall()
         return [AddedItem(**json.loads(row[0])) for row in rows]
 
+    def changed_since(self, moment: float) -> set[str]:
+        """Ids of the items that were put after a moment, in seconds since 1970."""
+        if not self:
+            return set()
+        with self._open() as db:
+            rows = db.execute("SELECT item_id FROM items WHERE changed_at > ?", (moment,))
+            return {row[0] for row in rows}
+
     def vectors(self, version: str) -> dict[str, Floats]:
         """item_id → (E,) of the items whose present text the encoder of a release has read."""
         if not self:

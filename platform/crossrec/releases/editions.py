@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossrec.data.vocabulary import Vocabulary
 from crossrec.errors import CrossrecError, ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.releases.added_items import AddedItem, AddedItems, Floats, items_folder
@@ -73,14 +74,17 @@ class Editions:
     def make(self) -> str:
         """Make an edition of all added items, and make it current; its number.
 
-        Only one process may do so at a time.
+        An item that the release has and that was not put since is the release's own: the data had
+        time to say otherwise. Only one process may make editions at a time.
 
         Raises:
             ReleaseError: it could not be written, or does not verify; the current one stays.
         """
         added = AddedItems(items_folder(self._release.domain))
         vectors = added.vectors(self._release.version)
-        items = [item for item in added.all() if item.item_id in vectors]
+        newer = added.changed_since(self._release.manifest.published_at)
+        own = set(Vocabulary.load(self._release.folder / "vocabulary.json").item_ids) - newer
+        items = [i for i in added.all() if i.item_id in vectors and i.item_id not in own]
         number = f"{1 + max(map(int, self._numbers()), default=0):06d}"
         staging = self.folder / f"{STAGING}{number}"
         shutil.rmtree(staging, ignore_errors=True)
@@ -157,7 +161,7 @@ def _given(
     return Given(
         np.array([rows[item.item_id] for item in items], np.int64),
         [item.text for item in items],
-        np.stack([vectors[item.item_id] for item in items]).astype(np.float32),
+        np.array([vectors[item.item_id] for item in items], np.float32),
         places,
     )
 

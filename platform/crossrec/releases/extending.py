@@ -81,7 +81,7 @@ def extended(model: DomainModel, new_ids: Sequence[str], given: Given) -> Domain
             f"the release of '{model.domain.name}' keeps no vectors of item texts, so items cannot"
             " be added to it; train it with requests, or wait for the next training"
         )
-    texts = unit(given.vectors - request.centre)
+    texts = unit(given.vectors.reshape(-1, len(request.centre)) - request.centre)
     lending = _Lending(
         len(model.vocabulary.item_ids) + len(new_ids),
         given,

@@ -28,6 +28,9 @@ from crossrec.serving.messages import (
     Health,
     ItemCard,
     ItemSearchResponse,
+    ItemsRequest,
+    ItemsResponse,
+    ItemUpsert,
     Readiness,
     RecommendRequest,
     RecommendResponse,
@@ -126,6 +129,18 @@ class Client:
         """Items whose title or text holds the words of `text`, best first."""
         params = {"search": text, "limit": limit}
         return self._get(_path(domain, "items"), ItemSearchResponse, params).items
+
+    def put_items(self, domain: str, items: Iterable[ItemUpsert]) -> ItemsResponse:
+        """Add items, or replace those with the same ids; recommendable when this returns.
+
+        Raises:
+            RequestError: an item cannot be kept; none was.
+        """
+        request = _build(ItemsRequest, {"items": list(items)})
+        body = request.model_dump_json(exclude_defaults=True)
+        headers = {"Content-Type": "application/json"}
+        path = _path(domain, "items")
+        return self._send("PUT", path, ItemsResponse, content=body, headers=headers)
 
     def user(self, domain: str, user_id: str, limit: int = 50) -> UserCard:
         """The stored history of a user, newest first; an unknown user has `known=False`."""

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import time
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,16 +25,24 @@ from ray.serve.handle import DeploymentHandle
 
 import crossrec
 from crossrec.errors import ConfigError, CrossrecError, ServiceError
-from crossrec.releases.store import CURRENT, ReleaseStore
+from crossrec.releases.store import CURRENT, LoadedRelease, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_summary
 from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway, TooBusyError
 from crossrec.serving.http_api import domain_app, domain_application, system_app
-from crossrec.serving.messages import DomainSummary, ErasureResponse
+from crossrec.serving.item_updates import Current, ItemUpdates, Refreshing
+from crossrec.serving.messages import (
+    DomainSummary,
+    ErasureResponse,
+    ItemsResponse,
+    ItemUpsert,
+)
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.shared_encoder import encoder_of
+
+log = logging.getLogger(__name__)
 
 ENCODER, DOMAIN, SYSTEM = "Encoder", "Domain", "System"
 """Names of the deployments, one in each application."""
@@ -123,23 +133,43 @@ class DomainDeployment:
         self._handle: DeploymentHandle | None = None
         self.feedback_log = FeedbackLog()
         self._erasures = Erasures(domain, self.feedback_log, self._store)
-        self.recommender: Recommender
+        self._items = ItemUpdates(domain)
+        self._current: Current
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Load a release, verified, then answer from it."""
         loaded = await asyncio.to_thread(self._store.load, self._domain, user_config["version"])
-        loaded.catalogue.hides = self._erasures.hides
-        version = loaded.release.version
+        encode = partial(self._encode, version=loaded.release.version)
 
-        async def encode(texts: list[str]) -> NDArray[np.float32]:
-            return await self._encode(texts, version)
+        def answering(edition: LoadedRelease) -> Recommender:
+            edition.catalogue.hides = self._erasures.hides
+            return Recommender(edition, encode, self.feedback_log)
 
-        self.recommender = Recommender(loaded, encode, self.feedback_log)
+        current = Current(loaded, answering)
+        if self._items.is_behind(loaded.release):
+            try:
+                await self._items.catch_up(loaded.release, encode)
+            except ServiceError:
+                log.exception("'%s' answers without the items added to it", self._domain)
+        await current.refresh()
+        self._current = current
         give_back_memory()
 
-    def __serve_build_asgi_app__(self) -> Gateway:
+    @property
+    def recommender(self) -> Recommender:
+        """What answers now: the release, with the items that were added since."""
+        return self._current.recommender
+
+    async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
+        """Keep items, make them recommendable."""
+        current = self._current
+        encode = partial(self._encode, version=current.release.version)
+        return await self._items.put(current, items, encode)
+
+    def __serve_build_asgi_app__(self) -> Refreshing:
         """The routes; Serve asks for them once the replica is constructed."""
-        return domain_app(self, self._keys, title=f"crossrec: {self._domain}")
+        app = domain_app(self, self._keys, title=f"crossrec: {self._domain}")
+        return Refreshing(app, lambda: self._current.refresh())
 
     async def erase(self, user_id: str) -> ErasureResponse:
         """Erase a user; from the first step on every replica hides what its release holds."""

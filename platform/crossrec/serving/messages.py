@@ -28,6 +28,7 @@ MAX_WHERE_CHARS = 2_000
 MAX_OBJECTIVES = 50
 MAX_PINNED = 100
 MAX_BLOCKED = 1_000
+MAX_ITEMS = 1_000
 MAX_TIMESTAMP = 253_402_300_799
 """Seconds since 1970 UTC at the end of the year 9999; milliseconds are beyond it."""
 
@@ -257,6 +258,33 @@ class ItemSearchResponse(_Message):
     """Items whose title or text holds the words, best first."""
 
     items: list[ItemCard]
+
+
+class ItemUpsert(_Message):
+    """An item as its owner describes it; it replaces one that has the same id, as a whole."""
+
+    item_id: Name
+    title: Name
+    text: RequestText | None = None
+    """What it is like, in words; None: its title and categories."""
+    category: list[Name] = Field(default_factory=list, max_length=100)
+    columns: dict[Text, Any] = Field(default_factory=dict)
+    """Further columns that the domain has (see the domain card): number, text or list of text."""
+
+
+class ItemsRequest(_Message):
+    """A batch of items; all are kept, or none where one cannot be."""
+
+    items: list[ItemUpsert] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class ItemsResponse(_Message):
+    """Every item of the batch can be recommended from the next request on, by every replica."""
+
+    added: int
+    updated: int
+    n_items: int
+    """Of the domain now."""
 
 
 class ContextCard(_Message):
