@@ -28,7 +28,7 @@ from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.client import Client
 from crossrec.serving.launch import Service, serve_domains
-from crossrec.serving.messages import FeedbackEvent
+from crossrec.serving.messages import FeedbackEvent, ItemUpsert
 from crossrec.serving.process_tree import tree_of
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
@@ -109,6 +109,39 @@ def test_feedback_changes_the_very_next_answer_and_survives(client: Client):
     assert client.feedback("films", events[:1]).duplicates == 1
     assert [step.item_id for step in client.user("films", "visitor").history] == ["film-2"]
     assert not client.user("books", "visitor").known
+
+
+def test_a_list_by_objectives_adds_up_and_keeps_to_its_limits(client: Client):
+    answer = client.recommend(
+        "books",
+        user_id="user-1",
+        objectives={"popularity": -0.5, "diversity": 1},
+        where="price < 10 and studio == 'north'",
+        at_most={"category": 5},
+        pinned=[{"item_id": "film-20", "position": 1}],
+    )
+    assert answer.weights == {"relevance": 1, "popularity": -0.5, "diversity": 1}
+    assert answer.items[0].item_id == "film-20"
+    assert {item.item["studio"] for item in answer.items[1:]} == {"north"}
+    for item in answer.items:
+        assert sum(item.objectives.values()) == pytest.approx(item.score, abs=1e-6)
+    offered = {one.name for one in client.card("books").objectives}
+    assert {"relevance", "popularity", "novelty", "diversity", "freshness"} == offered
+    with pytest.raises(RequestError, match="at character 1: no field is called 'prise'"):
+        client.recommend("books", where="prise < 3")
+
+
+def test_a_new_item_is_recommended_in_the_next_request(client: Client):
+    before = client.card("books")
+    item = ItemUpsert(
+        item_id="new-1", title="New", text="A horror", category=["horror"], columns={"year": 2024}
+    )
+    assert client.put_items("books", [item]).added == 1
+    answer = client.recommend("books", where="year > 2020", k=3)
+    assert [one.item_id for one in answer.items] == ["new-1"]
+    after = client.card("books")
+    assert after.n_items == before.n_items + 1
+    assert (after.release, after.n_users) == (before.release, before.n_users)
 
 
 def test_bad_input_is_answered_in_the_class_that_says_why(world: World, client: Client):
