@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from crossrec.data.dataset import Dataset
+from crossrec.releases.added_items import AddedItem, AddedItems, items_folder
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import FeedbackEvent
@@ -55,23 +56,30 @@ def test_training_learns_from_exported_feedback(run: Run, shop_domain: Path):
     assert missing.exit_code == 2
     assert "crossrec feedback export shop" in " ".join(missing.stderr.split())
 
-    send(("new", "s1", "like"), ("new", "s4", "sale"), ("new", "s7", "like"))
+    added = AddedItem("s99", "oolong", "a fine tea of its own", ["tea"])
+    AddedItems(items_folder("shop")).put([added])
+    send(("new", "s1", "like"), ("new", "s99", "sale"), ("new", "s7", "like"))
     send(("new", "s8", "like"), ("new", "s8", "dislike"), ("new", "s9", "impression"))
     run("feedback", "export", "shop")
     trained = run("train", "shop", "--workers", "0", "--since", "all", "--json", *SMALL)
     assert trained.exit_code == 0, trained.stderr
     grown = Dataset.open("shop")
     rows = grown.scan("interactions").filter(pl.col("user_id") == "new").collect()
-    assert rows["item_id"].to_list() == ["s1", "s4", "s7"]
+    assert rows["item_id"].to_list() == ["s1", "s99", "s7"]
+    assert grown.scan("items").collect()["title"][-1] == "oolong"
     assert rows["event"].to_list() == ["sale"] * 3
     loaded = ReleaseStore().load("shop")
     assert loaded.release.manifest.data_hash == grown.content_hash != imported.content_hash
     history = loaded.catalogue.history("new")
     assert history is not None
     assert len(history.items) == 3
+    assert loaded.catalogue.card(30).item_id == "s99"
     assert "crossrec" in run("evaluate", "shop", "--baseline", "none").stdout
     loaded.close()
 
+    run("train", "shop", "--workers", "0", "--since", "all", "--no-publish", *SMALL)
+    assert Dataset.open("shop").content_hash == grown.content_hash
+    AddedItems(items_folder("shop")).path.unlink()
     run("train", "shop", "--workers", "0", "--since", "2999-01-01", "--no-publish", *SMALL)
     assert Dataset.open("shop").content_hash == imported.content_hash
 

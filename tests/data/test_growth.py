@@ -71,7 +71,7 @@ def test_what_is_added_comes_after_what_was_imported(data: Dataset):
     assert rows["user_id"][-2:].to_list() == ["u2", "new"]
     assert growth.dataset.card["tables"]["interactions"] == rows.height
     assert growth.dataset.content_hash != data.content_hash
-    assert growth.dataset.card[GROWTH] == {"since": "all", "n_added": 2}
+    assert growth.dataset.card[GROWTH] == {"since": "all", "n_added": 2, "n_items": 0}
 
 
 def test_the_years_between_the_data_and_today_are_left_out_in_whole_weeks(data: Dataset):
@@ -95,6 +95,26 @@ def test_growing_again_counts_nothing_twice_and_nothing_goes_back(data: Dataset)
     assert len(load_sequences(twice).items) == 12
     back = grow(twice, added.clear(), {}).dataset
     assert back.content_hash == data.content_hash
+
+
+def test_items_that_came_since_the_import_are_part_of_the_catalogue(data: Dataset):
+    added = frame(("u2", "new", IMPORTED_AT), ("u2", "i3", IMPORTED_AT + 1))
+    items = [
+        {"item_id": "new", "title": "New", "text": "new things", "unknown": 1},
+        {"item_id": "i1", "title": "Other", "text": "said anew"},
+    ]
+    before = data.scan("items").collect()
+    grown = grow(data, added, {}, items).dataset
+    rows = grown.scan("items").collect()
+    assert rows["item_id"].to_list() == ["i0", "i1", "i2", "i3", "new"]
+    assert rows["title"].to_list() == ["t0", "Other", "t2", "t3", "New"]
+    assert rows.schema == before.schema
+    assert grown.card["tables"]["items"] == 5
+    assert grown.scan("interactions").collect()["item_id"][-2:].to_list() == ["new", "i3"]
+    assert load_sequences(grown).item_ids[-1] == "new"
+    back = grow(grown, added.clear(), {}).dataset
+    assert back.content_hash == data.content_hash
+    assert back.scan("items").collect().equals(before)
 
 
 def test_a_set_without_interactions_does_not_grow(data: Dataset):

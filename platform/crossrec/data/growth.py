@@ -6,11 +6,13 @@ export it comes from (serving/feedback_export.py), training on it (training/).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from crossrec.data.dataset import Dataset
@@ -20,7 +22,7 @@ from crossrec.errors import DataError
 from crossrec.schema import EVENT, ITEM_ID, RATING, TIMESTAMP, USER_ID
 
 IMPORTED = "imported"
-"""Sub-folder with the interactions as they were imported: each growth begins with those."""
+"""Sub-folder with items and interactions as they were imported: each growth begins with those."""
 GROWTH = "feedback"
 """Entry of the card that says what was added."""
 WEEK_S = 7 * 24 * 3600
@@ -36,7 +38,12 @@ class Growth:
     """Users with something added."""
 
 
-def grow(dataset: Dataset, added: pl.DataFrame, note: dict[str, Any]) -> Growth:
+def grow(
+    dataset: Dataset,
+    added: pl.DataFrame,
+    note: dict[str, Any],
+    items: Sequence[Mapping[str, Any]] = (),
+) -> Growth:
     """The imported interactions and, after them, `added`, in place of the data set's own.
 
     What an earlier growth added is left out first, so that nothing counts twice; no rows take the
@@ -47,6 +54,8 @@ def grow(dataset: Dataset, added: pl.DataFrame, note: dict[str, Any]) -> Growth:
         added: `user_id`, `item_id`, `timestamp` (seconds since 1970), `event` and `rating`, in
             order of time; rows of unknown items are left out.
         note: what the card shall say of the source.
+        items: column → value of items that came since the import; they follow the imported ones,
+            or take the place of the one with their id.
 
     Raises:
         DataError: the data set has no interactions, or it cannot be written.
@@ -56,32 +65,50 @@ def grow(dataset: Dataset, added: pl.DataFrame, note: dict[str, Any]) -> Growth:
             f"'{dataset.domain.name}' has no interactions that feedback could be added to;"
             " expected a domain with a table 'interactions'"
         )
-    before = _imported(dataset)
-    base = pl.scan_parquet(before)
-    rows = _as_table(dataset, base, added)
-    card = dataset.card | {GROWTH: note | {"n_added": rows.height}}
+    catalogue = _with_items(pl.read_parquet(imported_table(dataset, "items")), items)
+    base = pl.scan_parquet(imported_table(dataset, "interactions"))
+    rows = _as_table(dataset, base, added, catalogue[ITEM_ID])
+    card = dataset.card | {GROWTH: note | {"n_added": rows.height, "n_items": len(items)}}
     with rebuilt(dataset) as folder:
-        kept = folder / IMPORTED / "interactions.parquet"
-        table = folder / "interactions.parquet"
-        if not kept.exists():
-            kept.parent.mkdir()
-            table.rename(kept)
-        whole = pl.concat([base, rows.lazy()])
-        replace(table, lambda beside: whole.sink_parquet(beside, compression="lz4"))
-        write_card(folder, card, ["interactions"])
+        _put(folder, "items", catalogue.lazy())
+        _put(folder, "interactions", pl.concat([base, rows.lazy()]))
+        write_card(folder, card, ["items", "interactions"])
     found = Dataset.open(dataset.domain.name, dataset.folder.parent)
     return Growth(found, rows.height, rows[USER_ID].n_unique())
 
 
-def _imported(dataset: Dataset) -> Path:
-    kept = dataset.folder / IMPORTED / "interactions.parquet"
-    return kept if kept.is_file() else dataset.folder / "interactions.parquet"
+def _put(folder: Path, name: str, whole: pl.LazyFrame) -> None:
+    """A table in the place of the one that was imported, which is kept."""
+    kept, table = folder / IMPORTED / f"{name}.parquet", folder / f"{name}.parquet"
+    kept.parent.mkdir(exist_ok=True)
+    if not kept.exists():
+        table.rename(kept)
+    replace(table, lambda beside: whole.sink_parquet(beside, compression="lz4"))
 
 
-def _as_table(dataset: Dataset, base: pl.LazyFrame, added: pl.DataFrame) -> pl.DataFrame:
+def _with_items(imported: pl.DataFrame, items: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The catalogue with items put in: those that were there keep their rows."""
+    rows = [{name: item.get(name) for name in imported.columns} for item in items]
+    new = pl.DataFrame(rows, schema=imported.schema, strict=False, orient="row")
+    row = {item_id: number for number, item_id in enumerate(imported[ITEM_ID])}
+    place = [row.setdefault(item_id, len(row)) for item_id in new[ITEM_ID]]
+    kept = imported.filter(~pl.col(ITEM_ID).is_in(new[ITEM_ID].implode()))
+    whole = pl.concat([kept, new])
+    places = [row[item_id] for item_id in kept[ITEM_ID]] + place
+    return whole[np.argsort(places, kind="stable")]
+
+
+def imported_table(dataset: Dataset, name: str) -> Path:
+    """File of the table as it was imported, whatever has been added since."""
+    kept = dataset.folder / IMPORTED / f"{name}.parquet"
+    return kept if kept.is_file() else dataset.folder / f"{name}.parquet"
+
+
+def _as_table(
+    dataset: Dataset, base: pl.LazyFrame, added: pl.DataFrame, known: pl.Series
+) -> pl.DataFrame:
     """Rows with the columns and types of the interactions, and times of the data's own clock."""
     schema = base.collect_schema()
-    known = dataset.scan("items").select(ITEM_ID).collect()[ITEM_ID]
     added = added.filter(pl.col(ITEM_ID).is_in(known.implode()))
     columns = {name: pl.lit(None) for name in schema}
     columns |= {name: pl.col(name) for name in (USER_ID, ITEM_ID, EVENT, RATING) if name in schema}

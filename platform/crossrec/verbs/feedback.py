@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossrec.domains import load_domain
 from crossrec.errors import ConfigError, DataError
@@ -87,6 +87,7 @@ def add_feedback(
 ) -> Growth:
     """Put exported feedback behind the imported interactions of a domain: what `train` reads then.
 
+    Items that were added to the running service since the import come along.
     Interactions are what the domain takes as interest, in its own words for events; of somebody
     who liked an item and later disliked it, neither. Doing it again begins with the imported data.
 
@@ -106,7 +107,23 @@ def add_feedback(
     added = _interactions(data, events, rated_only)
     note = {"since": since, "n_events": events.height}
     note |= {"last": events["received_at"].max()} if events.height else {}
-    return grow(data, added, note)
+    return grow(data, added, note, _added_items(data))
+
+
+def _added_items(data: Dataset) -> list[dict[str, Any]]:
+    """Items that a service was given; of those that the data have, what came after the import."""
+    import polars as pl
+
+    from crossrec.data.growth import imported_table
+    from crossrec.releases.added_items import AddedItems, items_folder
+    from crossrec.schema import ITEM_ID
+
+    added = AddedItems(items_folder(data.domain.name))
+    imported_at = datetime.fromisoformat(data.card["imported_at"]).timestamp()
+    newer = added.changed_since(imported_at)
+    own = set(pl.read_parquet(imported_table(data, "items"))[ITEM_ID]) - newer
+    found = [vars(item) for item in added.all() if item.item_id not in own]
+    return [item.pop("columns") | item for item in map(dict, found)]
 
 
 def exported(domain: str, since: str = "all", export: Path | str | None = None) -> pl.DataFrame:
