@@ -141,10 +141,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/quality"))
     parser.add_argument("--domains", nargs="*", default=())
     parser.add_argument("--peers", nargs="*", default=None)
+    parser.add_argument("--no-run", action="store_true", help="rows of what is there")
     given = parser.parse_args()
     torch.set_num_threads(1)
     cells = make_plan(given.domains, (), given.seeds, given.peers)
-    outcome = Benchmark(given.out, cells).run(
+    outcome = Benchmark(given.out, cells, make=not given.no_run).run(
         lambda cell, made: print(f"{'done' if made else '....'} {cell}", flush=True)
     )
     write_report(given.out, outcome, {**settings_of(cells), "seeds": given.seeds})
