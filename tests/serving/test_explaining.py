@@ -11,6 +11,7 @@ from crossrec.serving.explaining import Explainer
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from crossrec.serving.recommender import Recommender
+from tests.serving.conftest import WordCounter
 
 HISTORY = ["film-1", "film-4", "film-7", "film-2"]
 
@@ -102,3 +103,19 @@ def test_what_is_not_recommended_is_not_explained(recommender: Recommender) -> N
         explained(recommender, "nothing", {})
     with pytest.raises(RequestError, match="not among the 2 that are recommended"):
         explained(recommender, HISTORY[0], {"history": told(HISTORY), "k": 2})
+
+
+def test_words_of_the_items_text_add_up_to_the_signals_that_read_it(
+    recommender: Recommender, encoder: WordCounter
+) -> None:
+    request = {"history": told(["film-2", "film-5"]), "text": "horror", "k": 3}
+    item = ask(recommender, **request).items[0]
+    found = explained(recommender, item.item_id, request)
+    # the small release reads genres where texts hold more: their vectors are near enough
+    total = sum(one.value for one in found.text_parts)
+    assert total == pytest.approx(item.signals["text"] + item.signals["request"], abs=1e-3)
+    assert max(found.text_parts, key=lambda one: one.value).word == "horror"
+    encoder.down = True
+    silent = explained(recommender, item.item_id, {"history": told(["film-2", "film-5"])})
+    assert silent.text_parts == []
+    assert silent.explanation.parts

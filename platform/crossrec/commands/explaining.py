@@ -84,5 +84,5 @@ def show_explanation(answer: ExplainResponse) -> None:
     rows = [(part.kind, part.label, f"{part.value:+.3f}") for part in parts]
     print_table(("kind", "part", "score"), rows, "no parts")
     if answer.text_parts:
-        words = [(part.label, f"{part.value:+.3f}") for part in answer.text_parts]
+        words = [(part.word, f"{part.value:+.3f}") for part in answer.text_parts]
         print_table(("word of its text", "score"), words, "no words")

@@ -109,7 +109,7 @@ def explain(
     values = np.zeros_like(own)
     for group in groups:
         members = [i for i, removal in enumerate(removals) if removal.group == group]
-        values[members] = _spread(own[members], shares[group])
+        values[members] = spread(own[members], shares[group])
     given = popularity[len(coalitions) - 1]
     parts = _parts(removals, values, given, known[0], _lowered(model, lowerings, titles))
     rated = rating_levels(model.vocabulary.events) is not None
@@ -150,7 +150,7 @@ def _shapley(
     return shares
 
 
-def _spread(own: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+def spread(own: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, k) that sums to `total`: `own`, and shares of the remainder by its size."""
     size = np.abs(own)
     sums = size.sum(axis=0)

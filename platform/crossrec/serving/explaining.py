@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.data.ratings import rating_levels
-from crossrec.errors import RequestError, UnknownItemError
+from crossrec.errors import RequestError, ServiceError, UnknownItemError
 from crossrec.explanation import counterfactuals as search
 from crossrec.explanation.contrast import differences
+from crossrec.explanation.item_words import text_parts
 from crossrec.explanation.phrases import Language
 from crossrec.explanation.similar import MAX_USERS, Group, similar_users
 from crossrec.explanation.text import (
@@ -26,13 +27,14 @@ from crossrec.explanation.text import (
     unknown_sentence,
     without_sentence,
 )
-from crossrec.explanation.things import whole
+from crossrec.explanation.things import whole, without_each
 from crossrec.models.query import Queries
 from crossrec.serving.explanation_messages import (
     Contrast,
     Counterfactual,
     ExplainRequest,
     ExplainResponse,
+    ItemWord,
     SimilarUsers,
 )
 from crossrec.serving.messages import MAX_K, Explanation, RecommendRequest
@@ -85,6 +87,7 @@ class Explainer:
             rows=ROWS,
         )
         signals = asked.scored.signals
+        words = await self._words(items[place].item_idx, asked)
         return ExplainResponse(
             domain=self._recommender.domain.name,
             release=self._recommender.loaded.release.version,
@@ -99,7 +102,23 @@ class Explainer:
             if other is None
             else self._contrast(told, titles, items[other], other + 1, asked_for),
             similar_users=alike,
+            text_parts=words,
         )
+
+    async def _words(self, item: int, asked: Asked) -> list[ItemWord]:
+        """Words of the item's text; none where no encoder answers, which explains all the rest."""
+        [card] = self._catalogue.cards([item], [])
+        words, left = without_each(card.text)
+        if not words:
+            return []
+        try:
+            vectors = await self._recommender.encode([card.text, *left])
+        except ServiceError:
+            return []
+        adapted = self._recommender.loaded.release.adapter_folder is not None
+        queries = asked.question.queries
+        found = text_parts(self._model, queries, item, words, vectors, adapted=adapted)
+        return [ItemWord(word=one.word, value=one.value) for one in found]
 
     def _place(self, asked: Asked, item_id: str) -> int:
         """Where the item is in the answer, from 0."""

@@ -80,6 +80,13 @@ class SharedEntity(_Message):
     sentence: str
 
 
+class ItemWord(_Message):
+    """A word of the item's own text, or a run of words where it has many."""
+
+    word: str
+    value: float
+
+
 class ExplainResponse(_Message):
     """All that is known of why."""
 
@@ -97,6 +104,8 @@ class ExplainResponse(_Message):
     contrast: Contrast | None = None
     similar_users: SimilarUsers | None = None
     """None: the groups are too small to be told."""
-    text_parts: list[Part] = []
-    """Words of the item's own text, by what they give to the signals that read it."""
+    text_parts: list[ItemWord] = []
+    """What the words of the item's own text give: they sum to the signals `text` and `request`, of
+    which the second alone is told apart where the release has an adapter. Empty where no
+    signal reads texts here, or the encoder does not answer."""
     paths: list[SharedEntity] = []

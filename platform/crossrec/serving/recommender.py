@@ -171,6 +171,14 @@ class Recommender:
             added = await asyncio.wrap_future(self._log.append(self.domain.name, kept))
         return FeedbackResponse(accepted=added, duplicates=len(kept) - added, rejected=rejected)
 
+    async def encode(self, texts: list[str]) -> Vectors:
+        """Vectors of texts as the release's encoder reads them: (n, E).
+
+        Raises:
+            ServiceError: the encoder does not answer.
+        """
+        return await self._encode(texts)
+
     async def _wish(self, text: str | None) -> Vectors | None:
         """The encoded text, (E,); a text asked before is not encoded again."""
         words = " ".join((text or "").split())

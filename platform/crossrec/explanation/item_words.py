@@ -1,0 +1,114 @@
+"""What the words of an item's own text give to its score, through the signals that read texts.
+
+Words are taken out of the text, which is encoded again by the caller (occlusion): in the deletion
+test of the row `item_words` that is as faithful as integrated gradients or more, and needs no
+gradients where an item is explained. The towers read texts too, but a release keeps only what they
+made of them, so their share stays with the history. Leaves to others: encoding (a callable of the
+caller). Sizes: n variants, N items, E width of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.explanation.contributions import spread
+from crossrec.models.domain_model import DomainModel
+from crossrec.models.query import Queries
+from crossrec.models.signals import RequestSignal, TextSignal, unit
+
+Floats = NDArray[np.float32]
+SAME = 0.99
+"""Least cosine of a text's vector with the one that the release keeps; below, the release read it
+otherwise (with another adapter, or cut elsewhere), and its words cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class ItemWord:
+    """A word of an item's text, or a run of words where it has many."""
+
+    word: str
+    value: float
+
+
+def text_parts(
+    model: DomainModel,
+    query: Queries,
+    item: int,
+    words: Sequence[str],
+    vectors: Floats,
+    *,
+    adapted: bool,
+) -> list[ItemWord]:
+    """What each word of the item's text gives: parts that sum to the shares of the signals `text`
+    and `request` in the item's score.
+
+    A word's part is what these lose without it, and a share of the remainder by its size.
+
+    Args:
+        query: one row.
+        words: of the item's text, n of them.
+        vectors: (1 + n, E) of the whole text and of the text without each word, as the release's
+            encoder gives them.
+        adapted: the encoder has an adapter, so that vectors are those of `request` only.
+
+    Returns:
+        Nothing where no signal reads texts here, or the release read this text otherwise.
+    """
+    losses = np.zeros(len(words))
+    total = 0.0
+    shares = model.signals(query)
+    for name in (TextSignal.name, RequestSignal.name):
+        if name not in model.signals_by_name or not shares[name].any():
+            continue
+        if name == TextSignal.name and adapted:
+            continue
+        raw = model.signals_by_name[name].score(query)[0].astype(np.float64)
+        scores = text_scores(model, query, name, vectors)
+        if scores is None or not _as_kept(model, name, item, vectors[0]):
+            continue
+        away = raw[item] - raw.mean()
+        scale = float(shares[name][0, item]) / away if abs(away) > 1e-9 else 0.0
+        losses += scale * (scores[0] - scores[1:])
+        total += float(shares[name][0, item])
+    if not losses.any():
+        return []
+    values = spread(losses[:, None], np.array([total]))[:, 0]
+    return [ItemWord(word, float(value)) for word, value in zip(words, values, strict=True)]
+
+
+def text_scores(
+    model: DomainModel, query: Queries, name: str, vectors: Floats
+) -> NDArray[np.float64] | None:
+    """(n,) raw scores that items with these text vectors would have; None: no such signal."""
+    centre = _centre(model)
+    signal = model.signals_by_name.get(name)
+    if centre is None or signal is None:
+        return None
+    texts = unit(vectors - centre)
+    if isinstance(signal, RequestSignal):
+        return replace(signal, vectors=texts).score(query)[0].astype(np.float64)
+    if isinstance(signal, TextSignal):
+        more = replace(signal, vectors=np.concatenate([signal.vectors, texts]))
+        return more.score(query)[0, -len(texts) :].astype(np.float64)
+    return None
+
+
+def _centre(model: DomainModel) -> Floats | None:
+    signal = model.signals_by_name.get(RequestSignal.name)
+    return signal.centre if isinstance(signal, RequestSignal) else None
+
+
+def _as_kept(model: DomainModel, name: str, item: int, vector: Floats) -> bool:
+    """Whether the release keeps this vector of the item's text."""
+    signal = model.signals_by_name[name]
+    kept = signal.exact(item, item + 1)[0] if isinstance(signal, RequestSignal) else None
+    if isinstance(signal, TextSignal):
+        kept = signal.vectors[item]
+    centre = _centre(model)
+    if kept is None or centre is None:
+        return False
+    return bool(kept @ unit((vector - centre)[None])[0] >= SAME)
