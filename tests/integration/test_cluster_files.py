@@ -53,6 +53,15 @@ def test_every_group_has_the_image_the_home_and_its_resources(name: str):
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
+def test_replicas_on_several_machines_share_a_feedback_log_on_a_server():
+    wanted = {"name": "crossrec-feedback", "key": "url"}
+    for group in _groups(CLUSTERS["service"]):
+        [container] = group["template"]["spec"]["containers"]
+        [url] = [one for one in container["env"] if one["name"] == "CROSSREC_FEEDBACK_URL"]
+        assert url["valueFrom"]["secretKeyRef"] == wanted
+    assert "postgres]" in (CLUSTER / "Containerfile").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_cluster_asks_for_a_token_and_runs_the_ray_of_the_image(name: str):
     assert CLUSTERS[name]["authOptions"] == {"mode": "token"}
