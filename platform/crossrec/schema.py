@@ -58,6 +58,7 @@ TABLES: dict[str, TableSchema] = {
         {EXAMPLE_ID: "str", TEXT: "str", LABEL: "str"}, {SPLIT: "str"}, unique=(EXAMPLE_ID,)
     ),
     "kg": TableSchema({"head": "str", "relation": "str", "tail": "str"}),
+    "kg_entities": TableSchema({"entity": "str", "label": "str"}),
     "kg_links": TableSchema({ITEM_ID: "str"}, item_columns=(ITEM_ID,)),
 }
 """Canonical tables by name; `features_<modality>` follows FEATURES."""

@@ -36,7 +36,7 @@ from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
 from crossrec.schema import ITEM_ID, REASON, TABLES
 
-UNORDERED = {"users", "kg", "kg_links", "request_matches"}
+UNORDERED = {"users", "kg", "kg_entities", "kg_links", "request_matches"}
 """Tables whose row order means nothing: their hash is that of the sorted rows."""
 TRUTH = "truth"
 """Sub-folder of a simulated data set for what its simulator knows and no model may read."""

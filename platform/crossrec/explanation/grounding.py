@@ -42,7 +42,7 @@ _OWN = " ".join(
     part
     for phrases in (EN, ZH)
     for value in vars(phrases).values()
-    for part in ([value] if isinstance(value, str) else value)
+    for part in ([value] if isinstance(value, str) else value if isinstance(value, tuple) else [])
 )
 
 

@@ -51,6 +51,10 @@ class Phrases:
     mostly: str
     less: str
     shares: str
+    named: str
+    """The entity that is shared, where it has a name."""
+    relations: dict[str, str]
+    """Nouns of the knowledge graph in this language; others stay as they are."""
     similar: str
 
 
@@ -84,7 +88,9 @@ EN = Phrases(
     above="{ours} is above {theirs} by {gap}{reasons}.",
     mostly=", mostly for {}",
     less=", although {} speaks for the other",
-    shares="The same {relation} as {others}: {entity}, which {n} of {n_items} items share.",
+    shares="The same {relation} as {others}{entity}, which {n} of {n_items} items share.",
+    named=" ({})",
+    relations={"mentions": "subject", "origin": "place of origin"},
     similar="Of {n} users with at least {common} of your items in common, {chose} chose it.",
 )
 
@@ -118,7 +124,20 @@ ZH = Phrases(
     above="{ours}比{theirs}高{gap}{reasons}。",
     mostly="，主要因为{}",
     less="，尽管{}有利于后者",
-    shares="{relation}与{others}相同：{entity}，{n_items}项中有{n}项如此。",
+    shares="{relation}与{others}相同{entity}，{n_items}项中有{n}项如此。",
+    named="（{}）",
+    relations={
+        "director": "导演",
+        "actor": "演员",
+        "writer": "编剧",
+        "producer": "制片人",
+        "composer": "作曲",
+        "genre": "类型",
+        "country": "国家",
+        "language": "语言",
+        "mentions": "主题",
+        "origin": "来源地",
+    },
     similar="在与您至少有{common}项相同的{n}位用户中，{chose}位选择了它。",
 )
 

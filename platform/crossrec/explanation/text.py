@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossrec.explanation.paths import Path
 from crossrec.explanation.phrases import PHRASES, Language, Phrases
 from crossrec.serving.messages import Part
 
@@ -19,6 +20,8 @@ NEAR = 0.5
 """Of one kind those are named that are at least this share of its largest."""
 AGAINST = 0.5
 """What speaks against the item is named if it is this share of the largest reason for it."""
+MOST_SHARING = 2
+"""Items of the history that a sentence about a shared entity names."""
 MOST_MOVING = 3
 """Things that a sentence about a rating names."""
 
@@ -121,6 +124,27 @@ def contrast_sentence(
 def similar_sentence(n: int, common: int, chose: int, language: Language = "en") -> str:
     """How many users like this one chose the item; nobody of them is named."""
     return PHRASES[language].similar.format(n=n, common=common, chose=chose)
+
+
+def shares_sentence(
+    path: Path, labels: Sequence[str], n_items: int, language: Language = "en"
+) -> str:
+    """What the item shares with items of the history.
+
+    >>> from crossrec.explanation.paths import Fact
+    >>> path = Path(Fact("director", "d1", "Ridley Scott", 3), (7,), 6.3)
+    >>> shares_sentence(path, ["Alien"], 1682)
+    'The same director as “Alien” (Ridley Scott), which 3 of 1682 items share.'
+    """
+    says, fact = PHRASES[language], path.fact
+    named = labels[:MOST_SHARING]
+    return says.shares.format(
+        relation=says.relations.get(fact.relation, fact.relation),
+        others=join([says.quoted.format(label) for label in named], says),
+        entity=says.named.format(fact.label) if fact.label else "",
+        n=fact.n,
+        n_items=n_items,
+    )
 
 
 def _thing(part: Part, says: Phrases) -> str:

@@ -234,6 +234,26 @@ class Catalogue:
             np.frombuffer(row[0], "<i4"), np.frombuffer(row[1], "<i8"), np.frombuffer(row[2], "<i2")
         )
 
+    def shared(self, item_idxs: list[int]) -> dict[int, list[tuple[str, str, str, int]]]:
+        """Ties of items to entities of the knowledge graph that other items have as well: item_idx
+        → (relation, entity, its name, items with the same tie). Empty in releases without one.
+        """
+        found: dict[int, list[tuple[str, str, str, int]]] = {item_idx: [] for item_idx in item_idxs}
+        if not self._has_graph:
+            return found
+        for start in range(0, len(item_idxs), _BATCH):
+            batch = item_idxs[start : start + _BATCH]
+            query = f"SELECT * FROM shared WHERE item_idx IN ({marks(batch)}) ORDER BY rowid"
+            for item_idx, *tie in self._db.execute(query, batch):
+                found[item_idx].append((tie[0], tie[1], tie[2], tie[3]))
+        return found
+
+    @cached_property
+    def _has_graph(self) -> bool:
+        """Releases made before there was one lack the table."""
+        query = "SELECT count(*) FROM sqlite_master WHERE name = 'shared'"
+        return bool(self._db.execute(query).fetchone()[0])
+
     def histories(self, limit: int) -> list[tuple[str, NDArray[np.int32]]]:
         """The first `limit` users of the release with what they had: user id, item_idx (T,)."""
         query = "SELECT user_id, items FROM users ORDER BY rowid LIMIT ?"

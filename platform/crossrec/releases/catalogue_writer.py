@@ -19,6 +19,7 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.split import Sequences
 from crossrec.errors import ReleaseError
 from crossrec.releases.conditions import ColumnKind
+from crossrec.releases.graph_writer import write_graph
 from crossrec.schema import CATEGORY, ITEM_ID, TEXT, TITLE
 
 _OWN = (ITEM_ID, TITLE, TEXT, CATEGORY)
@@ -43,6 +44,7 @@ def write_catalogue(
         db.execute("PRAGMA journal_mode = OFF")  # a half-written file is thrown away as a whole
         _write_items(db, items, columns)
         _write_users(db, users)
+        write_graph(db, dataset, item_ids)
         _write_facts(db, items.height, columns, users)
 
 

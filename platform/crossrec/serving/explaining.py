@@ -17,12 +17,14 @@ from crossrec.errors import RequestError, ServiceError, UnknownItemError
 from crossrec.explanation import counterfactuals as search
 from crossrec.explanation.contrast import differences
 from crossrec.explanation.item_words import text_parts
+from crossrec.explanation.paths import Fact, paths
 from crossrec.explanation.phrases import Language
 from crossrec.explanation.similar import MAX_USERS, Group, similar_users
 from crossrec.explanation.text import (
     contrast_sentence,
     rating_sentence,
     sentence,
+    shares_sentence,
     similar_sentence,
     unknown_sentence,
     without_sentence,
@@ -35,6 +37,7 @@ from crossrec.serving.explanation_messages import (
     ExplainRequest,
     ExplainResponse,
     ItemWord,
+    SharedEntity,
     SimilarUsers,
 )
 from crossrec.serving.messages import MAX_K, Explanation, RecommendRequest
@@ -103,7 +106,33 @@ class Explainer:
             else self._contrast(told, titles, items[other], other + 1, asked_for),
             similar_users=alike,
             text_parts=words,
+            paths=self._paths(items[place].item_idx, asked, language),
         )
+
+    def _paths(self, item: int, asked: Asked, language: Language) -> list[SharedEntity]:
+        """What it shares with the history, newest first, in the knowledge graph."""
+        queries = asked.question.queries
+        history = queries.items[0][whole(queries).steps][::-1].tolist()
+        ties = {
+            idx: [Fact(*tie) for tie in of]
+            for idx, of in self._catalogue.shared([item, *history]).items()
+        }
+        n_items, ids = self._catalogue.n_items, self._model.vocabulary.item_ids
+        told = []
+        for path in paths(ties[item], {idx: ties[idx] for idx in history}, n_items):
+            labels = self._catalogue.titles(list(path.items))
+            told.append(
+                SharedEntity(
+                    relation=path.fact.relation,
+                    entity=path.fact.label or path.fact.entity,
+                    item_ids=[ids[idx] for idx in path.items],
+                    labels=labels,
+                    n=path.fact.n,
+                    strength=path.strength,
+                    sentence=shares_sentence(path, labels, n_items, language),
+                )
+            )
+        return told
 
     async def _words(self, item: int, asked: Asked) -> list[ItemWord]:
         """Words of the item's text; none where no encoder answers, which explains all the rest."""
