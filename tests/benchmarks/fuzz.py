@@ -12,10 +12,9 @@ from pathlib import Path
 
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
-from crossrec.serving.http_api import domain_app
 from tests.benchmarks.rows import write_rows
 from tests.serving.fuzzed import fuzz
-from tests.serving.test_erasure import replica
+from tests.serving.whole import whole_replica
 from tests.small_release import make_small_domain
 
 N_REQUESTS = 5_000
@@ -29,7 +28,7 @@ def main() -> None:
         store = ReleaseStore()
         make_small_domain(Path(folder) / "made" / "films").publish(store)
         ring = KeyRing()
-        app = domain_app(replica(store), ring, "films")
+        app = whole_replica(store).app(ring)
         outcome = fuzz(app, "/openapi.json", ring.create("fuzz", ["admin"]), N_REQUESTS, SEED)
     for fault in outcome.faults[:20]:
         print(fault)

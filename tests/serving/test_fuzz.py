@@ -6,10 +6,11 @@ import pytest
 
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
-from crossrec.serving.http_api import domain_app, system_app
+from crossrec.serving.http_api import system_app
 from tests.serving.fuzzed import fuzz
-from tests.serving.test_erasure import replica, store  # noqa: F401 (a fixture)
+from tests.serving.test_erasure import store  # noqa: F401 (a fixture)
 from tests.serving.test_http_api import Directory
+from tests.serving.whole import whole_replica
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -19,7 +20,7 @@ def test_no_made_up_request_gets_an_answer_that_is_not_documented(
 ):
     ring = KeyRing()
     key = ring.create("fuzz", ["admin"])
-    app = domain_app(replica(store), ring, "films")
+    app = whole_replica(store).app(ring)
     outcome = fuzz(app, "/openapi.json", key, 160, number)
     assert outcome.faults == []
     assert outcome.n >= 100

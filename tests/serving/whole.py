@@ -1,0 +1,64 @@
+"""A domain's process without Ray: everything its routes need, from real parts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from crossrec.releases.editions import Editions
+from crossrec.releases.store import LoadedRelease, Release, ReleaseStore
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.erasure import Erasures
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.gateway import App
+from crossrec.serving.http_api import domain_app
+from crossrec.serving.item_updates import Current, ItemUpdates, Refreshing
+from crossrec.serving.messages import ErasureResponse, ItemsResponse, ItemUpsert
+from crossrec.serving.recommender import Recommender
+from tests.serving.conftest import NOW, WordCounter
+
+
+class QuickUpdates(ItemUpdates):
+    """Makes editions in this process: a process of its own takes a second to start."""
+
+    def _make(self, release: Release) -> None:
+        with self._alone():
+            Editions(release).make()
+
+
+@dataclass
+class WholeReplica:
+    """One replica of `films`."""
+
+    current: Current
+    updates: ItemUpdates
+    feedback_log: FeedbackLog
+    erasures: Erasures
+
+    @property
+    def recommender(self) -> Recommender:
+        return self.current.recommender
+
+    async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
+        return await self.updates.put(self.current, items, WordCounter())
+
+    async def erase(self, user_id: str) -> ErasureResponse:
+        return await asyncio.to_thread(self.erasures.erase, user_id)
+
+    def app(self, keys: KeyRing) -> App:
+        """Its routes."""
+        return Refreshing(domain_app(self, keys, "films"), self.current.refresh)
+
+
+def whole_replica(store: ReleaseStore) -> WholeReplica:
+    """A replica of the current release of `films` in this home."""
+    log = FeedbackLog()
+    erasures = Erasures("films", log, store)
+
+    def answering(loaded: LoadedRelease) -> Recommender:
+        loaded.catalogue.hides = erasures.hides
+        return Recommender(loaded, WordCounter(), log, clock=lambda: NOW)
+
+    current = Current(store.load("films"), answering)
+    asyncio.run(current.refresh())
+    return WholeReplica(current, QuickUpdates("films"), log, erasures)
