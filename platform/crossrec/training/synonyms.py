@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 
 NEAREST = 4
 """Near words of a word at most."""
-LEAST_COSINE = 0.6
+LEAST_COSINE = 0.75
 """Of two words' vectors, less the mean word."""
 SHORTEST = 3
 """Letters; shorter words, and words with digits, mean too little alone to have synonyms."""
