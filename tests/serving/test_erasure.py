@@ -9,13 +9,20 @@ import pytest
 
 from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import ReleaseError
+from crossrec.releases.editions import Editions
 from crossrec.releases.forgetting import FORMER, WITHOUT, forget_user
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app
-from crossrec.serving.messages import ErasureResponse, FeedbackEvent
+from crossrec.serving.item_updates import Current, ItemUpdates
+from crossrec.serving.messages import (
+    ErasureResponse,
+    FeedbackEvent,
+    ItemsResponse,
+    ItemUpsert,
+)
 from crossrec.serving.recommender import Recommender
 from tests.serving.conftest import NOW, WordCounter
 from tests.small_release import SmallDomain
@@ -31,6 +38,11 @@ class Replica:
 
     async def erase(self, user_id: str) -> ErasureResponse:
         return await asyncio.to_thread(self.erasures.erase, user_id)
+
+    async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
+        loaded = self.recommender.loaded
+        updates = ItemUpdates("films", lambda release: Editions(release).make())
+        return await updates.put(Current(loaded, lambda _: self.recommender), items, WordCounter())
 
     def ask(self, method: str, path: str, keys: KeyRing | None = None, **options) -> httpx.Response:
         app = domain_app(self, keys, "films")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from crossrec.releases.editions import Editions
 from crossrec.releases.store import LoadedRelease, Release, ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app
-from crossrec.serving.item_updates import Current, ItemUpdates, Refreshing
+from crossrec.serving.item_updates import Current, ItemUpdates, Refreshing, make_apart
 from crossrec.serving.messages import ItemsResponse, ItemUpsert
 from crossrec.serving.recommender import Recommender
 from tests.serving.conftest import NOW, WordCounter
@@ -65,7 +67,12 @@ class Replica:
         return [item["item_id"] for item in answer.json()["items"]]
 
 
-def replica(log: FeedbackLog) -> Replica:
+def make_here(release: Release) -> None:
+    """What a process of its own does, without its start."""
+    Editions(release).make()
+
+
+def replica(log: FeedbackLog, make: Callable[[Release], None] = make_here) -> Replica:
     encoder = WordCounter()
 
     def answering(loaded: LoadedRelease) -> Recommender:
@@ -73,7 +80,7 @@ def replica(log: FeedbackLog) -> Replica:
 
     current = Current(ReleaseStore().load("films"), answering)
     asyncio.run(current.refresh())
-    return Replica(current, ItemUpdates("films"), log, encoder)
+    return Replica(current, ItemUpdates("films", make), log, encoder)
 
 
 @pytest.fixture
@@ -98,6 +105,22 @@ def test_a_new_item_is_recommended_in_the_next_request_by_every_replica(pair):
     found = there.ask("GET", "/items", params={"search": "yesterday"}).json()["items"]
     assert [item["item_id"] for item in found] == ["new/1"]
     assert there.encoder.asked == []  # one encodes for all
+
+
+def test_editions_are_made_in_a_process_of_their_own(release: Release, log: FeedbackLog):
+    here = replica(log, make_apart)
+    assert here.put(NEW).json()["added"] == 1
+    assert "new/1" in here.ids(k=99)
+
+
+def test_what_cannot_be_made_is_said_and_the_service_goes_on(release: Release, log, caplog):
+    here = replica(log, make_apart)
+    (release.folder / "model.json").write_text("{}")
+    answer = here.put(NEW)
+    assert answer.status_code == 500
+    assert "kept, but could not be made recommendable" in answer.json()["error"]
+    assert "no edition of 'films' was made: [" in caplog.text
+    assert len(here.ids(k=99)) == N_ITEMS
 
 
 def test_an_item_sent_again_replaces_the_one_before(pair):

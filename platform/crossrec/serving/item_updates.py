@@ -12,8 +12,7 @@ import logging
 import math
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from crossrec.errors import CrossrecError, RequestError, ServiceError, suggest
@@ -32,12 +31,37 @@ MAKE_EDITION = [sys.executable, "-m", "crossrec.releases.editions"]
 MAKE_TIMEOUT_S = 300.0
 
 
-class ItemUpdates:
-    """Takes items for one domain."""
+def make_apart(release: Release) -> None:
+    """Make an edition in a process of its own, for it needs libraries that a replica has no room
+    for.
 
-    def __init__(self, domain: str) -> None:
+    Raises:
+        ServiceError: it could not be made.
+    """
+    command = [*MAKE_EDITION, release.domain, release.version]
+    try:
+        subprocess.run(command, capture_output=True, text=True, timeout=MAKE_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError) as err:
+        last = (getattr(err, "stderr", None) or str(err)).strip().splitlines()[-1:]
+        log.error("no edition of '%s' was made: %s", release.domain, last)
+        raise ServiceError(
+            "the items are kept, but could not be made recommendable; the service's log has the"
+            " reason", 500
+        ) from err  # fmt: skip
+
+
+class ItemUpdates:
+    """Takes items for one domain.
+
+    Args:
+        domain: its name.
+        make: makes an edition of a release, with all items that are kept.
+    """
+
+    def __init__(self, domain: str, make: Callable[[Release], object] = make_apart) -> None:
         self._folder = items_folder(domain)
         self._added = AddedItems(self._folder)
+        self._make = make
 
     async def put(
         self, current: Current, items: Sequence[ItemUpsert], encode: Encode
@@ -90,34 +114,17 @@ class ItemUpdates:
                 ) from err  # fmt: skip
             named = {item.item_id: vector for item, vector in zip(batch, vectors, strict=True)}
             await asyncio.to_thread(self._added.put_vectors, release.version, batch, named)
-        await asyncio.to_thread(self._make, release)
+        await asyncio.to_thread(self._make_alone, release)
 
     def _unread(self, version: str) -> list[AddedItem]:
         read = self._added.vectors(version)
         return [item for item in self._added.all() if item.item_id not in read]
 
-    def _make(self, release: Release) -> None:
-        """In a process of its own, for it needs libraries that a replica has no room for."""
-        command = [*MAKE_EDITION, release.domain, release.version]
-        with self._alone():
-            try:
-                subprocess.run(
-                    command, capture_output=True, text=True, timeout=MAKE_TIMEOUT_S, check=True
-                )
-            except (OSError, subprocess.SubprocessError) as err:
-                last = (getattr(err, "stderr", None) or str(err)).strip().splitlines()[-1:]
-                log.error("no edition of '%s' was made: %s", release.domain, last)
-                raise ServiceError(
-                    "the items are kept, but could not be made recommendable; the service's log"
-                    " has the reason", 500
-                ) from err  # fmt: skip
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _make_alone(self, release: Release) -> None:
         """One maker of editions at a time, whatever the replica."""
         with (self._folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            self._make(release)
 
 
 def _checked(item: ItemUpsert, columns: Mapping[str, ColumnKind]) -> AddedItem:
