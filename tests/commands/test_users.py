@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -30,6 +31,8 @@ def test_an_erased_user_is_in_no_table_log_export_or_release(
     version = ReleaseStore().current("shop")
     before = Dataset.open("shop")
     assert before.card["rejected"]
+    kept_for_look = fresh_home / "data" / "shop.rejected.parquet"
+    shutil.copyfile(before.folder / "rejected.parquet", kept_for_look)
 
     erased = run("users", "erase", "shop", "-", "--json", input="c7\n")
     assert erased.exit_code == 0, erased.stderr
@@ -37,6 +40,7 @@ def test_an_erased_user_is_in_no_table_log_export_or_release(
     assert answer["n_events"] == 1
     assert answer["tables"] == {
         "imported/interactions": 5, "interactions": 6, "rejected": 1, "exported feedback": 1,
+        "rows of an import that failed": 1,
     }  # fmt: skip
     assert answer["releases"] == answer["trained_with"] == [version]
 

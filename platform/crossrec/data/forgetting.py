@@ -44,8 +44,8 @@ def forget_users(dataset: Dataset, user_ids: Collection[str]) -> dict[str, int]:
     return removed
 
 
-def forget_in_export(path: Path, user_ids: Collection[str]) -> int:
-    """Remove users from an export of feedback; how many rows."""
+def forget_in_file(path: Path, user_ids: Collection[str]) -> int:
+    """Remove users from a file of interactions, feedback or rejected rows; how many rows."""
     n_rows = _count(path, set(user_ids)) if path.is_file() else 0
     if n_rows:
         replace(path, _others(path, set(user_ids)).sink_parquet)
@@ -121,8 +121,13 @@ def main() -> None:
     removed: dict[str, int] = {}
     if (home() / "data" / domain / CARD).is_file():
         removed = forget_users(Dataset.open(domain), users)
-    if n_rows := forget_in_export(home() / "feedback" / f"{domain}.parquet", users):
-        removed["exported feedback"] = n_rows
+    files = {
+        "exported feedback": home() / "feedback" / f"{domain}.parquet",
+        "rows of an import that failed": home() / "data" / f"{domain}.rejected.parquet",
+    }
+    for what, path in files.items():
+        if n_rows := forget_in_file(path, users):
+            removed[what] = n_rows
     print(json.dumps(removed))  # noqa: T201 (its answer)
 
 

@@ -80,8 +80,8 @@ class Erasures:
 
     def _forget_data(self, user_id: str) -> dict[str, int]:
         """In a process of its own, for it needs libraries that a replica has no room for."""
-        places = home() / "data" / self._domain, home() / "feedback" / f"{self._domain}.parquet"
-        if not any(place.exists() for place in places):
+        places = [*(home() / "data").glob(f"{self._domain}*")]
+        if not [*places, *(home() / "feedback").glob(f"{self._domain}.parquet")]:
             return {}
         asked = json.dumps({"domain": self._domain, "user_id": user_id})
         try:
