@@ -90,10 +90,10 @@ def text_scores(
         return None
     texts = unit(vectors - centre)
     if isinstance(signal, RequestSignal):
-        return replace(signal, vectors=texts).score(query)[0].astype(np.float64)
+        return np.asarray(replace(signal, vectors=texts).score(query)[0], np.float64)
     if isinstance(signal, TextSignal):
         more = replace(signal, vectors=np.concatenate([signal.vectors, texts]))
-        return more.score(query)[0, -len(texts) :].astype(np.float64)
+        return np.asarray(more.score(query)[0, -len(texts) :], np.float64)
     return None
 
 
