@@ -53,6 +53,9 @@ def recommend(
 ) -> RecommendResponse:
     """Ask a running service: `recommend("movies", user_id="196", text="…", k=5, explain=True)`.
 
+    What counts beside relevance, and what is kept or left out, are fields like any other:
+    `recommend("shop", objectives={"price": 0.5}, where="price < 20", at_most={"brand": 2})`.
+
     Args:
         fields: those of a request, see `serving.messages.RecommendRequest`.
 
