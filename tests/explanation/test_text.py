@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.explanation.text import rating_sentence, sentence
+from crossrec.explanation.text import contrast_sentence, rating_sentence, sentence
 from crossrec.serving.messages import Part
 
 
@@ -108,3 +108,16 @@ def test_what_does_not_speak_for_the_item_is_no_reason(
     for label, (kind, value) in unique.items():
         if value <= 0 or kind in ("base", "popularity"):
             assert label not in reasons
+
+
+def test_clauses_are_joined_as_the_language_does() -> None:
+    parts = [part("history", "Heat", 2), part("popularity", "popularity", 2)]
+    assert sentence(parts) == "Because you chose “Heat” and it is popular."
+    assert sentence(parts, "zh") == "因为您选择过“Heat”，并且它很受欢迎。"
+
+
+def test_a_contrast_names_kinds_in_its_language() -> None:
+    parts = [part("popularity", "popularity", 2), part("history", "Heat", -1.5)]
+    assert contrast_sentence("A", "B", parts, "zh") == (
+        "“A”比“B”高0.50，主要因为它的受欢迎程度，尽管“Heat”有利于后者。"
+    )

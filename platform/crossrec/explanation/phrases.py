@@ -22,6 +22,8 @@ class Phrases:
     """Between the things of a list, but for the last two."""
     last: str
     """Between the last two."""
+    also: str
+    """Between clauses of one sentence."""
     because: str
     although: str
     chose: str
@@ -42,6 +44,8 @@ class Phrases:
     """Of one thing, of several."""
     lowers: tuple[str, str]
     opinions: tuple[str, str]
+    kinds: dict[str, str]
+    """Parts that have no other name."""
     words: str
     being: str
     without: str
@@ -63,6 +67,7 @@ EN = Phrases(
     earlier="{} earlier items",
     several=", ",
     last=" and ",
+    also=" and ",
     because="Because {reasons}{against}.",
     although=", although {}",
     chose="you chose {}",
@@ -81,6 +86,7 @@ EN = Phrases(
     raises=("raises", "raise"),
     lowers=("lowers", "lower"),
     opinions=("your opinion of {}", "your opinions of {}"),
+    kinds={"popularity": "its popularity", "base": "what everybody would get"},
     words="your words {}",
     being="{name} being {value}",
     without="Without {things} it would be number {rank}, not among the first {k}.",
@@ -99,6 +105,7 @@ ZH = Phrases(
     earlier="更早的{}项",
     several="、",
     last="和",
+    also="，并且",
     because="因为{reasons}{against}。",
     although="，尽管{}",
     chose="您选择过{}",
@@ -117,6 +124,7 @@ ZH = Phrases(
     raises=("使它升", "使它升"),
     lowers=("使它降", "使它降"),
     opinions=("您对{}的评价", "您对{}的评价"),
+    kinds={"popularity": "它的受欢迎程度", "base": "对所有人的排序"},
     words="您说的{}",
     being="{name}为{value}",
     without="如果没有{things}，它将排在第{rank}位，不在前{k}位之内。",

@@ -50,7 +50,8 @@ def sentence(parts: Sequence[Part], language: Language = "en") -> str:
     end = ""
     if against.value < -AGAINST * largest:
         end = says.although.format(_against(against, says))
-    return says.because.format(reasons=join(clauses, says), against=end)
+    reason = says.also.join(filter(None, [says.several.join(clauses[:-1]), clauses[-1]]))
+    return says.because.format(reasons=reason, against=end)
 
 
 def rating_sentence(parts: Sequence[Part], language: Language = "en") -> str:
@@ -150,7 +151,7 @@ def shares_sentence(
 def _thing(part: Part, says: Phrases) -> str:
     """A part of any kind, in few words."""
     if part.kind in ("popularity", "base", "objective"):
-        return part.label
+        return says.kinds.get(part.kind, part.label)
     if part.kind == "context":
         return _field(part, says.field)
     return _quoted(part, says)
