@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossrec.commands.serving import _pin, show_answer
+from crossrec.commands.serving import _pin, pairs, show_answer
 from crossrec.serving.messages import Recommendation, RecommendResponse
 from tests.commands.conftest import Run
 from tests.commands.processes import processes_of_home
@@ -136,7 +136,7 @@ def test_what_objectives_gave_is_shown_beside_the_score(capsys: pytest.CaptureFi
 
 
 def test_pairs_convert_numbers_and_lists_and_nothing_else():
-    pairs = [
+    given = [
         "a=no",
         "b=NO",
         "c=12",
@@ -148,7 +148,7 @@ def test_pairs_convert_numbers_and_lists_and_nothing_else():
         "i=2024-01-01",
         "j={min: 5}",
     ]
-    assert list(pairs("--filter", pairs).values()) == [
+    assert list(pairs("--filter", given).values()) == [
         *("no", "NO", 12, -1.5, "007", ["NO", 2], "", "{x", "2024-01-01", {"min": 5}),
     ]
 

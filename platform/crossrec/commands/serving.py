@@ -144,8 +144,8 @@ def recommend(
     crossrec recommend movies --user 196 --explain
     crossrec recommend movies --text "a slow film about memory" -k 5
     crossrec recommend restaurants_sim --user u00012 --context weather=rain --context hour=20
-    crossrec recommend restaurants_sim --objective price=0.5 --objective diversity=1 --at-most \
-        district=2 --where 'price_eur < 30 and "Italian" in category'
+    crossrec recommend restaurants_sim --objective price=0.5 --objective diversity=1
+    crossrec recommend restaurants_sim --at-most district=2 --where 'price_eur < 30'
     """
     answer = verbs.recommend(
         domain,
