@@ -205,6 +205,10 @@ def _publish(
         "data_hash": made.dataset.content_hash,
         "refresh": asdict(comparison),
     }
+    if fitted.choice:
+        metrics["mode"] = {"chosen": fitted.choice.mode, "why": fitted.choice.why}
+    if prepared.coverage:
+        metrics["modalities"] = prepared.coverage
     with tempfile.TemporaryDirectory(prefix="crossrec-") as folder:
         adapter = Path(folder) / "adapter"
         fitted.network.texts.save_adapter(adapter)
