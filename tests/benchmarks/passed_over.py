@@ -51,7 +51,7 @@ def dataset_of(domain: str) -> Dataset:
     if domain != SIMULATED:
         return imported(domain)
     whole = load_domain(domain)
-    options = {"n_users": 2000, "n_items": 300, "seed": 0, "shown": SHOWN}
+    options = {"n_users": 400, "n_items": 300, "seed": 0, "shown": SHOWN}
     update = {"source": whole.source.model_copy(update={"options": options})}
     update |= {"dropped_events": ["shown"]}
     root = home() / "cache" / "benchmarks" / f"{domain}-shown"
