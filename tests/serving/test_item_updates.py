@@ -123,6 +123,18 @@ def test_what_cannot_be_made_is_said_and_the_service_goes_on(release: Release, l
     assert len(here.ids(k=99)) == N_ITEMS
 
 
+def test_batches_that_come_at_once_are_all_there(pair):
+    batches = [[ItemUpsert(item_id=f"n{n}", title=f"New horror {n}")] for n in range(6)]
+
+    async def all_at_once() -> None:
+        sends = [pair[n % 2].put_items(batch) for n, batch in enumerate(batches)]
+        await asyncio.gather(*sends)
+
+    asyncio.run(all_at_once())
+    for one in pair:
+        assert {f"n{n}" for n in range(6)} <= set(one.ids(k=99))
+
+
 def test_an_item_sent_again_replaces_the_one_before(pair):
     here, there = pair
     here.put(NEW)

@@ -186,16 +186,16 @@ class Current:
         if self._editions.stamp() == self._stamp:
             return
         async with self._lock:
-            stamp = self._editions.stamp()
-            if stamp == self._stamp:
-                return
-            try:
-                loaded = await asyncio.to_thread(self._editions.load)
-                if loaded is not None:
-                    self.recommender = self._answering(loaded)
-            except CrossrecError:
-                log.exception("the newest edition of '%s' was not taken", self.release.domain)
-            self._stamp = stamp
+            while (stamp := self._editions.stamp()) != self._stamp:
+                try:
+                    loaded = await asyncio.to_thread(self._editions.load)
+                    if loaded is not None:
+                        self.recommender = self._answering(loaded)
+                except (CrossrecError, OSError):
+                    if self._editions.stamp() != stamp:
+                        continue  # it went, for newer ones came while it was read
+                    log.exception("the newest edition of '%s' was not taken", self.release.domain)
+                self._stamp = stamp
 
 
 class Refreshing:
