@@ -11,6 +11,7 @@ E width of texts, D of the model, S signals.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ Ints = NDArray[np.int64]
 
 REMEMBERED = 256
 """Histories whose shortenings are remembered, about 15 KiB each: who asks why asks again."""
+LARGEST_REMEMBERED = 40
+"""Shortenings of one history that are remembered; a search for counterfactuals has more."""
 MOMENT_ROWS = 4096
 """Items whose texts are squared at once."""
 
@@ -107,6 +110,7 @@ class Rescorer:
     def __init__(self, model: DomainModel) -> None:
         self._model = model
         self._reads: OrderedDict[bytes, tuple[Bools, Floats, Floats]] = OrderedDict()
+        self._lock = threading.Lock()  # long work runs in threads
 
     def parts(
         self, query: Queries, batch: Queries, left: Sequence[Left], columns: Ints
@@ -188,10 +192,11 @@ class Rescorer:
         """Short and long interest of each distinct history, (H, D) each; remembered."""
         query = rows.query
         key = b"".join((query.items.tobytes(), query.times.tobytes(), query.events.tobytes()))
-        known = self._reads.get(key)
-        if known is not None and np.array_equal(known[0], rows.histories):
-            self._reads.move_to_end(key)
-            return known[1:]
+        with self._lock:
+            known = self._reads.get(key)
+            if known is not None and np.array_equal(known[0], rows.histories):
+                self._reads.move_to_end(key)
+                return known[1:]
         short, long = np.zeros((2, len(rows.histories), signal.tower.dim), np.float32)
         some, full = rows.histories.any(axis=1), rows.full
         if (some & full).any():
@@ -203,9 +208,12 @@ class Rescorer:
             short[some & ~full], long[some & ~full] = reader.read(
                 query, rows.histories[some & ~full]
             )
-        self._reads[key] = (rows.histories, short, long)
-        if len(self._reads) > REMEMBERED:
-            self._reads.popitem(last=False)
+        if len(rows.histories) > LARGEST_REMEMBERED:
+            return short, long
+        with self._lock:
+            self._reads[key] = (rows.histories, short, long)
+            if len(self._reads) > REMEMBERED:
+                self._reads.popitem(last=False)
         return short, long
 
     def _text(self, signal: TextSignal, rows: _Rows) -> Raw:
