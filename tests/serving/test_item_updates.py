@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +200,7 @@ def test_a_new_release_takes_the_items_along_until_its_data_have_them(
 ):
     here, _ = pair
     here.put(NEW, NEW | {"item_id": "film-1", "title": "Renamed"})
+    time.sleep(1.1)  # a release knows the second in which it was published
     films.publish(ReleaseStore())
     later = replica(log)
     assert later.updates.is_behind(later.current.release)
