@@ -147,9 +147,7 @@ class Network(nn.Module):
         )
         if self.prepared.split.passed_over is None:
             return loss
-        return loss + self._passed_over_loss(
-            users, vectors, bias, targets[real], target_items[real], seed
-        )
+        return loss + self._passed_over_loss(users, vectors, bias, targets[real], seed)
 
     def _passed_over_loss(
         self,
@@ -157,14 +155,18 @@ class Network(nn.Module):
         vectors: Tensor,
         bias: Tensor,
         targets: NDArray[np.int64],
-        target_items: NDArray[np.int64],
         seed: int,
     ) -> Tensor:
-        """Of the targets that were chosen where others were shown, beside those; weighted."""
+        """Of the targets that were chosen where others were shown, beside those; weighted.
+
+        It is what was taken that stands beside what was not: another right answer of a request may
+        never have been shown, and to be shown would then count against an item.
+        """
         split, training = self.prepared.split, self.prepared.config.training
         assert split.passed_over is not None
-        places, beside = drawn_beside(split.passed_over, targets, target_items, split.warm, seed)
-        offered = np.concatenate([target_items[places, None], beside], axis=1)  # (Q, 1 + DRAWN)
+        taken = split.sequences.items[targets].astype(np.int64)
+        places, beside = drawn_beside(split.passed_over, targets, taken, split.warm, seed)
+        offered = np.concatenate([taken[places, None], beside], axis=1)  # (Q, 1 + DRAWN)
         warm = self._tensor(self.warm_position[np.maximum(offered, 0)])
         at = bias[warm]
         distance = self._log_distance(targets[places])
@@ -175,7 +177,7 @@ class Network(nn.Module):
             vectors[warm],
             at,
             self._tensor(offered >= 0),
-            self.target_weights[self._tensor(target_items[places])],
+            self.target_weights[self._tensor(taken[places])],
         )
 
     def _rating_loss(self, users: Tensor, vectors: Tensor, targets: NDArray[np.int64]) -> Tensor:
