@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from crossrec.training import choosing
 from crossrec.training.adapted import AdaptedTexts
 from crossrec.training.choosing import Cost, cost_of, in_mode
 from crossrec.training.loop import EpochReport, Fitted, Trainer, fit
+from crossrec.training.pipeline import Ready, finish
 from crossrec.training.prepare import Prepared
 from crossrec.training.windows import make_windows
 from tests.training.small import prepare_city
@@ -134,3 +136,15 @@ def test_a_run_cut_off_in_either_part_ends_as_if_it_had_gone_through(
     resumed = fit(auto, placement=FP32, resume=tmp_path)
     assert resumed.choice == whole.choice
     assert same(resumed, whole)
+
+
+def test_what_was_chosen_is_told_and_stands_in_the_result(auto: Prepared, city: Dataset) -> None:
+    told: list[str] = []
+    fitted = fit(auto, placement=FP32)
+    made = Ready(city, auto)
+    result = finish(made, fitted, "run", time.monotonic(), publish=False, report=told.append)
+    assert fitted.choice is not None
+    assert result.metrics["mode"] == {"chosen": fitted.choice.mode, "why": fitted.choice.why}
+    assert told[0] == f"{fitted.choice.mode}: {fitted.choice.why}"
+    plain = fit(in_mode(auto, "frozen"), placement=FP32)
+    assert "mode" not in finish(made, plain, "run", time.monotonic(), publish=False).metrics
