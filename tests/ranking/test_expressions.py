@@ -122,10 +122,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:20])
 def test_hostile_expressions_get_one_sentence_quickly(text: str):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(RequestError, match=r"^where: at character \d+: ") as raised:
         parse(text, COLUMNS)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert len(str(raised.value)) < 300
 
 
