@@ -81,8 +81,11 @@ def _rows_of_choices(
 ) -> NDArray[np.int64]:
     """(M,) the row each exposure belongs to; the end of the user's rows where it has none."""
     rows = np.empty(len(users), np.int64)
-    for user in np.unique(users):
-        mine, own = users == user, sequences.times[sequences.rows(int(user))]
+    order = np.argsort(users, kind="stable")
+    someone, starts = np.unique(users[order], return_index=True)
+    # of no users split makes one empty part, of which zip then takes none
+    for user, mine in zip(someone, np.split(order, starts[1:]), strict=False):
+        own = sequences.times[sequences.rows(int(user))]
         after = np.searchsorted(own, times[mine], side="right")
         same = (after > 0) & (own[np.maximum(after - 1, 0)] == times[mine])
         rows[mine] = sequences.offsets[user] + after - same

@@ -71,7 +71,7 @@ class Reworder:
         try:
             config = AutoConfig.from_pretrained(self.model)
             kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            model = kind.from_pretrained(self.model).eval()
+            model = kind.from_pretrained(self.model, use_safetensors=True).eval()
             return AutoTokenizer.from_pretrained(self.model), model
         except (OSError, ValueError) as err:
             raise ConfigError(

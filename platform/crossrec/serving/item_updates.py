@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-import math
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -145,7 +144,8 @@ def _checked(item: ItemUpsert, columns: Mapping[str, ColumnKind]) -> AddedItem:
 
 def _fits(value: Any, kind: ColumnKind) -> bool:
     if kind == "number":
-        return isinstance(value, bool | int | float) and math.isfinite(value) and abs(value) < 2**63
+        # The size first: an integer that no float holds cannot be asked whether it is finite.
+        return isinstance(value, bool | int | float) and abs(value) < 2**63
     if kind == "text":
         return isinstance(value, str) and _is_text(value)
     return isinstance(value, list) and all(isinstance(v, str) and _is_text(v) for v in value)

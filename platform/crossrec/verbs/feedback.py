@@ -199,7 +199,7 @@ def moment(text: str) -> float:
     """
     if text == "all":
         return 0.0
-    if text.endswith("d") and text[:-1].isdigit():
+    if text.endswith("d") and text[:-1].isdecimal():
         return time.time() - int(text[:-1]) * DAY_S
     try:
         found = datetime.fromisoformat(text)
