@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossrec.explanation.item_words import text_parts, text_scores
-from crossrec.explanation.things import without_each
+from crossrec.explanation.item_words import text_parts, text_scores, variants
 from crossrec.models.query import Queries
 from tests.small_release import SmallDomain, encode_words, make_small_domain
 
@@ -33,8 +32,8 @@ def query(items: list[int], wish: str = "") -> Queries:
 
 
 def parts(films: SmallDomain, one: Queries, *, adapted: bool = False) -> dict[str, float]:
-    words, left = without_each(TEXT)
-    vectors = encode_words([TEXT, *left])
+    words, texts = variants(TEXT)
+    vectors = encode_words(texts)
     found = text_parts(films.model, one, ITEM, words, vectors, adapted=adapted)
     return {part.word: part.value for part in found}
 
@@ -57,8 +56,8 @@ def test_with_an_adapter_only_the_request_reads_these_vectors(films: SmallDomain
 
 def test_nobody_read_it_and_another_text_than_the_release_has(films: SmallDomain) -> None:
     assert parts(films, query([])) == {}
-    words, left = without_each("a comedy film")
-    vectors = encode_words(["a comedy film", *left])
+    words, texts = variants("a comedy film")
+    vectors = encode_words(texts)
     assert text_parts(films.model, query([2]), ITEM, words, vectors, adapted=False) == []
 
 

@@ -1,8 +1,8 @@
 """What the words of an item's own text give to its score, through the signals that read texts.
 
-Words are taken out of the text, which is encoded again by the caller (occlusion): in the deletion
-test of the row `item_words` that is as faithful as integrated gradients or more, and needs no
-gradients where an item is explained. The towers read texts too, but a release keeps only what they
+Words are taken out of the text, and stand alone, and are encoded again by the caller: in the deletion
+test of the rows `item_words` the mean of both is more faithful than taking out alone (occlusion)
+and than integrated gradients, and needs no gradients where an item is explained. The towers read texts too, but a release keeps only what they
 made of them, so their share stays with the history. Leaves to others: encoding (a callable of the
 caller). Sizes: n variants, N items, E width of texts.
 """
@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.explanation.contributions import spread
+from crossrec.explanation.things import without_each
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
 from crossrec.models.signals import RequestSignal, TextSignal, unit
 
 Floats = NDArray[np.float32]
+NOTHING = "."
 SAME = 0.99
 """Least cosine of a text's vector with the one that the release keeps; below, the release read it
 otherwise (with another adapter, or cut elsewhere), and its words cannot be told apart."""
@@ -32,6 +34,17 @@ class ItemWord:
 
     word: str
     value: float
+
+
+def variants(text: str) -> tuple[list[str], list[str]]:
+    """The words of a text, n, and what is to be encoded: the text, a text that says nothing, the
+    text without each word, each word alone.
+
+    >>> variants("dark film")
+    (['dark', 'film'], ['dark film', '.', 'film', 'dark', 'dark', 'film'])
+    """
+    words, left = without_each(text)
+    return words, [text, NOTHING, *(one or NOTHING for one in left), *words]
 
 
 def text_parts(
@@ -46,19 +59,19 @@ def text_parts(
     """What each word of the item's text gives: parts that sum to the shares of the signals `text`
     and `request` in the item's score.
 
-    A word's part is what these lose without it, and a share of the remainder by its size.
+    A word's part is the mean of what these lose without it and of what they gain from it alone, and
+    a share of the remainder by its size.
 
     Args:
         query: one row.
         words: of the item's text, n of them.
-        vectors: (1 + n, E) of the whole text and of the text without each word, as the release's
-            encoder gives them.
+        vectors: (2 + 2n, E) of `variants(text)`, as the release's encoder gives them.
         adapted: the encoder has an adapter, so that vectors are those of `request` only.
 
     Returns:
         Nothing where no signal reads texts here, or the release read this text otherwise.
     """
-    losses = np.zeros(len(words))
+    own = np.zeros(len(words))
     total = 0.0
     shares = model.signals(query)
     for name in (TextSignal.name, RequestSignal.name):
@@ -72,11 +85,12 @@ def text_parts(
             continue
         away = raw[item] - raw.mean()
         scale = float(shares[name][0, item]) / away if abs(away) > 1e-9 else 0.0
-        losses += scale * (scores[0] - scores[1:])
+        n = len(words)
+        own += scale * (scores[0] - scores[2 : 2 + n] + scores[2 + n :] - scores[1]) / 2
         total += float(shares[name][0, item])
-    if not losses.any():
+    if not own.any():
         return []
-    values = spread(losses[:, None], np.array([total]))[:, 0]
+    values = spread(own[:, None], np.array([total]))[:, 0]
     return [ItemWord(word, float(value)) for word, value in zip(words, values, strict=True)]
 
 

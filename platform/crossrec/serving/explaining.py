@@ -16,7 +16,7 @@ from crossrec.data.ratings import rating_levels
 from crossrec.errors import RequestError, ServiceError, UnknownItemError
 from crossrec.explanation import counterfactuals as search
 from crossrec.explanation.contrast import differences
-from crossrec.explanation.item_words import text_parts
+from crossrec.explanation.item_words import text_parts, variants
 from crossrec.explanation.paths import Fact, paths
 from crossrec.explanation.phrases import Language
 from crossrec.explanation.similar import MAX_USERS, Group, similar_users
@@ -29,7 +29,7 @@ from crossrec.explanation.text import (
     unknown_sentence,
     without_sentence,
 )
-from crossrec.explanation.things import whole, without_each
+from crossrec.explanation.things import whole
 from crossrec.models.query import Queries
 from crossrec.serving.explanation_messages import (
     Contrast,
@@ -137,11 +137,11 @@ class Explainer:
     async def _words(self, item: int, asked: Asked) -> list[ItemWord]:
         """Words of the item's text; none where no encoder answers, which explains all the rest."""
         [card] = self._catalogue.cards([item], [])
-        words, left = without_each(card.text)
+        words, texts = variants(card.text)
         if not words:
             return []
         try:
-            vectors = await self._recommender.encode([card.text, *left])
+            vectors = await self._recommender.encode(texts)
         except ServiceError:
             return []
         adapted = self._recommender.loaded.release.adapter_folder is not None
