@@ -34,9 +34,10 @@ why will wish with within without would yet you your yours
 _PLAIN_ZH = "的了是在您你我们它他她这那有和与也都就而但因为所以由于以及还更最很不没无为对到从被让使得着过会能可要想喜欢选择推荐看到项目物品排名位前后高低好受迎热门根据基于之其中此如果则将把给说话词语理由原评价分不同相似符合"  # noqa: E501
 
 _NUMBER_WORDS_EN = """
-zero one once both first double single two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand
-million billion half twice thrice dozen second third fourth fifth sixth seventh eighth ninth tenth
+zero one once both first double single two three four five six seven eight nine ten eleven twelve
+thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty
+seventy eighty ninety hundred thousand million billion half twice thrice dozen second third fourth
+fifth sixth seventh eighth ninth tenth
 """
 _OWN = " ".join(
     part

@@ -158,9 +158,6 @@ def _compare(
     split: Split, served: LoadedRelease, trained: Evaluation, newest: pl.DataFrame
 ) -> Comparison:
     """Both on the test cases whose target is among the newest events."""
-    import numpy as np
-
-    from crossrec.evaluation import metrics
     from crossrec.evaluation.protocols import judge
     from crossrec.evaluation.translation import Translated
 
@@ -174,8 +171,19 @@ def _compare(
         served=_mean(theirs),
         trained=_mean(ours),
         difference=_mean(ours - theirs),
-        ci95=metrics.bootstrap_interval(ours - theirs, np.random.default_rng(0)),
+        ci95=_interval(ours - theirs),
     )
+
+
+def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % by bootstrap; nothing was found where there is no case."""
+    if not len(differences):
+        return 0.0, 0.0
+    import numpy as np
+
+    from crossrec.evaluation import metrics
+
+    return metrics.bootstrap_interval(differences, np.random.default_rng(0))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
