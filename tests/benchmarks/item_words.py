@@ -18,7 +18,7 @@ from captum.attr import LayerIntegratedGradients
 from numpy.typing import NDArray
 
 from crossrec.explanation.item_words import text_scores
-from crossrec.explanation.things import without_each
+from crossrec.explanation.things import MAX_WORDS, without_each
 from crossrec.models.encoder import TextEncoder, mean_pool
 from crossrec.models.query import Queries
 from crossrec.models.signals import RequestSignal, TextSignal
@@ -30,6 +30,11 @@ DOMAIN = "movies"
 N_USERS = 100
 N_RANDOM = 5
 N_STEPS = 24
+WAYS = (
+    "occlusion",
+    "mean of occlusion and of the word alone",
+    "integrated gradients (captum)",
+)
 Order = NDArray[np.int64]
 Score = Callable[[Sequence[str]], NDArray[np.float64]]
 
@@ -108,32 +113,32 @@ def area(score: Score, words: list[str], order: Order) -> float:
 def measure(of: Subject, encoder: TextEncoder, texts: list[str], n_users: int) -> list[Row]:
     """A row a way."""
     rng = np.random.default_rng(0)
-    areas: list[tuple[float, float, float]] = []
+    areas: list[list[float]] = []
     for asked in of.asked(n_users):
         words, left = without_each(texts[asked.best[0]])
         if len(words) < 3:
             continue
         text = " ".join(words)
         score = score_of(of, asked.query, encoder)
-        scores = score([text, *left])
-        occluded = np.argsort(-(scores[0] - scores[1:]), kind="stable")
-        by_gradients = np.argsort(-gradients(of, asked.query, encoder, text, words), kind="stable")
+        scores = score([text, ".", *left, *words])
+        losses, alone = scores[0] - scores[2 : 2 + len(words)], scores[2 + len(words) :] - scores[1]
+        ways = (losses, losses + alone, gradients(of, asked.query, encoder, text, words))
         drawn = [area(score, words, rng.permutation(len(words))) for _ in range(N_RANDOM)]
-        both = (area(score, words, occluded), area(score, words, by_gradients))
-        areas.append((*both, float(np.mean(drawn))))
+        ordered = [area(score, words, np.argsort(-way, kind="stable")) for way in ways]
+        areas.append([*ordered, float(np.mean(drawn))])
     found = np.array(areas)
     draws = rng.integers(len(found), size=(N_DRAWS, len(found)))
     rows = []
-    for column, way in enumerate(("occlusion", "integrated gradients (captum)")):
-        ratios = found[draws, column].sum(axis=1) / found[draws, 2].sum(axis=1)
-        ours, theirs = found[:, column].mean(), found[:, 2].mean()
+    for column, way in enumerate(WAYS):
+        ratios = found[draws, column].sum(axis=1) / found[draws, -1].sum(axis=1)
+        ours, theirs = found[:, column].mean(), found[:, -1].mean()
         rows.append(
             of.row(
                 "item_words",
                 float(ours),
                 "area under the score curve",
                 len(found),
-                f"{way}; words of the best item's text, in {len(words)} runs at most, compared with"
+                f"{way}; words of the best item's text, in {MAX_WORDS} runs at most, compared with"
                 " the history by the signal text; ci95 is of the ratio, over users",
                 peer=f"random orders ({N_RANDOM} each)",
                 peer_value=float(theirs),

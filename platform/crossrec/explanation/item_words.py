@@ -1,10 +1,11 @@
 """What the words of an item's own text give to its score, through the signals that read texts.
 
-Words are taken out of the text, and stand alone, and are encoded again by the caller: in the deletion
-test of the rows `item_words` the mean of both is more faithful than taking out alone (occlusion)
-and than integrated gradients, and needs no gradients where an item is explained. The towers read texts too, but a release keeps only what they
-made of them, so their share stays with the history. Leaves to others: encoding (a callable of the
-caller). Sizes: n variants, N items, E width of texts.
+Words are taken out of the text, and stand alone, and are encoded again by the caller: in the
+deletion test of the rows `item_words` the mean of both is more faithful than taking out alone
+(occlusion) and than integrated gradients, and needs no gradients where an item is explained. The
+towers read texts too, but a release keeps only what they made of them, so their share stays with
+the history. Leaves to others: encoding (a callable of the caller). Sizes: n words, N items, E width
+of texts.
 """
 
 from __future__ import annotations
