@@ -27,6 +27,7 @@ from crossrec.models.encoder import TextEncoder
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.client import Client
+from crossrec.serving.environment import PORT_BLOCKS
 from crossrec.serving.launch import Service, serve_domains
 from crossrec.serving.messages import FeedbackEvent, ItemUpsert
 from crossrec.serving.process_tree import tree_of
@@ -256,7 +257,9 @@ def test_nothing_of_the_api_listens_beyond_this_machine(world: World):
     assert haproxy
     assert {host for process in haproxy for host, _ in _listening(process)} == {"127.0.0.1"}
     ports = [place for process in tree for place in _listening(process)]
-    assert {host for host, port in ports if 30_000 <= port <= 31_000} == {"127.0.0.1"}
+    blocks = range(PORT_BLOCKS.start, PORT_BLOCKS.stop)
+    assert {host for host, port in ports if port in blocks} == {"127.0.0.1"}
+    assert 8500 not in {port for _, port in ports}  # which every Serve shares with all others
 
 
 def _listening(process: psutil.Process) -> list[tuple[str, int]]:

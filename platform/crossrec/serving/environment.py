@@ -12,9 +12,12 @@ import shutil
 import socket
 from pathlib import Path
 
-from crossrec.errors import ConfigError
+from crossrec.errors import ConfigError, ServiceError
 
 HAPROXY_THREADS = 2
+PORT_BLOCKS = range(20_000, 30_000, 500)
+"""Where blocks of ports for replicas begin; below those that the system gives to connections."""
+PROBED_PORTS = 10
 DRAIN_S = 2
 """How long a replica that leaves still answers, and HAProxy keeps old connections."""
 
@@ -67,9 +70,42 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
 def local_ray_environment() -> dict[str, str]:
     """Variables for a Ray that is started along with the service: a token of its own.
 
-    Ray's ports listen on all interfaces; without the token they do nothing for anybody.
+    Ray's ports listen on all interfaces; without the token they do nothing for anybody. The ports
+    of its replicas and of the proxy behind HAProxy are a block of its own: every Serve (2.60) takes
+    30000 onwards and 8500 and shares them (SO_REUSEPORT), so that of two services on one machine
+    each would now and then answer the other's requests.
+
+    Raises:
+        ServiceError: all blocks are in use.
     """
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    free = [start for start in PORT_BLOCKS if _is_unused(start)]
+    if not free:
+        blocks = f"{PORT_BLOCKS.start} to {PORT_BLOCKS.stop}"
+        raise ServiceError(f"no block of ports is free from {blocks}; stop other services first")
+    first = secrets.choice(free)
+    last = first + PORT_BLOCKS.step - 1
+    grpc = first + PORT_BLOCKS.step // 2
+    ports = {
+        "FALLBACK_PROXY_HTTP": last,
+        "FALLBACK_PROXY_GRPC": last - 1,
+        "DIRECT_INGRESS_MIN_HTTP": first,
+        "DIRECT_INGRESS_MAX_HTTP": grpc - 1,
+        "DIRECT_INGRESS_MIN_GRPC": grpc,
+        "DIRECT_INGRESS_MAX_GRPC": last - 2,
+    }
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return token | {f"RAY_SERVE_{name}_PORT": str(port) for name, port in ports.items()}
+
+
+def _is_unused(block: int) -> bool:
+    """Whether nobody listens on the first ports of a block, which are taken in order."""
+    try:
+        for port in range(block, block + PROBED_PORTS):
+            with socket.socket() as probe:
+                probe.bind(("", port))
+    except OSError:
+        return False
+    return True
 
 
 def _loopback_haproxy(folder: Path, ports: list[int]) -> Path:
