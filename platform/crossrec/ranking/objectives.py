@@ -258,6 +258,19 @@ def _seconds(column: str, value: Any) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def undated(domain: Domain, columns: Mapping[str, Any]) -> str:
+    """Why an item's columns (name → value) do not suit an objective over dates; empty: they do."""
+    for name in {one.column for one in domain.objectives if one.name == "freshness"}:
+        value = columns.get(name or "")
+        value = next(iter(value), None) if isinstance(value, list) else value
+        try:
+            if not isinstance(value, int | float):
+                _seconds(name or "", value)
+        except _UnsupportedError as err:
+            return str(err)
+    return ""
+
+
 def _distance(objective: Objective, sources: Sources) -> Measure:
     """Km from where the request is made, or (with a column) whether it is the same city."""
     if objective.column is not None:
