@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.growth import GROWTH
 from crossrec.data.ratings import rating_levels, ratings_as_events
 from crossrec.data.sequences import load_sequences
 from crossrec.data.split import Sequences
@@ -35,7 +36,7 @@ from crossrec.releases.manifest import (
     read_manifest,
 )
 from crossrec.releases.probes import write_probes
-from crossrec.releases.store import METRICS, Release, load_verified
+from crossrec.releases.store import DATA_AT, METRICS, Release, load_verified
 
 STAGING = ".staging-"
 STALE_S = 24 * 3600
@@ -121,12 +122,19 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     if users is not None and rating_levels(model.vocabulary.events) is not None:
         users = ratings_as_events(users, all_rated=False)  # what such a model reads of a history
     write_catalogue(folder / CATALOGUE, dataset, model.vocabulary.item_ids, users)
-    text = json.dumps(contents.metrics, indent=1, ensure_ascii=False)
+    metrics = contents.metrics | _data_at(dataset)
+    text = json.dumps(metrics, indent=1, ensure_ascii=False)
     (folder / METRICS).write_text(text, encoding="utf-8")
     # Scored by the model as it is stored: it keeps texts in half precision.
     write_probes(folder, DomainModel.load(folder), contents.sequences, contents.seed)
     manifest = _manifest(folder, contents, users, version, now)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _data_at(dataset: Dataset) -> dict[str, float]:
+    """When the data were taken down; with added items among them, when those were."""
+    said = dataset.card.get(GROWTH, {}).get("at") or dataset.card.get("imported_at")
+    return {DATA_AT: datetime.fromisoformat(said).timestamp()} if said else {}
 
 
 def _manifest(

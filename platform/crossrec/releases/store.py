@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # polars stays out of a served domain
 
 CURRENT = "current"
 METRICS = "metrics.json"
+DATA_AT = "data_at"
+"""Entry of the metrics: when the data were imported, or feedback was put behind them, in seconds
+since 1970; missing in older releases, and where the data do not say."""
 VERSION_PATTERN = re.compile(r"\d{8}-\d{6}-\d{3}")
 """UTC date, time and milliseconds: versions sort by age."""
 

@@ -103,9 +103,10 @@ def add_feedback(
 
     load_domain(domain)
     data = dataset(domain)
+    at = datetime.now(UTC).isoformat()  # first: an item that is put from now on is newer
     events = exported(domain, since, export)
     added = _interactions(data, events, rated_only)
-    note = {"since": since, "n_events": events.height}
+    note = {"since": since, "at": at, "n_events": events.height}
     note |= {"last": events["received_at"].max()} if events.height else {}
     return grow(data, added, note, _added_items(data))
 
