@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from crossrec.releases.added_items import AddedItem, AddedItems, items_folder
-from crossrec.releases.editions import Editions
+from crossrec.domains.spec import ContextField
+from crossrec.releases.added_items import AddedItem, AddedItems, Reading, items_folder
+from crossrec.releases.editions import Editions, _given
 from crossrec.releases.manifest import check_files, read_manifest
 from crossrec.releases.store import LoadedRelease, Release, ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
@@ -36,8 +40,8 @@ def add(release: Release, *items: AddedItem) -> LoadedRelease:
     added = AddedItems(items_folder(release.domain))
     added.put(items)
     vectors = encode_words([item.text for item in items])
-    named = {item.item_id: vector for item, vector in zip(items, vectors, strict=True)}
-    added.put_vectors(release.version, items, named)
+    readings = [Reading(*pair) for pair in zip(items, vectors, strict=True)]
+    added.put_readings(release.version, readings)
     Editions(release).make()
     found = Editions(release).load()
     assert found is not None
@@ -132,11 +136,77 @@ def test_the_stamp_changes_with_each_edition(release: Release):
     assert 0 < first < editions.stamp()
 
 
-def test_only_items_whose_present_text_was_read_are_in_an_edition(release: Release):
+def test_an_item_with_a_new_text_stays_as_it_was_until_that_is_read(release: Release):
     add(release, NEW)
+    added = AddedItems(items_folder("films"))
     changed = AddedItem("film-new", "The new comedy", "A comedy")
-    AddedItems(items_folder("films")).put([changed])
-    assert AddedItems(items_folder("films")).vectors(release.version) == {}
+    added.put([changed])
+    Editions(release).make()  # of another replica
+    card = Editions(release).load().catalogue.card(N_ITEMS)
+    assert (card.title, card.text) == (NEW.title, NEW.text)
+    assert added.unread(release.version) == [changed]
+    added.put_readings(release.version, [Reading(changed, encode_words([changed.text])[0])])
+    added.put_readings(release.version, [Reading(NEW, encode_words([NEW.text])[0])])  # came late
+    assert added.unread(release.version) == []
+    Editions(release).make()
+    assert Editions(release).load().catalogue.card(N_ITEMS).title == "The new comedy"
+
+
+def test_changes_are_told_apart_whatever_the_clock_says(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+):
+    add(release, NEW)
+    assert Editions(release).holds() == AddedItems(items_folder("films")).newest(release.version)
+    monkeypatch.setattr("time.time", lambda: 1.0)
+    AddedItems(items_folder("films")).put([NEW])
+    assert Editions(release).holds() < AddedItems(items_folder("films")).newest(release.version)
+
+
+def test_an_item_put_after_the_import_outlives_the_next_training(
+    films: SmallDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CROSSREC_HOME", str(tmp_path))
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    dataset = replace(films.dataset, card=films.dataset.card | {"imported_at": past})
+    other = AddedItem("film-1", "Turned to horror", "A horror film", ["horror"])
+    AddedItems(items_folder("films")).put([other])
+    time.sleep(1.1)  # a release knows the second in which it was published
+    release = replace(films, dataset=dataset).publish(ReleaseStore())
+    grown = add(release, NEW)
+    assert "film-1" in AddedItems(items_folder("films")).changed_since(release.metrics["data_at"])
+    readings = [Reading(other, encode_words([other.text])[0])]
+    AddedItems(items_folder("films")).put_readings(release.version, readings)
+    Editions(release).make()
+    grown = Editions(release).load()
+    assert grown.catalogue.card(1).title == "Turned to horror"
+
+
+def test_feedback_put_behind_the_data_is_when_they_were_taken_down(
+    films: SmallDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CROSSREC_HOME", str(tmp_path))
+    card = films.dataset.card | {
+        "imported_at": "2020-01-01T00:00:00+00:00",
+        "feedback": {"at": "2021-01-01T00:00:00+00:00"},
+    }
+    dataset = replace(films.dataset, card=card)
+    release = replace(films, dataset=dataset).publish(ReleaseStore())
+    assert release.metrics["data_at"] == datetime(2021, 1, 1, tzinfo=UTC).timestamp()
+
+
+def test_without_items_that_the_release_has_not_there_is_no_edition(release: Release):
+    assert Editions(release).make() is None
+    time.sleep(0.01)
+    AddedItems(items_folder("films")).put([NEW])
+    assert Editions(release).make() is None  # nobody has read it
+    assert Editions(release).stamp() == 0
+
+
+def test_no_items_have_no_places(films: SmallDomain):
+    columns = ["year", "price"]
+    place = ContextField(name="here", kind="place", columns=columns, item_columns=columns)
+    domain = films.model.domain.model_copy(update={"context": [place]})
+    assert _given(replace(films.model, domain=domain), [], {}).places.shape == (0, 2)
 
 
 def test_a_process_of_its_own_makes_an_edition_or_says_why_not(release: Release):

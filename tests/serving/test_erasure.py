@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 
+from crossrec.data import locks
 from crossrec.data.pseudonyms import UserKeys
-from crossrec.errors import ReleaseError
+from crossrec.errors import ReleaseError, ServiceError
 from crossrec.releases.editions import Editions
 from crossrec.releases.forgetting import FORMER, WITHOUT, forget_user
 from crossrec.releases.store import LoadedRelease, ReleaseStore
@@ -42,7 +45,8 @@ class Replica:
     async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
         loaded = self.recommender.loaded
         updates = ItemUpdates("films", lambda release: Editions(release).make())
-        return await updates.put(Current(loaded, lambda _: self.recommender), items, WordCounter())
+        current = Current(loaded, lambda _: self.recommender)
+        return await updates.put(lambda: current, items)
 
     def ask(self, method: str, path: str, keys: KeyRing | None = None, **options) -> httpx.Response:
         app = domain_app(self, keys, "films")
@@ -65,7 +69,11 @@ def store(films: SmallDomain, fresh_home: Path) -> ReleaseStore:
 
 
 def replica(store: ReleaseStore) -> Replica:
-    loaded: LoadedRelease = store.load("films")
+    return replica_of(store, "current")
+
+
+def replica_of(store: ReleaseStore, version: str) -> Replica:
+    loaded: LoadedRelease = store.load("films", version)
     log = FeedbackLog()
     erasures = Erasures("films", log, store)
     loaded.catalogue.hides = erasures.hides
@@ -158,14 +166,75 @@ def test_erasing_needs_an_admin_key(store: ReleaseStore):
     assert "user-3" not in said
 
 
-def test_a_damaged_release_is_not_made_to_look_whole(store: ReleaseStore):
-    version = store.list("films")[0].version
-    model = store.root / "films" / version / "model.json"
+def test_a_damaged_release_is_not_made_to_look_whole_and_stops_no_erasure(
+    store: ReleaseStore, fresh_home: Path
+):
+    first, second = (release.version for release in store.list("films"))
+    model = store.root / "films" / first / "model.json"
     model.write_text(model.read_text() + " ")
+    export = fresh_home / "feedback" / "films.parquet"
+    export.parent.mkdir()
+    pl.DataFrame({"user_id": ["user-3", "user-4"]}).write_parquet(export)
+    refused = replica_of(store, second).ask("DELETE", "/users/user-3")
+    assert refused.status_code == 503
+    assert f"in 1 of the releases of 'films', in no other: {first} (" in refused.json()["error"]
+    assert "was altered" in refused.json()["error"]
     with pytest.raises(ReleaseError, match="was altered"):
-        forget_user(store, "films", "user-3")
-    with pytest.raises(ReleaseError, match="was altered"):
-        store.verify("films", version)
+        store.verify("films", first)
+    loaded = store.load("films", second)
+    assert loaded.catalogue.history("user-3") is None
+    loaded.close()
+    assert pl.read_parquet(export)["user_id"].to_list() == ["user-4"]
+    (store.root / "films" / first / "catalogue.sqlite").write_bytes(b"nothing of a catalogue")
+    with pytest.raises(ReleaseError, match=first):
+        forget_user(store, "films", "user-4")
+    store.delete("films", first)
+    again = replica_of(store, second).ask("DELETE", "/users/user-3")
+    assert again.json()["trained_with"] == [second]
+
+
+def test_erasures_at_once_do_not_break_each_other(store: ReleaseStore):
+    users = [f"user-{n}" for n in range(6)]
+    with ThreadPoolExecutor(len(users)) as pool:
+        done = list(pool.map(lambda user: forget_user(store, "films", user), users))
+    versions = [release.version for release in store.list("films")]
+    assert done == [versions] * len(users)
+    for version in versions:
+        loaded = store.load("films", version)
+        assert [u for u in users if loaded.catalogue.history(u) is not None] == []
+        assert loaded.catalogue.n_users == 20 - len(users)
+        loaded.close()
+
+
+def test_an_erasure_does_not_wait_for_ever(store: ReleaseStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(locks, "WAIT_S", 0.1)
+    with ThreadPoolExecutor(1) as pool, locks.only_one(store.root, "films"):
+        waiting = pool.submit(forget_user, store, "films", "user-3")
+        with pytest.raises(ServiceError, match=r"for 0\.1 s; nothing was changed"):
+            waiting.result()
+
+
+def test_who_was_erased_before_pseudonyms_stays_hidden(store: ReleaseStore):
+    one = replica(store)
+    one.ask("DELETE", "/users/user-3")
+    key = UserKeys().make(pseudonymise=True)
+    assert one.erasures.hides("user-3")
+    assert one.erasures.hides(key.inside("user-3"))
+    assert not one.erasures.hides(key.inside("user-4"))
+    assert not one.erasures.hides("user-4")
+
+
+def test_after_pseudonyms_the_id_is_erased_from_what_is_older(store: ReleaseStore):
+    UserKeys().make(pseudonymise=True)
+    versions = [release.version for release in store.list("films")]
+    one = replica(store)
+    answer = one.ask("DELETE", "/users/user-3").json()
+    assert answer["releases"] == answer["trained_with"] == versions
+    assert one.erasures.hides("user-3")
+    for version in versions:
+        loaded = store.load("films", version)
+        assert loaded.catalogue.history("user-3") is None
+        loaded.close()
 
 
 def test_what_a_killed_process_left_half_done_is_finished(store: ReleaseStore):

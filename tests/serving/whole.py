@@ -12,18 +12,15 @@ from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import App
 from crossrec.serving.http_api import domain_app
-from crossrec.serving.item_updates import Current, ItemUpdates, Refreshing
+from crossrec.serving.item_updates import Current, ItemUpdates
 from crossrec.serving.messages import ErasureResponse, ItemsResponse, ItemUpsert
 from crossrec.serving.recommender import Recommender
 from tests.serving.conftest import NOW, WordCounter
 
 
-class QuickUpdates(ItemUpdates):
-    """Makes editions in this process: a process of its own takes a second to start."""
-
-    def _make(self, release: Release) -> None:
-        with self._alone():
-            Editions(release).make()
+def _make(release: Release) -> None:
+    """An edition, in this process: a process of its own takes a second to start."""
+    Editions(release).make()
 
 
 @dataclass
@@ -40,14 +37,14 @@ class WholeReplica:
         return self.current.recommender
 
     async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
-        return await self.updates.put(self.current, items, WordCounter())
+        return await self.updates.put(lambda: self.current, items)
 
     async def erase(self, user_id: str) -> ErasureResponse:
         return await asyncio.to_thread(self.erasures.erase, user_id)
 
     def app(self, keys: KeyRing) -> App:
         """Its routes."""
-        return Refreshing(domain_app(self, keys, "films"), self.current.refresh)
+        return domain_app(self, keys, "films", self.current.refresh)
 
 
 def whole_replica(store: ReleaseStore) -> WholeReplica:
@@ -61,4 +58,4 @@ def whole_replica(store: ReleaseStore) -> WholeReplica:
 
     current = Current(store.load("films"), answering)
     asyncio.run(current.refresh())
-    return WholeReplica(current, QuickUpdates("films"), log, erasures)
+    return WholeReplica(current, ItemUpdates("films", _make), log, erasures)

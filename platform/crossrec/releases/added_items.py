@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,13 @@ class AddedItem:
     category: list[str] = field(default_factory=list)
     columns: dict[str, Any] = field(default_factory=dict)
     """Side columns of the catalogue: number, text, or list of text."""
+
+
+class Reading(NamedTuple):
+    """An item, and what the encoder of a release made of its text."""
+
+    item: AddedItem
+    vector: Floats  # (E,)
 
 
 def items_folder(domain: str) -> Path:
@@ -64,8 +71,9 @@ class AddedItems:
                 " (item_id TEXT PRIMARY KEY, item TEXT NOT NULL, changed_at REAL NOT NULL)"
             )
             db.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (item_id TEXT NOT NULL, version TEXT NOT NULL,"
-                " text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (item_id, version))"
+                "CREATE TABLE IF NOT EXISTS readings (item_id TEXT NOT NULL, version TEXT NOT NULL,"
+                " item TEXT NOT NULL, vector BLOB NOT NULL, read_at REAL NOT NULL,"
+                " PRIMARY KEY (item_id, version))"
             )
             with db:
                 yield db
@@ -74,8 +82,9 @@ class AddedItems:
 
     def put(self, items: Sequence[AddedItem]) -> None:
         """Store items; of an item that is there already, the new description. On disk after it."""
-        rows = [(i.item_id, json.dumps(asdict(i), ensure_ascii=False), time.time()) for i in items]
         with self._open() as db:
+            moment = _next_moment(db)
+            rows = [(item.item_id, _written(item), moment) for item in items]
             db.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
 
     def all(self) -> list[AddedItem]:
@@ -94,25 +103,77 @@ class AddedItems:
             rows = db.execute("SELECT item_id FROM items WHERE changed_at > ?", (moment,))
             return {row[0] for row in rows}
 
-    def vectors(self, version: str) -> dict[str, Floats]:
-        """item_id → (E,) of the items whose present text the encoder of a release has read."""
+    def newest(self, version: str) -> float:
+        """When something that an edition of a release would hold was changed last; 0: never."""
         if not self:
-            return {}
+            return 0.0
         query = (
-            "SELECT v.item_id, v.vector FROM vectors v JOIN items i USING (item_id)"
-            " WHERE v.version = ? AND v.text = i.item ->> 'text'"
+            "SELECT max((SELECT ifnull(max(changed_at), 0) FROM items),"
+            " (SELECT ifnull(max(read_at), 0) FROM readings WHERE version = ?))"
+        )
+        with self._open() as db:
+            moment: float = db.execute(query, (version,)).fetchone()[0]
+        return moment
+
+    def readings(self, version: str) -> list[Reading]:
+        """Every item that the encoder of a release has read, in the order of their ids.
+
+        One whose text changed since is as it was when it was read, until the new text is read:
+        text, description and vector belong together.
+        """
+        if not self:
+            return []
+        query = (
+            "SELECT CASE WHEN r.item ->> 'text' = i.item ->> 'text' THEN i.item ELSE r.item END,"
+            " r.vector FROM readings r JOIN items i USING (item_id)"
+            " WHERE r.version = ? ORDER BY item_id"
         )
         with self._open() as db:
             rows = db.execute(query, (version,)).fetchall()
-        return {item_id: np.frombuffer(vector, "<f4") for item_id, vector in rows}
+        return [Reading(AddedItem(**json.loads(i)), np.frombuffer(v, "<f4")) for i, v in rows]
 
-    def put_vectors(
-        self, version: str, items: Sequence[AddedItem], vectors: Mapping[str, Floats]
-    ) -> None:
-        """Keep what the encoder of a release made of the items' texts."""
-        rows = [
-            (item.item_id, version, item.text, vectors[item.item_id].astype("<f4").tobytes())
-            for item in items
-        ]
+    def unread(self, version: str) -> list[AddedItem]:
+        """The items whose present text the encoder of a release has not read, by their ids."""
+        if not self:
+            return []
+        query = (
+            "SELECT i.item FROM items i LEFT JOIN readings r"
+            " ON r.item_id = i.item_id AND r.version = ?"
+            " WHERE r.item IS NULL OR r.item ->> 'text' <> i.item ->> 'text' ORDER BY i.item_id"
+        )
         with self._open() as db:
-            db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+            rows = db.execute(query, (version,)).fetchall()
+        return [AddedItem(**json.loads(row[0])) for row in rows]
+
+    def put_readings(self, version: str, readings: Sequence[Reading]) -> None:
+        """Keep what the encoder of a release made of the items' texts.
+
+        Of an item that was changed while it was read the newer reading stays.
+        """
+        statement = (
+            "INSERT OR REPLACE INTO readings SELECT :id, :version, :item, :vector, :moment WHERE"
+            " EXISTS (SELECT 1 FROM items WHERE item_id = :id AND item ->> 'text' = :text) OR NOT"
+            " EXISTS (SELECT 1 FROM readings WHERE item_id = :id AND version = :version)"
+        )
+        with self._open() as db:
+            shared = {"version": version, "moment": _next_moment(db)}
+            rows = [
+                shared | {"id": item.item_id, "item": _written(item), "text": item.text,
+                          "vector": vector.astype("<f4").tobytes()}
+                for item, vector in readings
+            ]  # fmt: skip
+            db.executemany(statement, rows)
+
+
+def _written(item: AddedItem) -> str:
+    return json.dumps(asdict(item), ensure_ascii=False)
+
+
+def _next_moment(db: sqlite3.Connection) -> float:
+    """Now, in seconds since 1970, but later than any change that is kept: clocks of replicas
+    differ. Nobody else writes from here on, until the connection is closed.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    query = "SELECT max(changed_at) FROM items UNION ALL SELECT max(read_at) FROM readings"
+    last = max(row[0] or 0.0 for row in db.execute(query))
+    return max(time.time(), last + 1e-5)

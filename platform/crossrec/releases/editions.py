@@ -21,7 +21,7 @@ import numpy as np
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.errors import CrossrecError, ReleaseError
 from crossrec.models.domain_model import DomainModel
-from crossrec.releases.added_items import AddedItem, AddedItems, Floats, items_folder
+from crossrec.releases.added_items import AddedItems, Reading, items_folder
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
 from crossrec.releases.manifest import (
     MANIFEST,
@@ -31,7 +31,7 @@ from crossrec.releases.manifest import (
     read_manifest,
 )
 from crossrec.releases.probes import check_probes, rewrite_probes
-from crossrec.releases.store import CURRENT, LoadedRelease, Release, ReleaseStore
+from crossrec.releases.store import CURRENT, DATA_AT, LoadedRelease, Release, ReleaseStore
 
 if TYPE_CHECKING:
     from crossrec.releases.extending import Given
@@ -56,6 +56,15 @@ class Editions:
         except OSError:
             return 0
 
+    def holds(self) -> float:
+        """Up to which change of the added items the current edition has all (their `newest`); 0:
+        there is no edition.
+        """
+        try:
+            return float(self._pointer.read_text(encoding="utf-8").split()[1])
+        except (OSError, IndexError, ValueError):  # the first editions did not say
+            return 0.0
+
     def load(self) -> LoadedRelease | None:
         """The current edition, verified; None: there is none.
 
@@ -64,40 +73,44 @@ class Editions:
         """
         if not self._pointer.is_file():
             return None
-        folder = self.folder / self._pointer.read_text(encoding="utf-8").strip()
+        folder = self.folder / self._pointer.read_text(encoding="utf-8").split()[0]
         check_files(folder, read_manifest(folder))
         model = DomainModel.load(folder)
         check_probes(folder, model)
         catalogue = Catalogue(folder / CATALOGUE, users=self._release.folder / CATALOGUE)
         return LoadedRelease(replace(self._release, folder=folder), model, catalogue)
 
-    def make(self) -> str:
-        """Make an edition of all added items, and make it current; its number.
+    def make(self) -> str | None:
+        """Make an edition of all added items, and make it current; its number, or None: there is
+        no item that the release has not.
 
-        An item that the release has and that was not put since is the release's own: the data had
-        time to say otherwise. Only one process may make editions at a time.
+        An item that the release has and that was not put since its data were imported is the
+        release's own: the data had time to say otherwise. Only one process may make editions at a
+        time.
 
         Raises:
             ReleaseError: it could not be written, or does not verify; the current one stays.
         """
         added = AddedItems(items_folder(self._release.domain))
-        vectors = added.vectors(self._release.version)
-        newer = added.changed_since(self._release.manifest.published_at)
+        moment = added.newest(self._release.version)  # first: what comes from now on comes again
+        newer = added.changed_since(_data_at(self._release))
         own = set(Vocabulary.load(self._release.folder / "vocabulary.json").item_ids) - newer
-        items = [i for i in added.all() if i.item_id in vectors and i.item_id not in own]
+        readings = [r for r in added.readings(self._release.version) if r.item.item_id not in own]
+        if not readings:
+            return None
         number = f"{1 + max(map(int, self._numbers()), default=0):06d}"
         staging = self.folder / f"{STAGING}{number}"
         shutil.rmtree(staging, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copytree(self._release.folder, staging, copy_function=_link)
-            _fill(staging, self._release.folder, items, vectors)
+            _fill(staging, self._release.folder, readings)
             os.rename(staging, self.folder / number)
         except OSError as err:
             raise ReleaseError(f"the items could not be added: {err}") from err
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        self._point(number)
+        self._point(number, moment)
         for old in sorted(self._numbers())[:-KEPT]:
             shutil.rmtree(self.folder / old)
         return number
@@ -107,13 +120,19 @@ class Editions:
             return []
         return [path.name for path in self.folder.iterdir() if path.name.isdecimal()]
 
-    def _point(self, number: str) -> None:
+    def _point(self, number: str, moment: float) -> None:
         beside = self._pointer.with_name(f".{CURRENT}-{os.getpid()}")
         with beside.open("w", encoding="utf-8") as stream:
-            stream.write(number + "\n")
+            stream.write(f"{number}\n{moment!r}\n")
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, self._pointer)
+
+
+def _data_at(release: Release) -> float:
+    """When what the release knows of its items was taken down, in seconds since 1970."""
+    found: float = release.metrics.get(DATA_AT, release.manifest.published_at)
+    return found
 
 
 def _link(source: str, target: str) -> None:
@@ -124,7 +143,7 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _fill(folder: Path, release: Path, items: list[AddedItem], vectors: dict[str, Floats]) -> None:
+def _fill(folder: Path, release: Path, readings: list[Reading]) -> None:
     """Replace what differs from the release: catalogue, model, vocabulary, probes, manifest."""
     from crossrec.releases.catalogue_additions import write_with_items
     from crossrec.releases.extending import extended
@@ -135,10 +154,11 @@ def _fill(folder: Path, release: Path, items: list[AddedItem], vectors: dict[str
     (folder / MANIFEST).unlink()
     model = DomainModel.load(release)
     known = model.vocabulary.item_idx
+    items = [reading.item for reading in readings]
     new_ids = [item.item_id for item in items if item.item_id not in known]
     n_items = len(known)
     rows = known | {item_id: n_items + n for n, item_id in enumerate(new_ids)}
-    grown = extended(model, new_ids, _given(model, items, rows, vectors))
+    grown = extended(model, new_ids, _given(model, readings, rows))
     grown.save(folder)
     write_with_items(release / CATALOGUE, folder / CATALOGUE, items, rows)
     rewrite_probes(release, folder, DomainModel.load(folder))
@@ -148,20 +168,19 @@ def _fill(folder: Path, release: Path, items: list[AddedItem], vectors: dict[str
     (folder / MANIFEST).write_text(changed.model_dump_json(indent=1), encoding="utf-8")
 
 
-def _given(
-    model: DomainModel, items: list[AddedItem], rows: dict[str, int], vectors: dict[str, Floats]
-) -> Given:
+def _given(model: DomainModel, readings: list[Reading], rows: dict[str, int]) -> Given:
     from crossrec.releases.extending import Given
 
+    items = [reading.item for reading in readings]
     place = next((field for field in model.domain.context if field.kind == "place"), None)
     places = np.full((len(items), 2), np.nan, np.float32)
     if place is not None:
         found = [[item.columns.get(column) for column in place.item_columns] for item in items]
-        places = np.array(found, np.float32)  # None becomes NaN
+        places = np.array(found, np.float32).reshape(-1, 2)  # None becomes NaN
     return Given(
         np.array([rows[item.item_id] for item in items], np.int64),
         [item.text for item in items],
-        np.array([vectors[item.item_id] for item in items], np.float32),
+        np.array([reading.vector for reading in readings], np.float32),
         places,
     )
 

@@ -21,7 +21,6 @@ from crossrec.models.collaborative import lend, text_lenders
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import Fusion
 from crossrec.models.lexical import LexicalSignal, word_key, words_of
-from crossrec.models.rating_profile import RatingProfileSignal
 from crossrec.models.signals import (
     NeighbourSignal,
     PopularitySignal,
@@ -211,11 +210,6 @@ def _popularity(signal: PopularitySignal, model: DomainModel, lending: _Lending)
     return replace(signal, values=np.concatenate([signal.values, nothing]))
 
 
-def _profile(signal: RatingProfileSignal, model: DomainModel, lending: _Lending) -> Signal:
-    factors, means = lending.mean(signal.factors), lending.mean(signal.means)
-    return replace(signal, factors=factors, means=means)
-
-
 _GROW: dict[type, Callable[[Any, DomainModel, _Lending], Signal]] = {
     SequenceSignal: _sequence,
     NeighbourSignal: _neighbours,
@@ -223,5 +217,4 @@ _GROW: dict[type, Callable[[Any, DomainModel, _Lending], Signal]] = {
     RequestSignal: _request,
     LexicalSignal: _lexical,
     PopularitySignal: _popularity,
-    RatingProfileSignal: _profile,
 }

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import logging
 import time
 from functools import partial
@@ -32,7 +30,7 @@ from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway, TooBusyError
 from crossrec.serving.http_api import domain_app, domain_application, system_app
-from crossrec.serving.item_updates import Current, ItemUpdates, Refreshing
+from crossrec.serving.item_updates import Current, ItemUpdates, give_back_memory
 from crossrec.serving.messages import (
     DomainSummary,
     ErasureResponse,
@@ -146,13 +144,10 @@ class DomainDeployment:
             return Recommender(edition, encode, self.feedback_log)
 
         current = Current(loaded, answering)
-        if self._items.is_behind(loaded.release):
-            try:
-                await self._items.catch_up(loaded.release, encode)
-            except ServiceError:
-                log.exception("'%s' answers without the items added to it", self._domain)
+        await self._items.keep_up(current)
         await current.refresh()
         self._current = current
+        await self._items.keep_up(current)  # what was put for the former release meanwhile
         give_back_memory()
 
     @property
@@ -162,14 +157,12 @@ class DomainDeployment:
 
     async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
         """Keep items, make them recommendable."""
-        current = self._current
-        encode = partial(self._encode, version=current.release.version)
-        return await self._items.put(current, items, encode)
+        return await self._items.put(lambda: self._current, items)
 
-    def __serve_build_asgi_app__(self) -> Refreshing:
+    def __serve_build_asgi_app__(self) -> Gateway:
         """The routes; Serve asks for them once the replica is constructed."""
-        app = domain_app(self, self._keys, title=f"crossrec: {self._domain}")
-        return Refreshing(app, lambda: self._current.refresh())
+        title = f"crossrec: {self._domain}"
+        return domain_app(self, self._keys, title, refresh=lambda: self._current.refresh())
 
     async def erase(self, user_id: str) -> ErasureResponse:
         """Erase a user; from the first step on every replica hides what its release holds."""
@@ -235,17 +228,6 @@ class SystemDeployment:
             summary: DomainSummary = await asyncio.wait_for(handle.summary.remote(), 5)
             return summary
         return None
-
-
-def give_back_memory() -> None:
-    """Return to the system what loading needed and no longer does; glibc keeps it otherwise.
-
-    A release that was replaced is held by cycles: what its sequence and its words signal remember
-    holds the signals themselves.
-    """
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def build_encoder(arguments: dict[str, Any]) -> serve.Application:

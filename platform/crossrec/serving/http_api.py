@@ -25,7 +25,8 @@ from crossrec.serving.cards import domain_card, item_card, search_cards, user_ca
 from crossrec.serving.explaining import Explainer
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
-from crossrec.serving.gateway import Gateway, error_body, status_of
+from crossrec.serving.gateway import App, Gateway, error_body, status_of
+from crossrec.serving.item_updates import Refreshing
 from crossrec.serving.messages import (
     API_PAGE,
     DomainCard,
@@ -91,8 +92,17 @@ class Directory(Protocol):
         """Application → its state in words; `RUNNING` is well."""
 
 
-def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gateway:
-    """All routes of one domain, behind the gateway."""
+def domain_app(
+    backend: DomainBackend,
+    keys: KeyRing | None,
+    title: str,
+    refresh: Callable[[], Awaitable[None]] | None = None,
+) -> Gateway:
+    """All routes of one domain, behind the gateway.
+
+    Args:
+        refresh: done before each request that the gateway lets through.
+    """
     app = _app(title)
     inside = UserKeys().inside  # beyond this point a user may be known by a pseudonym alone
 
@@ -163,7 +173,7 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
     @app.delete("/users/{user_id:path}", response_model=ErasureResponse)
     async def erase(user_id: Name) -> Response:
         """Erase a user: feedback, stored history, identity; says what remains in weights."""
-        return _json(await backend.erase(inside(user_id)))
+        return _json(await backend.erase(user_id))
 
     @app.get("/card", response_model=DomainCard)
     async def card() -> Response:
@@ -179,7 +189,10 @@ def domain_app(backend: DomainBackend, keys: KeyRing | None, title: str) -> Gate
         name = backend.recommender.domain.name
         return _json(Health(version=crossrec.__version__, domains=[name]))
 
-    return Gateway(Straight(app, "/recommendations", RecommendRequest, answer), keys, name=title)
+    routes: App = Straight(app, "/recommendations", RecommendRequest, answer)
+    if refresh is not None:
+        routes = Refreshing(routes, refresh)
+    return Gateway(routes, keys, name=title)
 
 
 def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:

@@ -7,27 +7,37 @@ others: the store and the making of an edition (releases/), transport (http_api.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import fcntl
+import gc
 import logging
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from crossrec.errors import CrossrecError, RequestError, ServiceError, suggest
-from crossrec.releases.added_items import AddedItem, AddedItems, items_folder
+from crossrec.errors import RequestError, ServiceError, suggest
+from crossrec.models.domain_model import DomainModel
+from crossrec.models.signals import RequestSignal
+from crossrec.ranking.objectives import undated
+from crossrec.releases.added_items import AddedItem, AddedItems, Reading, items_folder
 from crossrec.releases.conditions import ColumnKind
 from crossrec.releases.editions import Editions
 from crossrec.releases.store import LoadedRelease, Release
 from crossrec.serving.gateway import App, Receive, Scope, Send
 from crossrec.serving.messages import ItemsResponse, ItemUpsert
-from crossrec.serving.recommender import Encode, Recommender
+from crossrec.serving.recommender import Recommender
 
 log = logging.getLogger(__name__)
 
 TEXTS_AT_ONCE = 64
 MAKE_EDITION = [sys.executable, "-m", "crossrec.releases.editions"]
 MAKE_TIMEOUT_S = 300.0
+RETRY_S = 5.0
+"""Between two attempts to take an edition that could not be taken."""
 
 
 def make_apart(release: Release) -> None:
@@ -61,72 +71,113 @@ class ItemUpdates:
         self._folder = items_folder(domain)
         self._added = AddedItems(self._folder)
         self._make = make
+        # Whoever waits for another replica's edition holds no thread that others need.
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="editions")
 
     async def put(
-        self, current: Current, items: Sequence[ItemUpsert], encode: Encode
+        self, current: Callable[[], Current], items: Sequence[ItemUpsert]
     ) -> ItemsResponse:
         """Keep items and make an edition that has them; it is current when this returns.
 
         Args:
-            current: what answers now.
+            current: what answers now; another after a release was swapped in.
             items: the batch.
-            encode: the release's own encoder.
 
         Raises:
             RequestError: an item cannot be kept; nothing was.
             ServiceError: all are kept, but cannot be recommended yet.
         """
-        loaded = current.recommender.loaded
-        columns = loaded.catalogue.columns
-        rows = [_checked(item, columns) for item in items]
+        served = current()
+        loaded = served.recommender.loaded
+        if not takes_items(loaded.model):
+            raise RequestError(
+                f"the release of '{served.release.domain}' keeps no vectors of item texts, so"
+                " items cannot be added to it; train it to rank, with requests"
+            )
+        rows = [_checked(item, loaded) for item in items]
         if len({row.item_id for row in rows}) < len(rows):
             raise RequestError("two items of the batch have the same id; send each once")
         known = loaded.model.vocabulary.item_idx
         updated = sum(row.item_id in known for row in rows)
         await asyncio.to_thread(self._added.put, rows)
-        await self.catch_up(current.release, encode)
-        await current.refresh()
-        n_items = current.recommender.catalogue.n_items
+        wanted = await self.catch_up(served)
+        while (now := current()) is not served:  # a release was swapped in meanwhile
+            served = now
+            wanted = await self.catch_up(served)
+        if served.holds < wanted:
+            raise ServiceError(
+                "the items are kept, but no edition that has them could be taken; the service's"
+                " log has the reason", 500
+            )  # fmt: skip
+        n_items = served.recommender.catalogue.n_items
         return ItemsResponse(added=len(rows) - updated, updated=updated, n_items=n_items)
 
-    def is_behind(self, release: Release) -> bool:
-        """Whether items are kept that the release's newest edition cannot have."""
-        if not self._added:
+    def is_behind(self, current: Current) -> bool:
+        """Whether something is kept that the release's newest edition has not."""
+        if not self._added or not takes_items(current.recommender.model):
             return False
-        return not Editions(release).stamp() or bool(self._unread(release.version))
+        version = current.release.version
+        behind = self._added.newest(version) > Editions(current.release).holds()
+        return behind or bool(self._added.unread(version))
 
-    async def catch_up(self, release: Release, encode: Encode) -> None:
-        """Encode what the release's encoder has not read yet, and make an edition.
+    async def keep_up(self, current: Current) -> None:
+        """Catch up where that is needed; without the items where it fails, which is logged."""
+        try:
+            if await asyncio.to_thread(self.is_behind, current):
+                await self.catch_up(current)
+        except Exception:
+            domain = current.release.domain
+            log.exception("'%s' answers without the newest items added to it", domain)
+
+    async def catch_up(self, current: Current) -> float:
+        """Encode what the release's encoder has not read yet, make an edition, look for it.
+
+        Returns:
+            what `current.holds` reaches where the edition was taken.
 
         Raises:
             ServiceError: the encoder does not answer, or the edition could not be made.
         """
-        unread = await asyncio.to_thread(self._unread, release.version)
+        release = current.release
+        unread = await asyncio.to_thread(self._added.unread, release.version)
         for start in range(0, len(unread), TEXTS_AT_ONCE):
             batch = unread[start : start + TEXTS_AT_ONCE]
             try:
-                vectors = await encode([item.text for item in batch])
+                vectors = await current.recommender.encode([item.text for item in batch])
             except ServiceError as err:
                 raise ServiceError(
                     "the items are kept, but cannot be recommended before the encoder answers;"
                     " send them again", err.status or 503
                 ) from err  # fmt: skip
-            named = {item.item_id: vector for item, vector in zip(batch, vectors, strict=True)}
-            await asyncio.to_thread(self._added.put_vectors, release.version, batch, named)
-        await asyncio.to_thread(self._make_alone, release)
+            readings = [Reading(*pair) for pair in zip(batch, vectors, strict=True)]
+            await asyncio.to_thread(self._added.put_readings, release.version, readings)
+        loop = asyncio.get_running_loop()
+        wanted = await loop.run_in_executor(self._maker, self._make_alone, release)
+        await current.refresh()
+        return wanted
 
-    def _unread(self, version: str) -> list[AddedItem]:
-        read = self._added.vectors(version)
-        return [item for item in self._added.all() if item.item_id not in read]
-
-    def _make_alone(self, release: Release) -> None:
-        """One maker of editions at a time, whatever the replica."""
+    def _make_alone(self, release: Release) -> float:
+        """One maker of editions at a time, whatever the replica; none where another has made what
+        was to be made. Up to which change it has all, see `Editions.holds`.
+        """
+        editions = Editions(release)
         with (self._folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._make(release)
+            newest = self._added.newest(release.version)
+            if editions.holds() < newest:
+                self._make(release)
+        return newest
 
 
-def _checked(item: ItemUpsert, columns: Mapping[str, ColumnKind]) -> AddedItem:
+def takes_items(model: DomainModel) -> bool:
+    """Whether items can be added: without the vectors of their texts nobody can say what new ones
+    are like.
+    """
+    return isinstance(model.signals_by_name.get(RequestSignal.name), RequestSignal)
+
+
+def _checked(item: ItemUpsert, loaded: LoadedRelease) -> AddedItem:
+    columns = loaded.catalogue.columns
     for name, value in item.columns.items():
         if name not in columns or name == "category":
             raise RequestError(
@@ -138,6 +189,8 @@ def _checked(item: ItemUpsert, columns: Mapping[str, ColumnKind]) -> AddedItem:
                 f"item '{item.item_id}': column '{name}' got {str(value)[:40]!r}; expected"
                 f" {expected[columns[name]]}"
             )
+    if reason := undated(loaded.model.domain, item.columns):
+        raise RequestError(f"item '{item.item_id}': {reason}")
     text = item.text if item.text and item.text.strip() else _described(item)
     return AddedItem(item.item_id, item.title, text, item.category, dict(item.columns))
 
@@ -175,31 +228,63 @@ class Current:
         self._answering = answering
         self._editions = Editions(base.release)
         self._stamp = 0
+        self._failed = (0, 0.0)  # stamp of what could not be taken, and when
         self._lock = asyncio.Lock()
         self.recommender = answering(base)
+        self.holds = 0.0
+        """Up to which change of the added items it has all; see `Editions.holds`."""
 
     async def refresh(self) -> None:
         """Answer from the edition that is current now; requests under way end on the old one.
 
-        An edition that cannot be read is logged, and the one before goes on answering.
+        An edition that cannot be taken is logged, and tried again after RETRY_S; the one before
+        goes on answering.
         """
-        if self._editions.stamp() == self._stamp:
+        if not self._is_due(self._editions.stamp()):
             return
         async with self._lock:
-            while (stamp := self._editions.stamp()) != self._stamp:
+            while self._is_due(stamp := self._editions.stamp()):
                 try:
-                    loaded = await asyncio.to_thread(self._editions.load)
-                    if loaded is not None:
-                        self.recommender = self._answering(loaded)
-                except (CrossrecError, OSError):
+                    await self._take()
+                except Exception:
                     if self._editions.stamp() != stamp:
                         continue  # it went, for newer ones came while it was read
                     log.exception("the newest edition of '%s' was not taken", self.release.domain)
-                self._stamp = stamp
+                    self._failed = (stamp, time.monotonic())
+                else:
+                    self._stamp = stamp
+
+    def _is_due(self, stamp: int) -> bool:
+        failed, moment = self._failed
+        waits = stamp == failed and time.monotonic() < moment + RETRY_S
+        return stamp != self._stamp and not waits
+
+    async def _take(self) -> None:
+        holds = self._editions.holds()  # first: what is read may be newer, never older
+        loaded = await asyncio.to_thread(self._editions.load)
+        if loaded is not None:
+            try:
+                self.recommender = self._answering(loaded)
+            except BaseException:
+                loaded.close()
+                raise
+            self.holds = holds
+            give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Return to the system what loading needed and no longer does; glibc keeps it otherwise.
+
+    A release that was replaced is held by cycles: what its sequence and its words signal remember
+    hold the signals themselves. Its catalogue is closed with it, after the last request under way.
+    """
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Refreshing:
-    """ASGI app that lets a replica look for new items before each request."""
+    """ASGI app, behind the gateway, that lets a replica look for new items before each request."""
 
     def __init__(self, app: App, refresh: Callable[[], Awaitable[None]]) -> None:
         self._app = app
