@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from crossrec.data.importing import imported
+from crossrec import verbs
+from crossrec.config import home
+from crossrec.data.dataset import CARD
 from crossrec.errors import CrossrecError
 
 
@@ -39,9 +41,13 @@ def add_run_options(options: argparse.ArgumentParser) -> None:
 
 
 def have_data(domains: list[str]) -> None:
-    """Import what is not in the home yet, so that a fresh cluster's first job needs no other."""
+    """Import what is not in the home yet, so that a fresh cluster's first job needs no other.
+
+    As the verb does it: with pseudonyms where they are kept, without whoever was erased.
+    """
     for domain in domains:
-        imported(domain, progress=False)
+        if not (home() / "data" / domain / CARD).is_file():
+            verbs.import_data(domain)
 
 
 def run(work: Callable[[], Any]) -> None:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from crossrec.data.dataset import Dataset
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.training import loop, pipeline
 from tests.commands.conftest import Run
 from tests.commands.test_feedback import send
 from tests.commands.test_training import SMALL
@@ -73,7 +79,7 @@ def test_what_is_no_better_changes_nothing(run: Run, shop_domain: Path, fresh_ho
     assert Dataset.open("shop").content_hash == before
     assert "crossrec" in run("evaluate", "shop", "--baseline", "none").stdout
     left = [path.name for path in (fresh_home / "data").iterdir() if path.name.startswith(".")]
-    assert left == []
+    assert left == [".shop.lock"]
 
 
 def noise() -> list[tuple[str, str, str]]:
@@ -92,3 +98,58 @@ def test_a_release_that_ranks_no_interactions_is_not_refreshed(run: Run, shop_do
     refused = run("refresh", "shop")
     assert refused.exit_code == 2
     assert "crossrec train --since all" in " ".join(refused.stderr.split())
+
+
+def erase_while(run: Run, monkeypatch: pytest.MonkeyPatch, *users: str) -> None:
+    """Somebody asks to be erased while a training fits its model."""
+    fit = loop.fit
+
+    def slow(*given: Any, **named: Any) -> Any:
+        fitted = fit(*given, **named)
+        for user in users:
+            assert run("users", "erase", "shop", user).exit_code == 0
+        return fitted
+
+    monkeypatch.setattr(loop, "fit", slow)
+    monkeypatch.setattr(pipeline, "fit", slow)
+
+
+def held(version: str) -> set[str]:
+    catalogue = ReleaseStore().show("shop", version).folder / "catalogue.sqlite"
+    with closing(sqlite3.connect(catalogue)) as database:
+        return {user for (user,) in database.execute("SELECT user_id FROM users")}
+
+
+@pytest.mark.parametrize("patterned", [True, False])
+def test_who_is_erased_while_it_trains_stays_erased(
+    run: Run, shop_domain: Path, monkeypatch: pytest.MonkeyPatch, patterned: bool
+):
+    served = start(run)
+    n_new = 120 if patterned else 10
+    send(*baskets(np.random.default_rng(0), n_new, patterned))
+    erase_while(run, monkeypatch, "c7", "n3")
+    report = json.loads(run("refresh", "shop", "--json").stdout)
+    assert (report["release"] is not None) == patterned
+    users = set(Dataset.open("shop").scan("interactions").collect()["user_id"])
+    assert "c8" in users
+    assert not users & {"c7", "n3"}
+    with closing(FeedbackLog()) as log:
+        trained = {version for one in log.erasures("shop") for version in one.releases}
+    assert trained == {served} | ({report["release"]} if patterned else set())
+    for version in trained:
+        assert not held(version) & {"c7", "n3"}
+        ReleaseStore().verify("shop", version)
+
+
+def test_who_is_erased_while_a_first_training_runs_stays_erased(
+    run: Run, shop_domain: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run("data", "import", "shop")
+    erase_while(run, monkeypatch, "c7")
+    trained = run("train", "shop", "--workers", "0", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    version = ReleaseStore().current("shop")
+    assert version is not None
+    assert "c7" not in held(version)
+    with closing(FeedbackLog()) as log:
+        assert [one.releases for one in log.erasures("shop")] == [[version]]

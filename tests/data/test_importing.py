@@ -26,6 +26,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_the_folder_holds_tables_rejects_yaml_and_card_and_nothing_else(tmp_path: Path):
     dataset = import_shop(tmp_path)
     assert sorted(contents(dataset.folder.parent)) == [
+        ".shop.lock",
         "shop/dataset.json",
         "shop/domain.yaml",
         "shop/interactions.parquet",
@@ -105,7 +106,7 @@ def test_a_failed_import_leaves_the_former_data_and_no_rubbish(
     with pytest.raises(DataError, match=r"could not be written to .*No space left on device"):
         import_shop(tmp_path)
     assert contents(tmp_path / "data") == before
-    assert [p.name for p in (tmp_path / "data").iterdir()] == ["shop"]
+    assert {p.name for p in (tmp_path / "data").iterdir()} == {"shop", ".shop.lock"}
 
 
 def test_a_full_disk_is_told_from_an_unreadable_file(tmp_path: Path):
@@ -141,7 +142,7 @@ def test_a_damaged_card_says_what_to_do(tmp_path: Path, card: str):
 def test_importing_again_replaces_the_data(tmp_path: Path):
     import_shop(tmp_path)
     assert import_shop(tmp_path, sales=SALES[:-1]).card["tables"]["interactions"] == 2
-    assert [p.name for p in (tmp_path / "data").iterdir()] == ["shop"]
+    assert {p.name for p in (tmp_path / "data").iterdir()} == {"shop", ".shop.lock"}
 
 
 def test_a_domain_without_any_table_says_what_was_expected(tmp_path: Path, fresh_home: Path):

@@ -16,6 +16,7 @@ import polars as pl
 
 from crossrec.config import home
 from crossrec.data.dataset import CARD, Dataset
+from crossrec.data.locks import only_one
 from crossrec.data.pseudonyms import UserKey
 from crossrec.data.rebuild import rebuilt, replace, write_card
 from crossrec.schema import USER_ID
@@ -28,8 +29,13 @@ def forget_users(dataset: Dataset, user_ids: Collection[str]) -> dict[str, int]:
 
     Every Parquet file with a column `user_id` is looked at, and the rejected rows. The data set
     changes as a whole, and its content hash with it; without a row of theirs nothing changes.
+    What is changed is the data set as it is when whoever else changes it has ended.
     """
-    wanted = set(user_ids)
+    with only_one(dataset.folder.parent, dataset.folder.name):
+        return _forget(Dataset.open(dataset.folder.name, dataset.folder.parent), set(user_ids))
+
+
+def _forget(dataset: Dataset, wanted: Set[str]) -> dict[str, int]:
     removed: dict[str, int] = {}
     files = {path: path.relative_to(dataset.folder) for path in _tables(dataset.folder)}
     for file, below in files.items():
@@ -53,25 +59,27 @@ def forget_in_file(path: Path, user_ids: Collection[str]) -> int:
 
 
 def known_again(dataset: Dataset, key: UserKey, digests: Set[str]) -> set[str]:
-    """Users of a data set whose keyed hashes are among `digests`."""
+    """Users of a data set whose keyed hashes, or those of their pseudonyms, are in `digests`."""
     found: set[str] = set()
     for path in _tables(dataset.folder):
         if path.stem != REJECTED:
             ids = pl.scan_parquet(path).select(pl.col(USER_ID).drop_nulls().unique()).collect()
-            found |= {one for one in ids[USER_ID] if key.digest(one) in digests}
+            found |= {one for one in ids[USER_ID] if key.digests(one) & digests}
     return found
 
 
 def pseudonymise(dataset: Dataset, key: UserKey) -> Dataset:
     """Put the pseudonym in the place of every user id; rejected rows lose what they said."""
-    paths = _tables(dataset.folder)
-    with rebuilt(dataset) as folder:
-        for path in paths:
-            changed = pl.scan_parquet(path).with_columns(_without_ids(path, key))
-            replace(folder / path.relative_to(dataset.folder), changed.sink_parquet)
-        tables = [path.stem for path in paths if path.parent == dataset.folder]
-        write_card(folder, dataset.card, [n for n in tables if n in dataset.card["tables"]])
-    return Dataset.open(dataset.domain.name, dataset.folder.parent)
+    with only_one(dataset.folder.parent, dataset.folder.name):
+        dataset = Dataset.open(dataset.folder.name, dataset.folder.parent)
+        paths = _tables(dataset.folder)
+        with rebuilt(dataset) as folder:
+            for path in paths:
+                changed = pl.scan_parquet(path).with_columns(_without_ids(path, key))
+                replace(folder / path.relative_to(dataset.folder), changed.sink_parquet)
+            tables = [path.stem for path in paths if path.parent == dataset.folder]
+            write_card(folder, dataset.card, [n for n in tables if n in dataset.card["tables"]])
+        return Dataset.open(dataset.folder.name, dataset.folder.parent)
 
 
 def _without_ids(path: Path, key: UserKey) -> pl.Expr:
@@ -115,19 +123,20 @@ def _mentions(row: str, user_ids: Set[str]) -> bool:
 
 
 def main() -> None:
-    """Read {"domain", "user_id"}, forget, print {table: rows}."""
+    """Read {"domain", "user_ids"}, forget, print {table: rows}."""
     asked = json.load(sys.stdin)
-    domain, users = asked["domain"], [asked["user_id"]]
+    domain, users = asked["domain"], asked["user_ids"]
     removed: dict[str, int] = {}
-    if (home() / "data" / domain / CARD).is_file():
-        removed = forget_users(Dataset.open(domain), users)
     files = {
         "exported feedback": home() / "feedback" / f"{domain}.parquet",
         "rows of an import that failed": home() / "data" / f"{domain}.rejected.parquet",
     }
-    for what, path in files.items():
-        if n_rows := forget_in_file(path, users):
-            removed[what] = n_rows
+    with only_one(home() / "data", domain):
+        if (home() / "data" / domain / CARD).is_file():
+            removed = forget_users(Dataset.open(domain), users)
+        for what, path in files.items():
+            if n_rows := forget_in_file(path, users):
+                removed[what] = n_rows
     print(json.dumps(removed))  # noqa: T201 (its answer)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.locks import only_one
 from crossrec.data.rebuild import rebuilt, replace, write_card
 from crossrec.data.times import derived
 from crossrec.errors import DataError
@@ -65,6 +66,16 @@ def grow(
             f"'{dataset.domain.name}' has no interactions that feedback could be added to;"
             " expected a domain with a table 'interactions'"
         )
+    with only_one(dataset.folder.parent, dataset.folder.name):
+        return _grow(Dataset.open(dataset.folder.name, dataset.folder.parent), added, note, items)
+
+
+def _grow(
+    dataset: Dataset,
+    added: pl.DataFrame,
+    note: dict[str, Any],
+    items: Sequence[Mapping[str, Any]],
+) -> Growth:
     catalogue = _with_items(pl.read_parquet(imported_table(dataset, "items")), items)
     base = pl.scan_parquet(imported_table(dataset, "interactions"))
     rows = _as_table(dataset, base, added, catalogue[ITEM_ID])

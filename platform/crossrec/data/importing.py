@@ -29,6 +29,7 @@ from crossrec.data.clean import KEY, KnownItems, Plan, check_declared, plan_tabl
 from crossrec.data.content_hash import combined_hash, table_hash
 from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.freshness import Stamps, own_files, table_files
+from crossrec.data.locks import only_one
 from crossrec.data.read import Table, first_line, scan_table
 from crossrec.data.sources import Fetched, fetch
 from crossrec.domains.registry import domain_yaml, load_domain
@@ -102,7 +103,8 @@ def import_domain(domain: Domain, root: Path | None = None, progress: bool = Tru
         card = _card(domain, fetched, outcome, skipped, files, time.monotonic() - started)
         (folder / "domain.yaml").write_text(domain_yaml(domain), encoding="utf-8")
         (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
-        move_into_place(folder, root / domain.name)
+        with only_one(root, domain.name):
+            move_into_place(folder, root / domain.name)
     except OSError as err:
         raise DataError(
             f"'{domain.name}' could not be written to {root}: {err.strerror or err};"

@@ -47,6 +47,18 @@ class UserKey:
         sealed = hashlib.blake2b(user_id.encode(), digest_size=DIGEST_BYTES, key=self.key)
         return sealed.hexdigest()
 
+    def digests(self, user_id: str) -> set[str]:
+        """Digests under which a user of this id or pseudonym may be remembered as erased.
+
+        Erasures made before pseudonyms were kept are digests of the id, later ones those of the
+        pseudonym, and releases of before still know users by their ids.
+        """
+        pseudonym = PREFIX + self.digest(user_id)
+        found = {self.digest(user_id), self.digest(pseudonym)}
+        if user_id.startswith(PREFIX):
+            found.add(user_id.removeprefix(PREFIX))
+        return found
+
     def inside(self, user_id: str) -> str:
         """What a user id from outside is called inside: itself, or its pseudonym."""
         return PREFIX + self.digest(user_id) if self.pseudonymise else user_id

@@ -19,6 +19,7 @@ import polars as pl
 from crossrec.data.content_hash import combined_hash
 from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.importing import canonical_hash, move_into_place
+from crossrec.data.locks import only_one
 from crossrec.errors import DataError
 
 
@@ -27,20 +28,24 @@ def rebuilt(dataset: Dataset) -> Iterator[Path]:
     """A folder with all files of the data set, which takes its place when the block ends well.
 
     Its files are those of the data set (hard links), so none may be written to: `replace` puts
-    another one in its place.
+    another one in its place. Whoever else changes the data set waits; what is read for the block
+    before it begins may be out of date by then, so read it under the same lock (locks.py).
 
     Raises:
         DataError: it cannot be written; the data set is as before.
+        ServiceError: another process changes it and does not end.
     """
-    scratch = dataset.folder.with_name(f".{dataset.domain.name}-{uuid4().hex[:8]}")
+    root = dataset.folder.parent
+    scratch = root / f".{dataset.domain.name}-{uuid4().hex[:8]}"
     folder = scratch / dataset.domain.name
     try:
-        shutil.copytree(dataset.folder, folder, copy_function=os.link)
-        yield folder
-        move_into_place(folder, dataset.folder)
+        with only_one(root, dataset.folder.name):
+            shutil.copytree(dataset.folder, folder, copy_function=os.link)
+            yield folder
+            move_into_place(folder, dataset.folder)
     except OSError as err:
         raise DataError(
-            f"'{dataset.domain.name}' could not be written to {dataset.folder.parent}:"
+            f"'{dataset.domain.name}' could not be written to {root}:"
             f" {err.strerror or err}; the data are unchanged"
         ) from err
     finally:
@@ -49,10 +54,15 @@ def rebuilt(dataset: Dataset) -> Iterator[Path]:
 
 @contextmanager
 def restored_unless_kept(dataset: Dataset) -> Iterator[Callable[[], None]]:
-    """Whatever a block makes of the data set is undone at its end, unless it calls what it gets."""
+    """Whatever a block makes of the data set is undone at its end, unless it calls what it gets.
+
+    The block holds no lock, for it may train for hours: who was erased meanwhile is back with the
+    data, and has to be forgotten again.
+    """
     scratch = dataset.folder.with_name(f".{dataset.domain.name}-{uuid4().hex[:8]}")
     before = scratch / dataset.domain.name
-    shutil.copytree(dataset.folder, before, copy_function=os.link)
+    with only_one(dataset.folder.parent, dataset.folder.name):
+        shutil.copytree(dataset.folder, before, copy_function=os.link)
     kept = False
 
     def keep() -> None:
@@ -63,7 +73,8 @@ def restored_unless_kept(dataset: Dataset) -> Iterator[Callable[[], None]]:
         yield keep
     finally:
         if not kept:
-            move_into_place(before, dataset.folder)
+            with only_one(dataset.folder.parent, dataset.folder.name):
+                move_into_place(before, dataset.folder)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -12,12 +12,13 @@ import subprocess
 import sys
 
 from crossrec.config import home
-from crossrec.data.pseudonyms import UserKeys
-from crossrec.errors import ServiceError
+from crossrec.data.locks import only_one
+from crossrec.data.pseudonyms import UserKey, UserKeys
+from crossrec.errors import ReleaseError, ServiceError
 from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.audit import AuditLog
-from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.feedback_log import Erasure, FeedbackLog
 from crossrec.serving.messages import ErasureResponse
 
 log = logging.getLogger(__name__)
@@ -48,26 +49,44 @@ class Erasures:
         Feedback sent after the erasure is not hidden: somebody may come back.
         """
         key = self._users.read()
-        return key is not None and self._log.erased(self._domain, key.digest(user_id)) is not None
+        return key is not None and bool(self._known(key, user_id))
+
+    def _known(self, key: UserKey, user_id: str) -> list[Erasure]:
+        """What is remembered of a user, under the id or under the pseudonym."""
+        found = (self._log.erased(self._domain, one) for one in sorted(key.digests(user_id)))
+        return [one for one in found if one is not None]
 
     def erase(self, user_id: str) -> ErasureResponse:
         """Erase a user; may be done again, which then finds what is left.
 
-        The log comes first, in one transaction: from then on no replica shows anything. Then the
-        releases and the imported data on this machine's disk are rewritten.
+        The log comes first: from then on no replica shows anything. Then the releases and the
+        imported data on this machine's disk are rewritten, one erasure of a domain at a time.
+
+        Args:
+            user_id: as callers say it; where pseudonyms are kept, what is older may still hold it,
+                so both are erased.
 
         Raises:
             ServiceError: (503) a place could not be changed; what was done before stays done.
+            ReleaseError: releases are damaged; everything else was cleaned.
         """
         key = self._users.make()
-        digest = key.digest(user_id)
-        versions = trained_with(self._store, self._domain, user_id)
-        n_events = self._log.erase(self._domain, user_id, digest, versions)
-        cleaned = forget_user(self._store, self._domain, user_id)
-        tables = self._forget_data(user_id)
+        names = sorted({user_id, key.inside(user_id)})
+        digest = key.digest(key.inside(user_id))
+        n_events = sum(self._log.erase(self._domain, name, digest, []) for name in names)
+        cleaned: list[str] = []
+        damaged: ReleaseError | None = None
+        with only_one(self._store.root, self._domain):
+            self._log.note(self._domain, digest, trained_with(self._store, self._domain, *names))
+            try:
+                cleaned = forget_user(self._store, self._domain, *names)
+            except ReleaseError as err:
+                damaged = err
+        tables = self._forget_data(names)
         AuditLog().write("user erased", domain=self._domain, n_events=n_events)
-        known = self._log.erased(self._domain, digest)
-        trained = known.releases if known else versions
+        if damaged is not None:
+            raise damaged
+        trained = {version for one in self._known(key, user_id) for version in one.releases}
         still = [one.version for one in self._store.list(self._domain) if one.version in trained]
         return ErasureResponse(
             domain=self._domain,
@@ -78,12 +97,12 @@ class Erasures:
             remains=_remains(still),
         )
 
-    def _forget_data(self, user_id: str) -> dict[str, int]:
+    def _forget_data(self, user_ids: list[str]) -> dict[str, int]:
         """In a process of its own, for it needs libraries that a replica has no room for."""
         places = [*(home() / "data").glob(f"{self._domain}*")]
         if not [*places, *(home() / "feedback").glob(f"{self._domain}.parquet")]:
             return {}
-        asked = json.dumps({"domain": self._domain, "user_id": user_id})
+        asked = json.dumps({"domain": self._domain, "user_ids": user_ids})
         try:
             answer = subprocess.run(
                 FORGET_DATA, input=asked, capture_output=True, text=True, timeout=DATA_TIMEOUT_S,

@@ -50,6 +50,7 @@ _REMEMBER = (
     " erased_at = excluded.erased_at, n_events = erasures.n_events + excluded.n_events,"
     " releases = excluded.releases"
 )
+_NOTE = "UPDATE erasures SET releases = ? WHERE domain = ? AND user_key = ?"
 _ERASURE = (
     "SELECT user_key, erased_at, n_events, releases FROM erasures"
     " WHERE domain = ? AND user_key = ?"
@@ -199,6 +200,14 @@ class FeedbackLog:
             row = (domain, user_key, time.time(), n_events, json.dumps(versions))
             connection.change(_REMEMBER, [row])
         return n_events
+
+    def note(self, domain: str, user_key: str, releases: Sequence[str]) -> None:
+        """Remember more versions that were trained with the events of somebody erased."""
+        known = self.erased(domain, user_key)
+        if known is not None and not set(releases) <= set(known.releases):
+            versions = json.dumps(sorted({*releases, *known.releases}))
+            with self._changing() as connection:
+                connection.change(_NOTE, [(versions, domain, user_key)])
 
     def erased(self, domain: str, user_key: str) -> Erasure | None:
         """That a user was erased, or None."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
 from crossrec.verbs.feedback import add_feedback, export_feedback, exported
+from crossrec.verbs.users import forget_again
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,11 +108,16 @@ def refresh(domain: str, *, since: str = "all", tell: Tell = lambda step: None) 
         if newest.is_empty():
             text = "nothing published: no feedback came since the served release was published"
             return RefreshReport(domain, manifest.version, None, 0, None, text)
-        with restored_unless_kept(dataset(domain)) as keep:
-            add_feedback(domain, since)
-            report = _train_and_decide(served, newest, tell)
-            if report.release is not None:
-                keep()
+        published: list[str] = []
+        try:
+            with restored_unless_kept(dataset(domain)) as keep:
+                add_feedback(domain, since)
+                report = _train_and_decide(served, newest, tell)
+                if report.release is not None:
+                    published.append(report.release)
+                    keep()
+        finally:  # also those who were erased while it trained
+            forget_again(domain, published)
         return report
     finally:
         served.close()

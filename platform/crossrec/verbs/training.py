@@ -16,6 +16,7 @@ from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
 from crossrec.verbs.feedback import add_feedback
 from crossrec.verbs.inputs import Config, expect_domains, settings
+from crossrec.verbs.users import forget_again
 
 if TYPE_CHECKING:
     from crossrec.data.folds import By
@@ -67,14 +68,22 @@ def train(
     if address is None:  # the machines of a cluster may have data that this one lacks
         for domain in domains:
             dataset(domain)
-    if here:
-        return [_train_here(domain, run_config, publish, progress) for domain in domains]
-    from crossrec.training.launch import train_on_ray
+    results: list[TrainResult] = []
+    try:
+        if here:
+            results += (_train_here(one, run_config, publish, progress) for one in domains)
+        else:
+            from crossrec.training.launch import train_on_ray
 
-    placement = Placement(workers=max(1, workers), address=address)
-    return train_on_ray(
-        list(domains), run_config, placement, run_name=run_name, publish=publish, show=progress
-    )
+            placement = Placement(workers=max(1, workers), address=address)
+            results += train_on_ray(
+                list(domains), run_config, placement, run_name=run_name, publish=publish,
+                show=progress,
+            )  # fmt: skip
+    finally:  # whoever was erased while it trained
+        for domain in domains:
+            forget_again(domain, [r.release for r in results if r.release and r.domain == domain])
+    return results
 
 
 def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> TrainResult:
@@ -186,6 +195,7 @@ def transfer(
         return report
     start = report.starts.get(max(report.shares, key=lambda one: one.share).chosen.start)
     result = train_here(to, run_config, start=start, report=lambda stage: tell(f"{to}: {stage}"))
+    forget_again(to, [result.release] if result.release else [])
     return replace(report, release=result.release)
 
 

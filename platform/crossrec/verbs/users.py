@@ -5,6 +5,7 @@ Leaves to others: doing it (serving/erasure.py, data/forgetting.py, data/pseudon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -30,15 +31,13 @@ def erase_user(domain: str, user_id: str) -> ErasureResponse:
     Raises:
         ServiceError: a place could not be changed; ask again.
     """
-    from crossrec.data.pseudonyms import UserKeys
     from crossrec.releases.store import ReleaseStore
     from crossrec.serving.erasure import Erasures
     from crossrec.serving.feedback_log import FeedbackLog
 
     expect_domains([domain])
-    inside = UserKeys().inside(user_id)
     with closing(FeedbackLog()) as log:
-        return Erasures(domain, log, ReleaseStore()).erase(inside)
+        return Erasures(domain, log, ReleaseStore()).erase(user_id)
 
 
 def erasures(domain: str) -> list[Erasure]:
@@ -75,18 +74,51 @@ def pseudonymise() -> list[str]:
 
 def as_kept(data: Dataset) -> Dataset:
     """A data set just imported as this home keeps it: pseudonyms if asked for, nobody erased."""
-    from crossrec.data.forgetting import forget_users, known_again
     from crossrec.data.forgetting import pseudonymise as with_pseudonyms
     from crossrec.data.pseudonyms import UserKeys
-    from crossrec.serving.feedback_log import FeedbackLog
     from crossrec.verbs.data import dataset
 
     key = UserKeys().read()
     if key is None:
         return data
     if key.pseudonymise:
-        data = with_pseudonyms(data, key)
-    with closing(FeedbackLog()) as log:
-        digests = {one.user_key for one in log.erasures(data.domain.name)}
-    forget_users(data, known_again(data, key, digests))
+        with_pseudonyms(data, key)
+    forget_again(data.domain.name)
     return dataset(data.domain.name)
+
+
+def forget_again(domain: str, versions: Iterable[str] = ()) -> None:
+    """Forget whoever was erased in what came, or came back, since: the data, and new releases.
+
+    An erasure reaches what is there when it is asked for; a training that runs meanwhile has read
+    the data before, and publishes or restores them after. Each release that held somebody is added
+    to the releases that the erasure says were trained with them.
+
+    Raises:
+        ReleaseError: a release is damaged.
+        ServiceError: another process changes the data or the releases and does not end.
+    """
+    from crossrec.data.dataset import CARD
+    from crossrec.data.forgetting import forget_users, known_again
+    from crossrec.data.pseudonyms import UserKeys
+    from crossrec.releases.forgetting import forget_those
+    from crossrec.releases.store import ReleaseStore
+    from crossrec.serving.feedback_log import FeedbackLog
+    from crossrec.verbs.data import dataset
+
+    key = UserKeys().read()
+    if key is None:
+        return
+    with closing(FeedbackLog()) as log:
+        digests = {one.user_key for one in log.erasures(domain)}
+        if not digests:
+            return
+        for version in versions:
+            found = forget_those(
+                ReleaseStore(), domain, version, lambda user: bool(key.digests(user) & digests)
+            )
+            for digest in {one for user in found for one in key.digests(user) & digests}:
+                log.note(domain, digest, [version])
+    if (home() / "data" / domain / CARD).is_file():
+        data = dataset(domain)
+        forget_users(data, known_again(data, key, digests))
