@@ -77,6 +77,19 @@ def test_deleting_old_releases_spares_the_newest_and_the_current(
         store.delete_old("films", keep=0)
 
 
+def test_probes_hold_no_history_of_anybody(films: SmallDomain, store: ReleaseStore):
+    probes = load_file(films.publish(store).folder / PROBES)
+    data = films.sequences
+    ends = [tuple(data.items[data.rows(user)][-3:]) for user in range(data.n_users)]
+    moments = set(data.times[(data.times > data.times.min()) & (data.times < data.times.max())])
+    for items, times in zip(probes["items"], probes["times"], strict=True):
+        assert (items >= 0).any()
+        assert tuple(items[-3:]) not in ends
+        assert not moments & set(times.tolist())
+    again = load_file(films.publish(store).folder / PROBES)
+    assert all(np.array_equal(again[name], values) for name, values in probes.items())
+
+
 def test_unknown_names_are_answered_with_near_ones(films: SmallDomain, store: ReleaseStore):
     films.publish(store)
     with pytest.raises(UnknownDomainError, match="did you mean 'films'"):

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.data.batches import queries_for
-from crossrec.data.split import Cases, Sequences
+from crossrec.data.split import Sequences
 from crossrec.errors import ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.lexical import LexicalSignal
@@ -24,7 +23,7 @@ from crossrec.models.tensor_file import map_tensors
 
 PROBES = "probe.safetensors"
 
-N_USERS = 3
+N_HISTORIES = 3
 N_WORDS = 5
 TOLERANCE = 1e-3
 """Largest difference allowed, as a share of the largest absolute score: wide enough for other
@@ -96,25 +95,55 @@ def _queries(tensors: Mapping[str, NDArray[Any]]) -> Queries:
 
 
 def _draw(model: DomainModel, sequences: Sequences | None, rng: np.random.Generator) -> Queries:
-    """A few users at their last interaction; the last row also asks in words, those of the
-    catalogue, with a random vector as their meaning.
+    """A few invented histories; the last row also asks in words, those of the catalogue, with a
+    random vector as their meaning.
+
+    Nobody's own history is asked: a release keeps its probes when a user is erased. Of the data
+    only the span of time and the number of steps of the longest history are taken.
     """
     request_signal = model.signals_by_name.get(RequestSignal.name)
     dim = len(request_signal.centre) if isinstance(request_signal, RequestSignal) else 0
-    if sequences is None or sequences.n_users == 0:
-        queries = blank_queries(model, 1, dim)
-    else:
-        users = rng.choice(sequences.n_users, min(N_USERS, sequences.n_users), replace=False)
-        users = np.sort(users).astype(np.int64)
-        cuts = np.diff(sequences.offsets)[users] - 1
-        length = model.config.model.history_length
-        queries = queries_for(sequences, Cases(users, cuts), dim, length)
+    queries = blank_queries(model, 1, dim)
+    if sequences is not None and sequences.n_users:
+        queries = _invented(model, sequences, dim, rng)
     queries.request[-1] = rng.normal(size=dim)
     lexical = model.signals_by_name.get(LexicalSignal.name)
     if not isinstance(lexical, LexicalSignal):
         return queries
     words = " ".join(lexical.some_words(rng, N_WORDS))
     return replace(queries, words=("",) * (len(queries) - 1) + (words,))
+
+
+def _invented(
+    model: DomainModel, sequences: Sequences, dim: int, rng: np.random.Generator
+) -> Queries:
+    longest = int(np.diff(sequences.offsets).max()) - 1
+    size = (N_HISTORIES, max(1, min(longest, model.config.model.history_length)))
+    first, last = int(sequences.times.min()), int(sequences.times.max())
+    times = np.sort(rng.integers(first, last, size, endpoint=True), axis=1)
+    items = rng.integers(0, len(model.vocabulary.item_ids), size, dtype=np.int32)
+    events = rng.integers(0, max(1, len(model.vocabulary.events)), size, dtype=np.int16)
+    begins = rng.integers(0, size[1], N_HISTORIES)  # of different lengths, at least one step
+    empty = np.arange(size[1]) < begins[:, None]
+    return Queries(
+        items=np.where(empty, np.int32(-1), items),
+        times=np.where(empty, np.int64(0), times),
+        events=np.where(empty, np.int16(-1), events),
+        now=np.full(N_HISTORIES, last, np.int64),
+        request=np.zeros((N_HISTORIES, dim), np.float32),
+        context={name: _situations(model, name, rng) for name in sequences.context},
+    )
+
+
+def _situations(model: DomainModel, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Values of a context field, (N_HISTORIES,), of a place (N_HISTORIES, 2)."""
+    field = next(field for field in model.domain.context if field.name == name)
+    if field.kind == "place":
+        return rng.uniform(-60, 60, (N_HISTORIES, 2)).astype(np.float32)
+    known = model.vocabulary.context_values.get(name, ())
+    if field.kind == "category":
+        return rng.integers(0, max(1, len(known)), N_HISTORIES).astype(np.float32)
+    return rng.uniform(0, field.period or 1, N_HISTORIES).astype(np.float32)
 
 
 def _said(tensors: Mapping[str, NDArray[Any]]) -> tuple[str, ...] | None:

@@ -114,7 +114,7 @@ class ReleaseStore:
         """Write a release beside the others, verify it, move it into place, make it current.
 
         Args:
-            sequences: what the model was fitted on; the probes are drawn from it.
+            sequences: what the model was fitted on; the probes take its span of time.
             metrics: figures, JSON-able, with `protocol` among them.
 
         Raises:
