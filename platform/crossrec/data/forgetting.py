@@ -58,14 +58,19 @@ def forget_in_file(path: Path, user_ids: Collection[str]) -> int:
     return n_rows
 
 
-def known_again(dataset: Dataset, key: UserKey, digests: Set[str]) -> set[str]:
-    """Users of a data set whose keyed hashes, or those of their pseudonyms, are in `digests`."""
+def users_of(dataset: Dataset) -> set[str]:
+    """Everybody whom a table of the data set knows."""
     found: set[str] = set()
     for path in _tables(dataset.folder):
         if path.stem != REJECTED:
             ids = pl.scan_parquet(path).select(pl.col(USER_ID).drop_nulls().unique()).collect()
-            found |= {one for one in ids[USER_ID] if key.digests(one) & digests}
+            found.update(ids[USER_ID])
     return found
+
+
+def known_again(dataset: Dataset, key: UserKey, digests: Set[str]) -> set[str]:
+    """Users of a data set whose keyed hashes, or those of their pseudonyms, are in `digests`."""
+    return {one for one in users_of(dataset) if key.digests(one) & digests}
 
 
 def pseudonymise(dataset: Dataset, key: UserKey) -> Dataset:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
 from crossrec.verbs.feedback import add_feedback, export_feedback, exported
-from crossrec.verbs.users import forget_again
+from crossrec.verbs.users import forget_again, known_users
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,15 +109,17 @@ def refresh(domain: str, *, since: str = "all", tell: Tell = lambda step: None) 
             text = "nothing published: no feedback came since the served release was published"
             return RefreshReport(domain, manifest.version, None, 0, None, text)
         published: list[str] = []
+        read: set[str] = set()
         try:
             with restored_unless_kept(dataset(domain)) as keep:
                 add_feedback(domain, since)
+                read = known_users(domain)
                 report = _train_and_decide(served, newest, tell)
                 if report.release is not None:
                     published.append(report.release)
                     keep()
         finally:  # also those who were erased while it trained
-            forget_again(domain, published)
+            forget_again(domain, published, read)
         return report
     finally:
         served.close()

@@ -16,7 +16,7 @@ from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
 from crossrec.verbs.feedback import add_feedback
 from crossrec.verbs.inputs import Config, expect_domains, settings
-from crossrec.verbs.users import forget_again
+from crossrec.verbs.users import forget_again, known_users
 
 if TYPE_CHECKING:
     from crossrec.data.folds import By
@@ -68,6 +68,7 @@ def train(
     if address is None:  # the machines of a cluster may have data that this one lacks
         for domain in domains:
             dataset(domain)
+    read = {domain: known_users(domain) for domain in domains if publish}
     results: list[TrainResult] = []
     try:
         if here:
@@ -82,7 +83,8 @@ def train(
             )  # fmt: skip
     finally:  # whoever was erased while it trained
         for domain in domains:
-            forget_again(domain, [r.release for r in results if r.release and r.domain == domain])
+            published = [one.release for one in results if one.release and one.domain == domain]
+            forget_again(domain, published, read.get(domain, ()))
     return results
 
 
@@ -193,9 +195,10 @@ def transfer(
     )
     if not publish:
         return report
+    read = known_users(to)
     start = report.starts.get(max(report.shares, key=lambda one: one.share).chosen.start)
     result = train_here(to, run_config, start=start, report=lambda stage: tell(f"{to}: {stage}"))
-    forget_again(to, [result.release] if result.release else [])
+    forget_again(to, [result.release] if result.release else [], read)
     return replace(report, release=result.release)
 
 

@@ -87,12 +87,25 @@ def as_kept(data: Dataset) -> Dataset:
     return dataset(data.domain.name)
 
 
-def forget_again(domain: str, versions: Iterable[str] = ()) -> None:
+def known_users(domain: str) -> set[str]:
+    """Everybody in the data of a domain, whom a training of now reads; nobody without data."""
+    from crossrec.data.dataset import CARD
+    from crossrec.data.forgetting import users_of
+    from crossrec.verbs.data import dataset
+
+    return users_of(dataset(domain)) if (home() / "data" / domain / CARD).is_file() else set()
+
+
+def forget_again(domain: str, versions: Iterable[str] = (), read: Iterable[str] = ()) -> None:
     """Forget whoever was erased in what came, or came back, since: the data, and new releases.
 
     An erasure reaches what is there when it is asked for; a training that runs meanwhile has read
-    the data before, and publishes or restores them after. Each release that held somebody is added
-    to the releases that the erasure says were trained with them.
+    the data before, and publishes or restores them after. Its releases are added to those that the
+    erasure says were trained with the user.
+
+    Args:
+        versions: releases that were published since.
+        read: users whose events they were trained with.
 
     Raises:
         ReleaseError: a release is damaged.
@@ -114,10 +127,10 @@ def forget_again(domain: str, versions: Iterable[str] = ()) -> None:
         if not digests:
             return
         for version in versions:
-            found = forget_those(
+            held = forget_those(
                 ReleaseStore(), domain, version, lambda user: bool(key.digests(user) & digests)
             )
-            for digest in {one for user in found for one in key.digests(user) & digests}:
+            for digest in {one for user in {*held, *read} for one in key.digests(user) & digests}:
                 log.note(domain, digest, [version])
     if (home() / "data" / domain / CARD).is_file():
         data = dataset(domain)
