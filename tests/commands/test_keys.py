@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from crossrec.serving.auth import KeyRing
 from tests.commands.conftest import Run
 
@@ -43,3 +45,14 @@ def test_a_rotated_key_works_on_for_a_while(run: Run):
     assert listed.count("5/s") == 2
     assert run("keys", "rotate", "nobody").exit_code == 2
     assert run("keys", "create", "shop", "--rate", "0").exit_code == 2
+
+
+@pytest.mark.parametrize("hours", ["nan", "inf", "-1", "1e300"])
+def test_a_time_that_is_none_is_refused_in_a_sentence(run: Run, hours: str):
+    run("keys", "create", "shop")
+    [stored] = json.loads(run("keys", "list", "--json").stdout)
+    refused = run("keys", "rotate", stored["key_id"], "--grace-hours", hours)
+    assert refused.exit_code == 2
+    assert "Traceback" not in refused.stderr
+    assert "hours for the old key; expected 0 to 87,600" in " ".join(refused.stderr.split())
+    assert len(json.loads(run("keys", "list", "--json").stdout)) == 1

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from crossrec.serving import audit
-from crossrec.serving.audit import AuditLog
+from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.gateway import Gateway
 
@@ -114,6 +114,59 @@ def test_the_audit_log_says_who_was_let_do_what_and_never_about_whom(
     assert reader not in text
     assert all(one["at"].endswith("+00:00") for one in lines(fresh_home))
     assert (fresh_home / "audit.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_refusals_do_not_fill_the_audit_log(ring: KeyRing, fresh_home: Path):
+    reader = ring.create("app", ["read"])
+    answers = ask(ring, "crk_nobody", *[("GET", f"/users/{n}") for n in range(40)])
+    assert {answer.status_code for answer in answers} == {401}
+    ask(ring, reader, *[("DELETE", f"/users/{n}") for n in range(40)])
+    refused = [one for one in lines(fresh_home) if one["what"] == "refused"]
+    assert [(one["status"], one["since_last_line"]) for one in refused] == [(401, 0), (403, 0)]
+
+
+def test_a_minute_later_a_line_says_how_many_had_none():
+    now = [0.0]
+    sparse = Sparse(lambda: now[0])
+    assert [sparse.count("a") for _ in range(4)] == [0, None, None, None]
+    assert sparse.count("b") == 0
+    now[0] = audit.EVERY_S
+    assert [sparse.count("a"), sparse.count("a")] == [3, None]
+
+
+def test_a_request_id_of_the_caller_is_not_in_the_audit_log(ring: KeyRing, fresh_home: Path):
+    admin = ring.create("root", ["admin"])
+    app = Gateway(routes, ring, name="films")
+
+    async def one(**headers: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            given = {"authorization": f"Bearer {admin}", **headers}
+            return await http.delete("/users/7", headers=given)
+
+    named = asyncio.run(one(**{"x-request-id": "jane.doe"}))
+    made = asyncio.run(one())
+    assert named.headers["x-request-id"] == "jane.doe"
+    ids = [line["request_id"] for line in lines(fresh_home) if line["what"] == "admin request"]
+    assert ids == [None, made.headers["x-request-id"]]
+
+
+def test_an_admin_request_of_a_caller_who_hung_up_is_noted(ring: KeyRing, fresh_home: Path):
+    admin = ring.create("root", ["admin"])
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def hang_up() -> None:
+        headers = [(b"authorization", f"Bearer {admin}".encode())]
+        scope = {"type": "http", "method": "DELETE", "path": "/users/7", "headers": headers}
+        task = asyncio.create_task(Gateway(slow, ring, name="films")(scope, None, None))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(hang_up())
+    assert [line["what"] for line in lines(fresh_home)] == ["key created", "admin request"]
 
 
 def test_without_keys_admin_requests_of_this_machine_are_noted_too(fresh_home: Path):

@@ -64,9 +64,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def rotate(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="See keys list.")],
-    grace_hours: Annotated[
-        float, typer.Option(min=0, help="How long the old key still works.")
-    ] = 24.0,
+    grace_hours: Annotated[float, typer.Option(help="How long the old key still works.")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """Make a key that takes the place of another one, and print it; both work for a while.

@@ -29,6 +29,8 @@ SCOPES: tuple[str, ...] = get_args(Scope)
 """read: ask and look up; feedback: send it; admin: all of it, and what removes or changes."""
 
 PREFIX = "crk"
+MAX_GRACE_S = 10 * 365 * 24 * 3600
+"""How long a rotated key may work on."""
 
 
 class StoredKey(BaseModel):
@@ -101,8 +103,13 @@ class KeyRing:
             grace_s: how long the old one still works, in seconds; 0: no longer.
 
         Raises:
-            ConfigError: no key has that id.
+            ConfigError: no key has that id, or the time is none.
         """
+        if not 0 <= grace_s <= MAX_GRACE_S:
+            raise ConfigError(
+                f"got {grace_s / 3600:g} hours for the old key; expected 0 to"
+                f" {MAX_GRACE_S // 3600:,}, which is ten years"
+            )
         with self._changing() as keys:
             old = _named(keys, key_id)
             key, stored = _new(old.name, old.scopes, old.requests_per_s)

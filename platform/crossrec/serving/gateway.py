@@ -24,7 +24,7 @@ from crossrec.errors import (
     UnknownDomainError,
     UnknownItemError,
 )
-from crossrec.serving.audit import AuditLog
+from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing, expect_scope
 from crossrec.serving.limits import RateError, RateLimits
 from crossrec.serving.messages import ErrorBody
@@ -124,6 +124,7 @@ class Gateway:
         self._name = name
         self._limits = RateLimits()
         self._audit = AuditLog()
+        self._refusals = Sparse()
         self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
 
@@ -133,22 +134,24 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        answer = _Answer(send, _request_id(headers))
+        given = _request_id(headers)
+        answer = _Answer(send, given or uuid.uuid4().hex)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         self._in_flight += 1
+        refused = False
         try:
             if self._in_flight > MAX_IN_FLIGHT:
                 raise TooBusyError
             self._admit(scope, headers)
             await self._app(scope, _limited(receive, headers), answer)
-            refused = False
         except Exception as err:
             refused = isinstance(err, AuthError | RateError)
             await answer.fail(err)
         finally:
             self._in_flight -= 1
-        if refused or needed_scope(scope["method"], _path(scope)) == "admin":
-            self._note(scope, answer, refused)
+            # Also of a caller who hung up: what was asked for may have been done.
+            if refused or needed_scope(scope["method"], _path(scope)) == "admin":
+                self._note(scope, answer, refused, None if given else answer.request_id)
 
     def _admit(self, scope: Scope, headers: dict[str, bytes]) -> None:
         path = _path(scope)
@@ -160,16 +163,28 @@ class Gateway:
             self._limits.take(key.key_id, key.requests_per_s)
             expect_scope(key, needed_scope(scope["method"], path))
 
-    def _note(self, scope: Scope, answer: _Answer, refused: bool) -> None:
-        """A line in the audit log for what removes or changes, and for who was not let in."""
+    def _note(self, scope: Scope, answer: _Answer, refused: bool, request_id: str | None) -> None:
+        """A line in the audit log for what removes or changes, and for who was not let in.
+
+        Anybody can be refused, as often as they like: of a key and a status one line a minute. A
+        request id of the caller's own may say anything, so it is no part of it.
+        """
+        key_id = scope["state"].get("key_id")
+        counted = {}
+        if refused:
+            n_before = self._refusals.count(f"{key_id} {answer.status}")
+            if n_before is None:
+                return
+            counted = {"since_last_line": n_before}
         self._audit.write(
             "refused" if refused else "admin request",
             service=self._name,
-            key_id=scope["state"].get("key_id"),
+            key_id=key_id,
             method=scope["method"] if scope["method"] in METHODS else "other",
             route=_route(_path(scope)),
             status=answer.status,
-            request_id=answer.request_id,
+            request_id=request_id,
+            **counted,
         )
 
 
@@ -211,10 +226,10 @@ class _Answer:
         await self({"type": "http.response.body", "body": body})
 
 
-def _request_id(headers: dict[str, bytes]) -> str:
-    """The caller's, if it is harmless, else a new one."""
+def _request_id(headers: dict[str, bytes]) -> str | None:
+    """The caller's own, if it is harmless."""
     given = headers.get("x-request-id", b"").decode("latin-1")
-    return given if re.fullmatch(r"[\w.-]{1,100}", given, re.ASCII) else uuid.uuid4().hex
+    return given if re.fullmatch(r"[\w.-]{1,100}", given, re.ASCII) else None
 
 
 def _path(scope: Scope) -> str:
