@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from crossrec.data.dataset import Dataset
 from crossrec.data.pseudonyms import UserKeys
@@ -91,6 +93,40 @@ def test_pseudonyms_take_the_place_of_ids_everywhere(run: Run, shop_domain: Path
     assert key.inside("c7") not in users_of()
     run("data", "import", "shop", "--force")
     assert key.inside("c7") not in users_of()
+
+
+def test_pseudonyms_bring_nobody_back_and_older_files_still_know_the_id(
+    run: Run, shop_domain: Path, fresh_home: Path
+):
+    run("data", "import", "shop")
+    run("users", "erase", "shop", "c7")
+    exported = fresh_home / "feedback" / "shop.parquet"
+    exported.parent.mkdir()
+    pl.DataFrame({"user_id": ["c8", "c9"]}).write_parquet(exported)
+    run("users", "pseudonymise")
+    run("data", "import", "shop", "--force")
+    key = UserKeys().read()
+    assert key is not None
+    assert users_of() == {key.inside(f"c{n}") for n in range(40) if n != 7}
+    rejected = fresh_home / "data" / "shop.rejected.parquet"
+    pl.DataFrame({"source_row": ['{"customer": "c8"}', "{}"]}).write_parquet(rejected)
+    erased = json.loads(run("users", "erase", "shop", "c8", "--json").stdout)
+    assert erased["tables"] == {
+        "interactions": 5, "exported feedback": 1, "rows of an import that failed": 1,
+    }  # fmt: skip
+    assert pl.read_parquet(exported)["user_id"].to_list() == ["c9"]
+    run("data", "import", "shop", "--force")
+    assert users_of() == {key.inside(f"c{n}") for n in range(40) if n not in (7, 8)}
+
+
+def test_the_first_import_of_a_cluster_job_keeps_users_as_the_verb_does(
+    run: Run, shop_domain: Path, monkeypatch: pytest.MonkeyPatch
+):
+    key = UserKeys().make(pseudonymise=True)
+    run("users", "erase", "shop", "c7")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "cluster" / "jobs"))
+    importlib.import_module("entry").have_data(["shop"])
+    assert users_of() == {key.inside(f"c{n}") for n in range(40) if n != 7}
 
 
 def test_a_user_id_must_be_given(run: Run, shop_domain: Path):

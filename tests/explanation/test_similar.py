@@ -31,3 +31,17 @@ def test_the_user_is_none_of_the_others() -> None:
     others = users((MIN_GROUP, [1, 2, 9]))
     assert similar_users(others, HISTORY, 9) == Group(MIN_GROUP, 2, MIN_GROUP)
     assert similar_users(others, HISTORY, 9, user_id="u0") is None
+
+
+def test_who_is_hidden_does_not_count() -> None:
+    others = users((MIN_GROUP, [1, 2, 9]))
+    assert similar_users(others, HISTORY, 9, hides=lambda user: user == "u3") is None
+    wider = users((MIN_GROUP, [1, 2, 9]), (30, [3]))
+    asked: list[str] = []
+
+    def hides(user: str) -> bool:
+        asked.append(user)
+        return user in ("u3", "u25")
+
+    assert similar_users(wider, HISTORY, 9, hides=hides) == Group(48, 1, MIN_GROUP - 1)
+    assert len(asked) == len(set(asked)) == 50

@@ -5,7 +5,7 @@ Leaves to others: reading histories (releases/catalogue.py), words (text.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ def similar_users(
     history: NDArray[np.int32],
     item: int,
     user_id: str | None = None,
+    hides: Callable[[str], bool] = lambda user_id: False,
 ) -> Group | None:
     """The users with most items in common who are MIN_GROUP at least; None: the group, or the part
     of it that chose the item, is too small to be told of.
@@ -44,18 +45,25 @@ def similar_users(
         history: item_idx of what this user had.
         item: item_idx.
         user_id: of this user, who is none of the others.
+        hides: whether a user counts no more; asked only of those who would be in the group.
     """
-    own, common, chose = set(history.tolist()), [], []
+    own, users, common, chose = set(history.tolist()), [], [], []
     for other, items in histories:
         if other != user_id:
             theirs = set(items.tolist())
+            users.append(other)
             common.append(len(own & theirs))
             chose.append(item in theirs)
     counts, had = np.array(common, np.int64), np.array(chose, np.bool_)
-    if (counts > 0).sum() < MIN_GROUP:
-        return None
-    least = int(np.sort(counts)[-MIN_GROUP])
-    group = counts >= least
-    if int(had[group].sum()) < MIN_CHOSE:
-        return None
-    return Group(int(group.sum()), least, int(had[group].sum()))
+    looked_at: set[int] = set()
+    while (counts > 0).sum() >= MIN_GROUP:
+        least = int(np.sort(counts)[-MIN_GROUP])
+        group = counts >= least
+        new = set(np.flatnonzero(group).tolist()) - looked_at
+        looked_at |= new
+        hidden = [number for number in new if hides(users[number])]
+        if not hidden:
+            n_chose = int(had[group].sum())
+            return Group(int(group.sum()), least, n_chose) if n_chose >= MIN_CHOSE else None
+        counts[hidden] = 0  # the group is another one without them
+    return None

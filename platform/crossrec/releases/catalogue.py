@@ -255,7 +255,10 @@ class Catalogue:
         return bool(self._db.execute(query).fetchone()[0])
 
     def histories(self, limit: int) -> list[tuple[str, NDArray[np.int32]]]:
-        """The first `limit` users of the release with what they had: user id, item_idx (T,)."""
+        """The first `limit` users of the release with what they had: user id, item_idx (T,).
+
+        Also those whom `hides` names, for asking it of so many takes long: the caller asks.
+        """
         query = "SELECT user_id, items FROM users ORDER BY rowid LIMIT ?"
         rows = self._users.execute(query, (limit,))
         return [(user_id, np.frombuffer(items, "<i4")) for user_id, items in rows]

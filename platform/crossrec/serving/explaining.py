@@ -256,8 +256,9 @@ class Explainer:
     ) -> SimilarUsers | None:
         history = question.queries.items[0][whole(question.queries).steps]
         found: Group | None = similar_users(
-            self._catalogue.histories(MAX_USERS), history, item, request.user_id
-        )
+            self._catalogue.histories(MAX_USERS), history, item, request.user_id,
+            self._catalogue.hides,
+        )  # fmt: skip
         if found is None:
             return None
         says = similar_sentence(found.n, found.common, found.chose, language)
