@@ -11,10 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from crossrec import verbs
-from crossrec.config import home
-from crossrec.data.dataset import CARD
 from crossrec.errors import CrossrecError
+from crossrec.verbs.data import at_hand
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -46,8 +44,7 @@ def have_data(domains: list[str]) -> None:
     As the verb does it: with pseudonyms where they are kept, without whoever was erased.
     """
     for domain in domains:
-        if not (home() / "data" / domain / CARD).is_file():
-            verbs.import_data(domain)
+        at_hand(domain)
 
 
 def run(work: Callable[[], Any]) -> None:

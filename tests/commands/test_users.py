@@ -129,6 +129,16 @@ def test_the_first_import_of_a_cluster_job_keeps_users_as_the_verb_does(
     assert users_of() == {key.inside(f"c{n}") for n in range(40) if n != 7}
 
 
+def test_the_first_import_of_a_benchmark_keeps_users_as_the_verb_does(
+    run: Run, shop_domain: Path, tmp_path: Path
+):
+    key = UserKeys().make(pseudonymise=True)
+    chosen = ["--domains", "shop", "--splits", "leave_one_out", "--peers", "popularity"]
+    done = run("benchmark", "quality", *chosen, "--no-ours", "--out", tmp_path / "cells")
+    assert done.exit_code == 0, done.stderr
+    assert users_of() == {key.inside(f"c{n}") for n in range(40)}
+
+
 def test_a_user_id_must_be_given(run: Run, shop_domain: Path):
     empty = run("users", "erase", "shop", "-", input="\n")
     assert empty.exit_code == 2

@@ -31,6 +31,7 @@ from crossrec.benchmark.contestants import (
 )
 from crossrec.benchmark.exchange import NotRunError, expect_checkout, scripts
 from crossrec.config import RunConfig
+from crossrec.data.dataset import Dataset
 from crossrec.data.importing import imported
 from crossrec.domains import load_domain
 from crossrec.errors import ConfigError, suggest
@@ -55,12 +56,14 @@ class Benchmark:
         folder: of the run: cells go to `cells/` in it.
         config: settings of ours; protocol and seed are set by the cell.
         make: whether to make what is missing, or only to say that it is.
+        data: name of a domain → its data set, imported if need be.
     """
 
     folder: Path
     cells: list[Cell]
     config: RunConfig = field(default_factory=RunConfig)
     make: bool = True
+    data: Callable[[str], Dataset] = imported
 
     def __post_init__(self) -> None:
         self.store = CellStore(self.folder)
@@ -138,7 +141,7 @@ class Benchmark:
             training = self.config.training.model_copy(update={"seed": place[2]})
             update = {"protocol": cell.split, "training": training}
             config = self.config.model_copy(update=update)
-            self._arenas[place] = Arena(imported(cell.domain), config)
+            self._arenas[place] = Arena(self.data(cell.domain), config)
         return self._arenas[place]
 
 

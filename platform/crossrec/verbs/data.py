@@ -34,6 +34,18 @@ def import_data(domain: str, *, progress: bool = False) -> Dataset:
     return as_kept(import_domain(load_domain(domain), progress=progress))
 
 
+def at_hand(domain: str) -> Dataset:
+    """The data of one domain, imported now if they are not here yet.
+
+    Raises:
+        UnknownDomainError, SourceError, DataError: see `import_data`.
+    """
+    from crossrec.data.dataset import CARD
+
+    here = (home() / "data" / domain / CARD).is_file()
+    return dataset(domain) if here else import_data(domain)
+
+
 def infer_domain(
     name: str,
     items: Path | str,
