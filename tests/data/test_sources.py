@@ -321,7 +321,7 @@ def test_a_simulator_writes_canonical_tables(tmp_path: Path, fresh_home: Path):
     assert dataset.card["tables"] == {"items": 7, "interactions": 7}
     assert "simulated" in dataset.card["source"]
     assert [path.name for path in (dataset.folder / "truth").iterdir()] == ["truth_tastes.parquet"]
-    assert [path.name for path in tmp_path.iterdir() if path != fresh_home] == ["toy"]
+    assert {path.name for path in tmp_path.iterdir() if path != fresh_home} == {"toy", ".toy.lock"}
 
 
 @pytest.mark.parametrize(
