@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def baskets(rng: np.random.Generator, n: int, patterned: bool) -> list[tuple[str
 def test_what_is_better_on_the_newest_cases_is_published(run: Run, shop_domain: Path):
     served = start(run)
     send(*baskets(np.random.default_rng(0), 120, patterned=True))
+    time.sleep(1)  # a release knows the second it was published in, and this one takes no longer
     refreshed = run("refresh", "shop", "--json")
     assert refreshed.exit_code == 0, refreshed.stderr
     report = json.loads(refreshed.stdout)
