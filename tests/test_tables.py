@@ -77,6 +77,13 @@ def test_a_table_of_no_row_is_empty():
     assert "2.00 ms" in figure_table(["speed"], [_row()])
 
 
+def test_an_interval_stands_with_what_it_is_of():
+    row = _row(ratio=1.5, ci95=[1.4, 1.6])
+    assert "2.00 ms [1.40, 1.60]" in figure_table(["speed"], [row])
+    of_ratio = row | {"protocol": "ci95 is of the ratio"}
+    assert "ratio **1.50** [1.40, 1.60]" in figure_table(["speed"], [of_ratio])
+
+
 def test_rows_are_written_whole_with_command_and_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -117,8 +117,8 @@ def row(kind: str, rounds: list[Times], data_hash: str) -> Row:
         "ratio": round(p50[True] / p50[False], 3),
         "n": sum(len(found[True]) for found in rounds),
         "ci95": [round(min(each), 3), round(max(each), 3)],
-        "protocol": "p50 of answers with 10 items, in process, processor time, one thread,"
-        f" {HOW[kind]}; ci95 is the range of the ratio over {len(rounds)} rounds, sides alternate",
+        "protocol": f"{HOW[kind]}, p50 of answers with 10 items, in process, processor time, one"
+        f" thread; ci95 is the range of the ratio over {len(rounds)} rounds, sides alternate",
         "data_hash": data_hash,
     }
 

@@ -30,8 +30,9 @@ COLUMNS = (
     "hardware",
 )
 """A row's fields. `value` in `unit`; `peer`, `peer_value`: what it is compared with; `ratio`: ours
-over the peer's; `n`: users, requests or repetitions behind it; `ci95`: [low, high] of `value`;
-`seeds`: list of them; `protocol`: how it was measured, which tells rows of one name apart."""
+over the peer's; `n`: users, requests or repetitions behind it; `ci95`: [low, high] of `value`, or
+of the ratio where `protocol` says so; `seeds`: list of them; `protocol`: how it was measured, which
+tells rows of one name apart."""
 
 
 def hardware() -> str:

@@ -26,6 +26,8 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+OF_RATIO = "of the ratio"
+"""What the protocol of a row says whose `ci95` is not of its value."""
 
 Row = dict[str, Any]
 
@@ -90,14 +92,14 @@ def _title(bar: Bar, row: Row, found: list[Row]) -> str:
 
 
 def _measured(row: Row) -> str:
-    text = f"{_number(row['value'])} {row['unit']}"
-    if row["ci95"]:
-        text += f" [{', '.join(_number(x) for x in row['ci95'])}]"
+    interval = f" [{', '.join(_number(x) for x in row['ci95'])}]" if row["ci95"] else ""
+    of_ratio = OF_RATIO in (row["protocol"] or "")
+    text = f"{_number(row['value'])} {row['unit']}{'' if of_ratio else interval}"
     if row["peer"]:
         peer_value = "" if row["peer_value"] is None else f" {_number(row['peer_value'])}"
         text += f"; {row['peer']}{peer_value}"
     if row["ratio"] is not None:
-        text += f"; ratio **{_number(row['ratio'])}**"
+        text += f"; ratio **{_number(row['ratio'])}**{interval if of_ratio else ''}"
     return text
 
 
