@@ -127,7 +127,10 @@ def test_items_without_it_are_counted_and_stay_as_they_are(
 def test_new_items_are_found_by_what_only_a_modality_knows(
     large: Dataset, tiny: TextEncoder
 ) -> None:
-    settings = ("protocol=cold_items", "training.max_epochs=12", "training.seed=3")
+    settings = (
+        *("protocol=cold_items", "training.max_epochs=12", "training.seed=3"),
+        "training.temperature=0.07",  # quick to learn, as a few epochs must be enough here
+    )
     found = {}
     for wanted in ("none", "all"):
         prepared = prepare_city(large, tiny, *settings, f"model.modalities={wanted}")
@@ -140,7 +143,10 @@ def test_new_items_are_found_by_what_only_a_modality_knows(
 def test_new_items_go_without_a_modality_that_says_nothing(
     large: Dataset, tiny: TextEncoder
 ) -> None:
-    settings = ("protocol=cold_items", "training.max_epochs=12", "training.seed=3")
+    settings = (
+        *("protocol=cold_items", "training.max_epochs=12", "training.seed=3"),
+        "training.temperature=0.07",  # quick to learn, as a few epochs must be enough here
+    )
     prepared = prepare_city(large, tiny, *settings)
     noise = np.random.default_rng(0).normal(size=(len(prepared.texts), 32)).astype(np.float32)
     fitted = fit(replace(prepared, modalities={"noise": noise}), placement=FP32)
