@@ -36,6 +36,7 @@ def test_z_scores_have_mean_zero_and_deviation_one_and_a_constant_row_is_silent(
 
 def test_rounding_of_a_constant_row_is_no_evidence() -> None:
     assert not standardise(np.array([[1.6e-9, -8e-10, -8e-10]], np.float32)).any()
+    assert not standardise(np.full((1, 49), np.log(7), np.float32)).any()  # whose mean is rounded
 
 
 def test_parts_are_gains_times_z_scores() -> None:

@@ -24,7 +24,7 @@ from crossrec.explanation.shortened import ShortenedReader
 from crossrec.explanation.things import Left
 from crossrec.models.context import distances_km
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
-from crossrec.models.fusion import Fusion, query_features
+from crossrec.models.fusion import Fusion, query_features, rounding
 from crossrec.models.lexical import LexicalSignal
 from crossrec.models.query import Queries
 from crossrec.models.signals import (
@@ -345,7 +345,7 @@ def _fused(
     raws = [given[fusion.names[row]] for row in rows]
     gains = np.logaddexp(0, features @ fusion.weights[rows].T).T  # (S, B)
     deviations = np.sqrt([raw.variance for raw in raws])
-    gains /= np.where(deviations < 1e-7, np.inf, deviations)
+    gains /= np.where(deviations < rounding(np.array([r.mean for r in raws])), np.inf, deviations)
     lifts = fusion.evidence_weights[rows, None] * evidence + fusion.cold_lifts[rows, None] * cold
     centred = [raw.values - raw.mean[:, None] for raw in raws]
     shares = np.stack(centred) * gains[:, :, None] * np.exp(lifts)[:, None]

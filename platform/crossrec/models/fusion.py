@@ -39,11 +39,7 @@ def query_features(queries: Queries, clock: bool) -> Floats:
 
 
 def standardise(scores: Floats) -> Floats:
-    """z-scores over the catalogue, row by row; a constant row becomes zeros.
-
-    Below 1e-7 a deviation is rounding: cosines of float32 vectors that should all be 0 differ by
-    about 1e-9, and differ with the size of the batch.
-    """
+    """z-scores over the catalogue, row by row; a constant row becomes zeros."""
     result = np.array(scores, np.float32)
     result /= _centre(result)[:, None]
     return result
@@ -56,9 +52,18 @@ def _centre(scores: Floats) -> Floats:
         (B,) their deviations, infinite for a constant row.
     """
     n_items = scores.shape[1]
-    scores -= np.add.reduce(scores, axis=1, keepdims=True) / np.float32(n_items)
+    mean = np.add.reduce(scores, axis=1, keepdims=True) / np.float32(n_items)
+    scores -= mean
     deviation = np.sqrt(np.vecdot(scores, scores) / n_items)
-    return np.where(deviation < 1e-7, np.float32(np.inf), deviation)
+    return np.where(deviation < rounding(mean[:, 0]), np.float32(np.inf), deviation)
+
+
+def rounding(mean: NDArray[Any]) -> NDArray[Any]:
+    """Below which a deviation is none: cosines of float32 vectors that should all be 0 differ by
+    about 1e-9, and differ with the size of the batch; the mean of equal numbers is off by 1e-7 of
+    them.
+    """
+    return np.asarray(np.maximum(1e-7, 1e-6 * np.abs(mean)))
 
 
 @dataclass(frozen=True)
