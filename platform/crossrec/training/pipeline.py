@@ -87,7 +87,7 @@ def finish(
         metrics["modalities"] = made.prepared.coverage
     if publish:
         report("publishing")
-    release = _publish(made, fitted, model, metrics) if publish else None
+    release = publish_model(made, fitted, model, metrics) if publish else None
     return TrainResult(
         domain=made.prepared.domain.name,
         run=run,
@@ -112,7 +112,10 @@ def judge_model(
     )
 
 
-def _publish(made: Ready, fitted: Fitted, model: DomainModel, metrics: dict[str, Any]) -> Release:
+def publish_model(
+    made: Ready, fitted: Fitted, model: DomainModel, metrics: dict[str, Any]
+) -> Release:
+    """A release of a trained model, with its adapter where it has one."""
     prepared = made.prepared
     with tempfile.TemporaryDirectory(prefix="crossrec-") as folder:
         adapter = Path(folder) / "adapter"

@@ -5,10 +5,8 @@ Leaves to others: training (training/), the cases and their judge (evaluation/),
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossrec.errors import ConfigError
@@ -214,7 +212,7 @@ def _publish(
     made: Ready, fitted: Fitted, model: DomainModel, trained: Evaluation, comparison: Comparison
 ) -> str:
     """The version; its metrics say what it was better than."""
-    from crossrec.releases.store import ReleaseStore
+    from crossrec.training.pipeline import publish_model
 
     prepared = made.prepared
     metrics = trained.to_dict() | {
@@ -225,23 +223,7 @@ def _publish(
         metrics["mode"] = {"chosen": fitted.choice.mode, "why": fitted.choice.why}
     if prepared.coverage:
         metrics["modalities"] = prepared.coverage
-    with tempfile.TemporaryDirectory(prefix="crossrec-") as folder:
-        adapter = Path(folder) / "adapter"
-        fitted.network.texts.save_adapter(adapter)
-        return (
-            ReleaseStore()
-            .publish(
-                model,
-                made.dataset,
-                prepared.split.sequences,
-                metrics,
-                encoder_name=prepared.config.encoder,
-                encoder_fingerprint=prepared.encoder.fingerprint,
-                seed=prepared.config.training.seed,
-                adapter_folder=adapter if adapter.is_dir() else None,
-            )
-            .version
-        )
+    return publish_model(made, fitted, model, metrics).version
 
 
 def _decision(comparison: Comparison, version: str | None) -> str:
