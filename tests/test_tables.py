@@ -9,11 +9,13 @@ import pytest
 from tests.benchmarks import rows as rows_module
 from tests.benchmarks.rows import COLUMNS, RESULTS, write_rows
 from tests.benchmarks.tables import (
+    FIGURES,
     OPERATORS,
     README,
     Bar,
     bar_table,
     figure_table,
+    figures_with_tables,
     read_bars,
     read_rows,
     readme_with_tables,
@@ -67,9 +69,19 @@ def test_every_committed_row_has_all_fields():
         assert row["hardware"]
 
 
-def test_the_readme_has_a_place_for_each_table():
-    text = readme_with_tables(README.read_text(encoding="utf-8"))
-    assert read_bars()[0].title in text
+def test_the_readme_and_the_figures_have_a_place_for_each_table():
+    for path, fresh in ((README, readme_with_tables), (FIGURES, figures_with_tables)):
+        assert read_bars()[0].title in fresh(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("bar", "worst"), [("< 2.0", 1.5), (">= 1.0", 0.5)])
+def test_of_several_rows_the_readme_has_the_one_that_decides(bar: str, worst: float):
+    rows = [_row(domain=str(ratio), ratio=ratio) for ratio in (1.0, 1.5, 0.5)]
+    table = bar_table([Bar("speed", "time", "ratio", bar)], rows, whole=False)
+    assert f"`{worst}`" in table
+    assert len(table.splitlines()) == 3
+    rows.append(_row(domain="unknown", ratio=None))
+    assert "`unknown`" in bar_table([Bar("speed", "time", "ratio", bar)], rows, whole=False)
 
 
 def test_a_table_of_no_row_is_empty():

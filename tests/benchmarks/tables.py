@@ -1,4 +1,5 @@
-"""Makes the README's tables from `results/*.json` and says of each bar whether it is met.
+"""Makes the tables from `results/*.json` and says of each bar whether it is met: the README has a
+line for each bar with the row that decides it, FIGURES.md has all rows.
 
 Run by `make tables`. Leaves to others: measuring (the other modules here).
 """
@@ -19,6 +20,7 @@ import yaml
 from tests.benchmarks.rows import RESULTS
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+FIGURES = Path(__file__).with_name("FIGURES.md")
 BARS = Path(__file__).with_name("bars.yaml")
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -55,6 +57,13 @@ class Bar:
         figure = row.get(self.of)
         return figure is not None and OPERATORS[compare](float(figure), float(limit))
 
+    def worst(self, rows: list[Row]) -> Row:
+        """Of its rows the one that decides whether the bar is met."""
+        bad = float("inf") if self.bar.startswith("<") else float("-inf")
+        figures = [bad if row.get(self.of) is None else float(row[self.of]) for row in rows]
+        pick = max if self.bar.startswith("<") else min
+        return rows[figures.index(pick(figures))]
+
 
 def read_bars(path: Path = BARS) -> list[Bar]:
     """The bars, in the file's order."""
@@ -67,16 +76,21 @@ def read_rows(folder: Path = RESULTS) -> list[Row]:
     return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def bar_table(bars: list[Bar], rows: list[Row]) -> str:
-    """One line a bar and row: figure, bar, met or not; a bar without a row says so."""
+def bar_table(bars: list[Bar], rows: list[Row], *, whole: bool = True) -> str:
+    """One line a bar and row: figure, bar, met or not; a bar without a row says so.
+
+    Args:
+        whole: False: of each bar only the row that decides it.
+    """
     lines = ["| figure | measured | bar | |", "| --- | --- | --- | --- |"]
     for bar in bars:
         found = bar.rows(rows)
-        for row in found:
+        for row in found if whole or not found else [bar.worst(found)]:
             verdict = "met" if bar.met(row) else "**not met**"
-            lines.append(
-                f"| {_title(bar, row, found)} | {_measured(row)} | {bar.bar} | {verdict} |"
-            )
+            title = _title(bar, row, found)
+            if not whole and len(found) > 1:
+                title = f"{title} (worst of {len(found)})"
+            lines.append(f"| {title} | {_measured(row)} | {bar.bar} | {verdict} |")
         if not found:
             lines.append(f"| {bar.title} | not measured | {bar.bar} | **not met** |")
     return "\n".join(lines)
@@ -145,7 +159,12 @@ def replace(text: str, mark: str, table: str) -> str:
 
 
 def readme_with_tables(text: str) -> str:
-    """The README's text with fresh tables."""
+    """The README's text with a fresh table of the bars."""
+    return replace(text, "bars", bar_table(read_bars(), read_rows(), whole=False))
+
+
+def figures_with_tables(text: str) -> str:
+    """FIGURES.md with all rows: those that a bar speaks of, then the others."""
     rows, bars = read_rows(), read_bars()
     others = sorted({row["name"] for row in rows} - {bar.name for bar in bars})
     text = replace(text, "bars", bar_table(bars, rows))
@@ -153,8 +172,9 @@ def readme_with_tables(text: str) -> str:
 
 
 def main() -> int:
-    """Rewrite the README, print the bars; 1 if one is not met."""
-    README.write_text(readme_with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Rewrite both files, print the bars; 1 if one is not met."""
+    for path, fresh in ((README, readme_with_tables), (FIGURES, figures_with_tables)):
+        path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")
     table = bar_table(read_bars(), read_rows())
     print(table)
     return 1 if "**not met**" in table else 0
