@@ -27,6 +27,11 @@ Score = Callable[[Queries], NDArray[np.float32]]
 """Queries → (B, N) scores; NaN where the model cannot score an item."""
 ScoreCases = Callable[[NDArray[np.int64], Queries], NDArray[np.float32]]
 """The same of a model that knows the cases by number: rows of the part's cases, their queries."""
+Watch = Callable[
+    [NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], None
+]
+"""Told of every batch: rows of the part's cases, (B, N) scores with NaN for what is no candidate,
+(B,) ranks of the targets, (B, k) best items."""
 
 _METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank}
 
@@ -116,6 +121,8 @@ class Options(TypedDict, total=False):
     task: Task
     """`rate` takes scores as ratings, `classify` the best item as the answer; both add their own
     figures to those of the ranking."""
+    watch: Watch | None
+    """Told of every batch, to keep more of the cases than their ranks (detail.py)."""
 
 
 def judge(
@@ -144,6 +151,7 @@ def judge_cases(
     request_dim: int = 0,
     requests: NDArray[np.float32] | None = None,
     task: Task = "rank",
+    watch: Watch | None = None,
 ) -> Evaluation:
     """The same for scores that were made elsewhere, case by case: see `judge`."""
     cases: Cases = getattr(split, part)
@@ -160,6 +168,8 @@ def judge_cases(
         ranks[rows] = metrics.ranks(scores, targets[rows], queries.items)
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
+        if watch is not None:
+            watch(rows, metrics.candidates(scores, queries.items), ranks[rows], top[rows])
         for name, value in _of_all_answers(split, some, scores, queries, ks).items():
             whole[name] = whole.get(name, 0.0) + value / len(cases)
     return Evaluation(

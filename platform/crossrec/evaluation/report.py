@@ -19,7 +19,16 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.split import Cases, Split
 from crossrec.errors import ConfigError
 from crossrec.evaluation import peers
-from crossrec.evaluation.protocols import Evaluation, Part, Score, Task, difference, judge, known
+from crossrec.evaluation.protocols import (
+    Evaluation,
+    Part,
+    Score,
+    Task,
+    Watch,
+    difference,
+    judge,
+    known,
+)
 from crossrec.models.baselines import NAMES, tune_all
 
 Origin = Literal["ours", "baseline", "published"]
@@ -135,6 +144,7 @@ def report(
     task: Task | None = None,
     notes: Sequence[str] = (),
     on_step: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """Judge our models and the baselines on the same cases, and put the peers beside them.
 
@@ -155,6 +165,7 @@ def report(
         task: what our models were trained for; None: the domain's task.
         notes: lines for the caption (sampled users, seeds, release).
         on_step: called with the name of each model that is done.
+        watch: told of the cases of the first of our models, batch by batch.
 
     Raises:
         ConfigError: neither a model of ours nor a baseline was asked for.
@@ -163,7 +174,10 @@ def report(
     own = requests if own_requests is None else own_requests
     judged: dict[str, Evaluation] = {}
     for name, score in ours.items():
-        judged[name] = judge(score, split, part, request_dim=request_dim, requests=own, task=task)
+        judged[name] = judge(
+            score, split, part, request_dim=request_dim, requests=own, task=task,
+            watch=None if judged else watch,
+        )  # fmt: skip
         if on_step is not None:
             on_step(name)
     wanted, left_out = _applicable(baselines, getattr(split, part), text_vectors is not None)

@@ -15,6 +15,7 @@ from crossrec.config import home
 from crossrec.data.locks import only_one
 from crossrec.data.pseudonyms import UserKey, UserKeys
 from crossrec.errors import ReleaseError, ServiceError
+from crossrec.evaluation.saved import forget as forget_cases
 from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.audit import AuditLog
@@ -83,6 +84,8 @@ class Erasures:
             except ReleaseError as err:
                 damaged = err
         tables = self._forget_data(names)
+        if n_cases := forget_cases(self._domain, *names):
+            tables["evaluations"] = n_cases
         AuditLog().write("user erased", domain=self._domain, n_events=n_events)
         if damaged is not None:
             raise damaged

@@ -360,7 +360,7 @@ class ErasureResponse(_Message):
     n_events: int
     """Feedback events."""
     tables: dict[str, int]
-    """Table of the imported data → rows."""
+    """Table of the imported data → rows; `evaluations`: cases of saved evaluations."""
     releases: list[str]
     """Versions whose stored histories lack the user now."""
     trained_with: list[str]

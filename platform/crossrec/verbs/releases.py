@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from crossrec.data.dataset import Dataset
+    from crossrec.data.split import Split
+    from crossrec.evaluation.detail import CaseNotes
     from crossrec.evaluation.protocols import Part
     from crossrec.evaluation.report import Report
     from crossrec.models.encoder import TextEncoder
@@ -42,7 +44,8 @@ def evaluate(
 ) -> Report:
     """Judge a release beside baselines that are fitted now and the peers' published figures.
 
-    The cases are those of the release's own protocol, seed and sample of users.
+    The cases are those of the release's own protocol, seed and sample of users. What was found is
+    kept below `<home>/reports`, case by case, for the app's pages (test cases only).
 
     Args:
         baselines: names out of `models.baselines.NAMES`; None: all.
@@ -52,6 +55,7 @@ def evaluate(
         ReleaseError: there is no such release, or it is damaged.
         DataError: the data were never imported, or are others than the release was made from.
     """
+    from crossrec.evaluation.detail import CaseNotes
     from crossrec.evaluation.report import report
     from crossrec.models.baselines import NAMES
     from crossrec.models.encoder import TextEncoder
@@ -68,7 +72,8 @@ def evaluate(
     encoder, tokens = TextEncoder.load(config.encoder), config.model.max_text_tokens
     texts, said = data.catalogue()["text"].to_list(), split.sequences.requests
     vectors = encode_cached(encoder, texts, tokens, progress=False)
-    return report(
+    notes = CaseNotes(len(getattr(split, part)))
+    made = report(
         data,
         split,
         {"crossrec": loaded.model.score},
@@ -81,6 +86,31 @@ def evaluate(
         task=loaded.model.task,
         notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
         on_step=on_step,
+        watch=notes,
+    )
+    if part == "test":
+        _keep(loaded, data, split, notes, made)
+    return made
+
+
+def _keep(
+    loaded: LoadedRelease, data: Dataset, split: Split, notes: CaseNotes, made: Report
+) -> None:
+    """Save the report with its single cases, for comparisons and audits."""
+    from crossrec.data.traits import provider_column, providers, traits
+    from crossrec.evaluation.detail import Detail, figures
+    from crossrec.evaluation.saved import save
+
+    detail = Detail.of(split, "test", notes)
+    item_ids = loaded.model.vocabulary.item_ids
+    found = figures(detail, traits(data, detail.users), providers(data, item_ids))
+    titles = loaded.catalogue.titles(list(range(len(item_ids))))
+    save(
+        loaded.release.domain,
+        loaded.release.version,
+        {"report": made.to_dict(), "provider_column": provider_column(data.domain), **found},
+        detail,
+        list(zip(item_ids, titles, strict=True)),
     )
 
 
