@@ -1,0 +1,75 @@
+"""Bounds what one person, or one address, can say to a learner in a while, and notes who would.
+
+Leaves to others: what counts as a choice (serving/learning.py), how ids become keys.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Caps:
+    """Counts choices by user and by address in windows of fixed length.
+
+    A window begins at a multiple of its length, so around its end twice the cap can pass within
+    one length.
+
+    Args:
+        per_user: choices of one user that count in a window; 0: no bound.
+        per_address: of one address, whoever is said to be the user; 0: no bound.
+        window_s: length of a window in seconds.
+    """
+
+    per_user: int
+    per_address: int
+    window_s: float
+    window: int = -1
+    """Number of the window that is counted now."""
+    users: Counter[str] = field(default_factory=Counter)
+    addresses: Counter[str] = field(default_factory=Counter)
+    """Key → choices in this window, also those beyond the cap."""
+
+    def take(self, user: str, address: str | None, at: float) -> bool:
+        """Count a choice; whether it is within both caps.
+
+        What comes late, of a window that has ended, counts in the present one.
+
+        Args:
+            user: key of the user.
+            address: key of where it came from; None: unknown, and not counted.
+            at: seconds since 1970.
+
+        >>> caps = Caps(per_user=1, per_address=2, window_s=60)
+        >>> [caps.take(user, "here", at) for user, at in [("a", 0), ("a", 1), ("b", 2), ("a", 60)]]
+        [True, False, False, True]
+        """
+        window = int(at // self.window_s)
+        if window > self.window:
+            self.window = window
+            self.users.clear()
+            self.addresses.clear()
+        self.users[user] += 1
+        if address is not None:
+            self.addresses[address] += 1
+        return not (
+            _over(self.users[user], self.per_user)
+            or (address is not None and _over(self.addresses[address], self.per_address))
+        )
+
+    def flagged_users(self) -> dict[str, int]:
+        """Users beyond the cap in this window → their choices, most first."""
+        return _flagged(self.users, self.per_user)
+
+    def flagged_addresses(self) -> dict[str, int]:
+        """Addresses beyond the cap in this window → choices from there, most first."""
+        return _flagged(self.addresses, self.per_address)
+
+
+def _over(count: int, cap: int) -> bool:
+    return 0 < cap < count
+
+
+def _flagged(counts: Counter[str], cap: int) -> dict[str, int]:
+    return {key: count for key, count in counts.most_common() if _over(count, cap)}
