@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from crossrec.config import home
 from crossrec.serving.feedback_storage import Connection, Reader, migrate, storage_at
@@ -29,7 +31,7 @@ _COLUMNS = (
     "domain, event_id, user_id, item_id, event, timestamp, value, request_id, received_at"
 )  # fmt: skip
 _INSERT = (
-    f"INSERT INTO feedback ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO feedback ({_COLUMNS}, experiment, arm) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (domain, event_id) DO NOTHING"
 )
 _RECENT = (
@@ -44,7 +46,12 @@ _COUNTS = (
     "SELECT domain, count(*), count(DISTINCT user_id), min(received_at), max(received_at)"
     " FROM feedback GROUP BY domain ORDER BY domain"
 )
+_PER_DAY = (
+    "SELECT domain, CAST(received_at AS BIGINT) / 86400, event, count(*), count(DISTINCT user_id)"
+    " FROM feedback WHERE received_at >= ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+)
 _ERASE = "DELETE FROM feedback WHERE domain = ? AND user_id = ?"
+_ERASE_ANSWERS = "DELETE FROM answers WHERE domain = ? AND user_id = ?"
 _REMEMBER = (
     "INSERT INTO erasures VALUES (?, ?, ?, ?, ?) ON CONFLICT (domain, user_key) DO UPDATE SET"
     " erased_at = excluded.erased_at, n_events = erasures.n_events + excluded.n_events,"
@@ -59,6 +66,13 @@ _ERASURES = (
     "SELECT user_key, erased_at, n_events, releases FROM erasures WHERE domain = ?"
     " ORDER BY erased_at"
 )
+
+
+class SeenBy(NamedTuple):
+    """What answered the user of an event."""
+
+    experiment: str
+    arm: str
 
 
 @dataclass(frozen=True)
@@ -134,10 +148,15 @@ class FeedbackLog:
         self._writer = GroupWriter(self._storage, _INSERT)
         self._reader = Reader(self._storage)
 
-    def append(self, domain: str, events: list[FeedbackEvent]) -> Future[int]:
+    def append(
+        self, domain: str, events: list[FeedbackEvent], seen_by: SeenBy | None = None
+    ) -> Future[int]:
         """Store events; the future gives how many were new once they are on disk.
 
         An event id that the domain has seen before changes nothing and is not counted.
+
+        Args:
+            seen_by: the arm of an experiment that the users are in.
 
         Raises:
             ServiceError: (from the future) they could not be stored, for example on a full disk;
@@ -148,7 +167,7 @@ class FeedbackLog:
             (
                 *(domain, event.event_id, event.user_id, event.item_id, event.event),
                 int(now) if event.timestamp is None else event.timestamp,
-                *(event.value, event.request_id, now),
+                *(event.value, event.request_id, now, *(seen_by or (None, None))),
             )
             for event in events
         ]
@@ -170,17 +189,22 @@ class FeedbackLog:
         """What is kept of each domain, by name."""
         return [DomainCount(*row) for row in self._reader.execute(_COUNTS)]
 
+    def per_day(self, since: float) -> list[tuple[str, str, str, int, int]]:
+        """Domain, day (ISO, UTC), event, events and users, of what came at `since` or later."""
+        rows = self._reader.execute(_PER_DAY, (since,))
+        first = date(1970, 1, 1)
+        return [(row[0], str(first + timedelta(days=row[1])), *row[2:]) for row in rows]
+
     def prune(self, before: float, domain: str | None = None) -> int:
         """Forget events that came before a moment (seconds since 1970); how many.
 
         Args:
             domain: of this one alone; None: of all.
         """
-        every = "DELETE FROM feedback WHERE received_at < ?"
+        where, values = ("", (before,)) if domain is None else (" AND domain = ?", (before, domain))
         with self._changing() as connection:
-            if domain is None:
-                return connection.change(every, [(before,)])
-            return connection.change(f"{every} AND domain = ?", [(before, domain)])
+            connection.change(f"DELETE FROM answers WHERE last_at < ?{where}", [values])
+            return connection.change(f"DELETE FROM feedback WHERE received_at < ?{where}", [values])
 
     def erase(self, domain: str, user_id: str, user_key: str, releases: Sequence[str]) -> int:
         """Remove a user's events and remember, by the keyed hash alone, that it was done.
@@ -196,6 +220,7 @@ class FeedbackLog:
         known = self.erased(domain, user_key)
         versions = sorted({*releases, *(known.releases if known else ())})
         with self._changing() as connection:
+            connection.change(_ERASE_ANSWERS, [(domain, user_id)])
             n_events = connection.change(_ERASE, [(domain, user_id)])
             row = (domain, user_key, time.time(), n_events, json.dumps(versions))
             connection.change(_REMEMBER, [row])

@@ -26,6 +26,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (domain, user_key)
         )""",
     ),
+    (
+        "ALTER TABLE feedback ADD COLUMN experiment TEXT",
+        "ALTER TABLE feedback ADD COLUMN arm TEXT",
+        """CREATE TABLE answers (
+            domain TEXT NOT NULL, experiment TEXT NOT NULL, arm TEXT NOT NULL,
+            user_id TEXT NOT NULL, n BIGINT NOT NULL, last_at DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (domain, experiment, arm, user_id)
+        )""",
+    ),
 )
 """Each entry takes a log from one version to the next; a log of before versions has the first.
 `{row_number}`: what numbers rows in the order they were stored, where the database does not."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from crossrec.errors import ServiceError
 from crossrec.serving.feedback_storage import Connection, Storage
 
-Row = tuple[str, str, str, str, str, int, float | None, str | None, float]
+Row = tuple[str | int | float | None, ...]
 
 _MAX_BATCH = 256  # requests in one commit
 
@@ -32,7 +32,7 @@ class GroupWriter:
 
     Args:
         storage: where to.
-        statement: an INSERT that passes over rows that are there already.
+        statement: an INSERT that takes rows that are there already, too.
     """
 
     def __init__(self, storage: Storage, statement: str) -> None:
