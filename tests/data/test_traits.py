@@ -34,7 +34,7 @@ def made(folder: Path) -> Dataset:
 def test_numbers_are_cut_at_their_quartiles_and_words_stay(tmp_path: Path):
     found = traits(made(tmp_path), ["u0", "u39", "stranger", "u1"])
     assert found["gender"] == ["f", UNKNOWN, UNKNOWN, UNKNOWN]
-    assert found["age"] == ["20 to 30", "50 to 59", UNKNOWN, "20 to 30"]
+    assert found["age"] == ["20 to 29", "50 to 59", UNKNOWN, "20 to 29"]
     everybody = traits(made(tmp_path), [f"u{n}" for n in range(40)])["age"]
     assert sorted({value: everybody.count(value) for value in everybody}.values()) == [
         9,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -22,10 +22,12 @@ from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import CrossrecError, RequestError, UnknownDomainError, suggest
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
+from crossrec.serving.drift import Drift
 from crossrec.serving.explaining import Explainer
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import App, Gateway, error_body, status_of
+from crossrec.serving.insight_routes import insight_routes
 from crossrec.serving.item_updates import Refreshing
 from crossrec.serving.messages import (
     API_PAGE,
@@ -49,6 +51,7 @@ from crossrec.serving.messages import (
     Text,
     UserCard,
 )
+from crossrec.serving.metrics import METRICS_TYPE, Metrics
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.straight import Straight
 
@@ -91,19 +94,26 @@ class Directory(Protocol):
     async def states(self) -> dict[str, str]:
         """Application → its state in words; `RUNNING` is well."""
 
+    async def metrics(self) -> bytes:
+        """What all replicas count, as a page for Prometheus."""
+
 
 def domain_app(
     backend: DomainBackend,
     keys: KeyRing | None,
     title: str,
     refresh: Callable[[], Awaitable[None]] | None = None,
+    metrics: Metrics | None = None,
 ) -> Gateway:
     """All routes of one domain, behind the gateway.
 
     Args:
         refresh: done before each request that the gateway lets through.
+        metrics: where what happens is counted; None: nowhere that anybody reads.
     """
     app = _app(title)
+    metrics = metrics or Metrics()
+    drift = Drift(metrics)
     inside = UserKeys().inside  # beyond this point a user may be known by a pseudonym alone
 
     def known(request: RecommendRequest) -> RecommendRequest:
@@ -112,7 +122,10 @@ def domain_app(
         return request
 
     async def answer(request: RecommendRequest, request_id: str) -> Response:
-        return _json(await backend.recommender.recommend(known(request), request_id))
+        recommender = backend.recommender
+        response = await recommender.recommend(known(request), request_id)
+        drift.answered(recommender, request, response)
+        return _json(response)
 
     @app.post("/recommendations", response_model=RecommendResponse)
     async def recommend(request: RecommendRequest, http: Request) -> Response:
@@ -138,6 +151,7 @@ def domain_app(
             event.user_id = inside(event.user_id)
         answer = await backend.recommender.feedback(events)
         answer.rejected = [*unreadable, *answer.rejected]
+        metrics.feedback(events, answer)
         return _json(answer, status=422 if answer.rejected else 200)
 
     @app.put("/items", response_model=ItemsResponse)
@@ -192,7 +206,7 @@ def domain_app(
     routes: App = Straight(app, "/recommendations", RecommendRequest, answer)
     if refresh is not None:
         routes = Refreshing(routes, refresh)
-    return Gateway(routes, keys, name=title)
+    return Gateway(routes, keys, name=title, metrics=metrics)
 
 
 def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
@@ -217,9 +231,16 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
         well = all(state == "RUNNING" for state in states.values())
         return _json(Readiness(ready=well, applications=states), status=200 if well else 503)
 
+    @app.get(f"{SYSTEM}/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """What all replicas count and time, for Prometheus."""
+        return Response(await directory.metrics(), media_type=METRICS_TYPE)
+
     @app.get("/", include_in_schema=False)
     async def start() -> Response:
         return RedirectResponse(API_PAGE)
+
+    app.include_router(insight_routes(SYSTEM, directory.states))
 
     async def unknown_domain(domain: str) -> Response:
         served = _served(await directory.states())

@@ -273,6 +273,7 @@ class Recorder(tune.Callback):
             epochs=len(bests),
             seconds=float(trial.last_result.get("time_total_s", 0.0)),
             error=error,
+            curve=bests,
         )
         append_trial(Path(self.job.folder), record)
         self.n_ended += 1

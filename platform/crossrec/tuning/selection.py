@@ -42,6 +42,8 @@ class TrialRecord:
     epochs: int = 0
     seconds: float = 0.0
     error: str | None = None
+    curve: list[float] = field(default_factory=list)
+    """Best validation figure up to each epoch."""
 
 
 @dataclass(frozen=True)

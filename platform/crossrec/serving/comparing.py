@@ -1,0 +1,197 @@
+"""Sets two evaluations of a domain beside each other, case by case.
+
+Reads what `crossrec evaluate` kept (evaluation/saved.py), with numpy and SQLite alone. Leaves to
+others: judging and keeping (evaluation/), messages (insight_messages.py), routes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.errors import UnknownItemError
+from crossrec.evaluation.metrics import bootstrap_interval, ndcg, recall, reciprocal_rank
+from crossrec.evaluation.saved import open_saved
+from crossrec.serving.insight_messages import Comparison, ItemComparison, MetricGap
+
+N_SHOWN = 15
+MAX_CASES = 50
+METRICS = {"ndcg@10": ndcg, "recall@10": recall, "mrr@10": reciprocal_rank}
+MOVES = ("new in the first 10", "up", "same", "down", "out of the first 10")
+
+Row = dict[str, Any]
+_CASES = "SELECT user_id, target, n_history, rank, top FROM cases"
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Cases that both releases were judged on."""
+
+    users: list[str]
+    targets: list[str]
+    lengths: list[int]
+    a: NDArray[np.int64]  # (n,) ranks
+    b: NDArray[np.int64]
+    shared: NDArray[np.int64]  # (n,) items that both lists have
+    sizes: tuple[int, int]
+
+
+def compare(domain: str, a: str, b: str) -> Comparison:
+    """Release `b` against release `a` on their common users and targets.
+
+    Raises:
+        ReleaseError: one of them was never evaluated.
+    """
+    with ExitStack() as open_files:
+        first, second = (_open(open_files, domain, version) for version in (a, b))
+        pairs = _pairs(first, second)
+        titles = _titles(first) | _titles(second)
+        items = _items(first, second)
+    gain = ndcg(pairs.b, 10) - ndcg(pairs.a, 10)
+    order = np.lexsort((pairs.a - pairs.b, gain))  # by gain, then by places
+    return Comparison(
+        domain=domain,
+        a=a,
+        b=b,
+        n=len(pairs.users),
+        n_a=pairs.sizes[0],
+        n_b=pairs.sizes[1],
+        metrics=_metrics(pairs) if pairs.users else [],
+        overlap=[{"shared": k, "n": int((pairs.shared == k).sum())} for k in range(11)],
+        moves=_moves(pairs),
+        losers=_users(pairs, order[gain[order] < 0][:N_SHOWN], gain, titles),
+        winners=_users(pairs, order[gain[order] > 0][::-1][:N_SHOWN], gain, titles),
+        items=items,
+    )
+
+
+def compare_item(domain: str, a: str, b: str, item_id: str) -> ItemComparison:
+    """One item in both releases.
+
+    Raises:
+        ReleaseError: one of them was never evaluated.
+        UnknownItemError: neither knows the item.
+    """
+    with ExitStack() as open_files:
+        first, second = (_open(open_files, domain, version) for version in (a, b))
+        found = [_item(database, item_id) for database in (first, second)]
+        pairs = _pairs(first, second, item_id)
+    known = next((row for row in reversed(found) if row), None)
+    if known is None:
+        raise UnknownItemError(f"neither release of '{domain}' has an item '{item_id}'")
+    rows = zip(pairs.users, pairs.lengths, pairs.a.tolist(), pairs.b.tolist(), strict=True)
+    cases = [
+        dict(zip(("user_id", "n_history", "rank_a", "rank_b"), row, strict=True)) for row in rows
+    ]
+    return ItemComparison(
+        item_id=item_id,
+        title=known["title"],
+        n_train=known["n_train"],
+        shown_a=found[0]["n_shown"] if found[0] else 0,
+        shown_b=found[1]["n_shown"] if found[1] else 0,
+        n_targets=len(cases),
+        hits_a=int((pairs.a <= 10).sum()),
+        hits_b=int((pairs.b <= 10).sum()),
+        cases=cases[:MAX_CASES],
+    )
+
+
+def _open(open_files: ExitStack, domain: str, version: str) -> sqlite3.Connection:
+    database = open_files.enter_context(closing(open_saved(domain, version)))
+    database.row_factory = sqlite3.Row
+    return database
+
+
+def _pairs(first: sqlite3.Connection, second: sqlite3.Connection, item_id: str = "") -> _Pairs:
+    query, values = (f"{_CASES} WHERE target = ?", (item_id,)) if item_id else (_CASES, ())
+    before = {(row["user_id"], row["target"]): row for row in first.execute(query, values)}
+    users, targets, lengths, a, b, shared = [], [], [], [], [], []
+    n_second = 0
+    for row in second.execute(query, values):
+        n_second += 1
+        own = before.get((row["user_id"], row["target"]))
+        if own is None:
+            continue
+        users.append(row["user_id"])
+        targets.append(row["target"])
+        lengths.append(row["n_history"])
+        a.append(own["rank"])
+        b.append(row["rank"])
+        shared.append(len({*json.loads(own["top"])} & {*json.loads(row["top"])}))
+    ranks_a, ranks_b, both = (np.array(column, np.int64) for column in (a, b, shared))
+    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, (len(before), n_second))
+
+
+def _metrics(pairs: _Pairs) -> list[MetricGap]:
+    found = []
+    for name, metric in METRICS.items():
+        a, b = metric(pairs.a, 10), metric(pairs.b, 10)
+        low, high = bootstrap_interval(b - a, np.random.default_rng(0))
+        gap = float((b - a).mean())
+        found.append(
+            MetricGap(
+                metric=name, a=float(a.mean()), b=float(b.mean()), gap=gap, low=low, high=high
+            )
+        )
+    return found
+
+
+def _moves(pairs: _Pairs) -> list[Row]:
+    """What became of the target's rank, in words that are the rows of a chart."""
+    into = (pairs.a > 10) & (pairs.b <= 10)
+    out = (pairs.a <= 10) & (pairs.b > 10)
+    rest = ~into & ~out
+    counts = (
+        into, rest & (pairs.b < pairs.a), pairs.a == pairs.b, rest & (pairs.b > pairs.a), out
+    )  # fmt: skip
+    return [{"move": name, "n": int(rows.sum())} for name, rows in zip(MOVES, counts, strict=True)]
+
+
+def _users(
+    pairs: _Pairs, rows: NDArray[np.int64], gain: NDArray[np.float64], titles: dict[str, str]
+) -> list[Row]:
+    return [
+        {
+            "user_id": pairs.users[row],
+            "target": pairs.targets[row],
+            "title": titles.get(pairs.targets[row], pairs.targets[row]),
+            "n_history": pairs.lengths[row],
+            "rank_a": int(pairs.a[row]),
+            "rank_b": int(pairs.b[row]),
+            "gain": float(gain[row]),
+        }
+        for row in rows
+    ]
+
+
+def _items(first: sqlite3.Connection, second: sqlite3.Connection) -> list[Row]:
+    """Those whose number of places changed most, in both directions."""
+    query = "SELECT item_id, title, n_train, n_shown FROM items"
+    before = {row["item_id"]: row for row in first.execute(query)}
+    rows = []
+    for row in second.execute(query):
+        own = before.pop(row["item_id"], None)
+        rows.append(_changed(row, own["n_shown"] if own else 0, row["n_shown"]))
+    rows += [_changed(row, row["n_shown"], 0) for row in before.values()]
+    rows.sort(key=lambda row: (-abs(row["change"]), row["item_id"]))
+    return rows[: 2 * N_SHOWN]
+
+
+def _changed(row: sqlite3.Row, a: int, b: int) -> Row:
+    facts = {name: row[name] for name in ("item_id", "title", "n_train")}
+    return {**facts, "shown_a": a, "shown_b": b, "change": b - a}
+
+
+def _titles(database: sqlite3.Connection) -> dict[str, str]:
+    return dict(map(tuple, database.execute("SELECT item_id, title FROM items")))
+
+
+def _item(database: sqlite3.Connection, item_id: str) -> Row | None:
+    row = database.execute("SELECT * FROM items WHERE item_id = ?", (item_id,)).fetchone()
+    return dict(row) if row else None

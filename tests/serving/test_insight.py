@@ -1,0 +1,200 @@
+"""Routes that look into releases, data, searches and transfers, over a real port."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from crossrec.errors import (
+    AuthError,
+    RequestError,
+    ServiceError,
+    UnknownDomainError,
+    UnknownItemError,
+)
+from crossrec.evaluation.saved import forget
+from crossrec.serving.auth import KeyRing
+from crossrec.serving.drawing import data_profile, project
+from crossrec.serving.insight_client import InsightClient
+from crossrec.serving.insight_messages import DataProfile, ItemMap
+from crossrec.serving.pictures import Pictures
+from tests.small_home import N_CASES, RUN, TRANSFER, make_small_home, small_service
+from tests.small_release import N_ITEMS
+
+Picture = TypeVar("Picture", ItemMap, DataProfile)
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSREC_HOME", str(home))
+        yield make_small_home(home)
+
+
+@pytest.fixture(scope="module")
+def client(versions: list[str]) -> Iterator[InsightClient]:
+    with small_service() as address, InsightClient(address) as found:
+        yield found
+
+
+def made(ask: Callable[[], Picture]) -> Picture:
+    """Ask until it is there."""
+    end = time.monotonic() + 60
+    while (found := ask()).state != "ready":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return found
+
+
+def test_releases_come_newest_first_and_say_what_is_known_of_them(client, versions):
+    found = client.releases("films").releases
+    assert [one.version for one in found] == versions[::-1]
+    assert [one.current for one in found] == [True, False]
+    assert all(one.evaluated for one in found)
+    with pytest.raises(UnknownDomainError, match="did you mean 'films'"):
+        client.releases("flims")
+
+
+def test_a_report_has_groups_that_are_large_enough(client, versions):
+    found = client.report("films")
+    assert found.version == versions[-1]
+    assert found.report["rows"][0]["model"] == "crossrec"
+    assert {(one["trait"], one["value"], one["n"]) for one in found.groups} == {
+        ("history", "0002-0003", 30),
+        ("history", "0008-0015", 30),
+        ("gender", "f", 40),
+        ("gender", "m", 20),
+    }
+    with pytest.raises(RequestError, match="has no release 'x'"):
+        client.report("films", "x")
+
+
+def test_two_releases_are_compared_case_by_case(client, versions):
+    found = client.compare("films", *versions)
+    assert found.n == N_CASES
+    ndcg = found.metrics[0]
+    assert ndcg.gap == pytest.approx(ndcg.b - ndcg.a)
+    assert ndcg.low <= ndcg.gap <= ndcg.high
+    assert sum(row["n"] for row in found.moves) == N_CASES
+    assert sum(row["n"] for row in found.overlap) == N_CASES
+    assert all(row["gain"] > 0 for row in found.winners)
+    assert all(row["gain"] < 0 for row in found.losers)
+    assert found.winners[0]["gain"] == max(row["gain"] for row in found.winners)
+    assert all(row["change"] == row["shown_b"] - row["shown_a"] for row in found.items)
+
+
+def test_a_release_against_itself_changes_nothing(client, versions):
+    found = client.compare("films", "current", versions[-1])
+    assert [one.gap for one in found.metrics] == [0.0, 0.0, 0.0]
+    assert found.overlap[-1] == {"shared": 10, "n": N_CASES}
+    assert found.winners == found.losers == []
+
+
+def test_an_item_is_followed_from_one_release_to_the_other(client, versions):
+    found = client.compare_item("films", *versions, "film-3")
+    assert found.title == "The comedy number 3"
+    assert found.n_targets == len(found.cases) == 3  # users 3, 27, 51
+    assert found.hits_b == sum(case["rank_b"] <= 10 for case in found.cases)
+    with pytest.raises(UnknownItemError):
+        client.compare_item("films", *versions, "film/none")
+
+
+def test_whoever_is_erased_is_in_no_comparison(client, versions):
+    before = client.compare("films", *versions).n
+    assert forget("films", "user-59") == 2
+    assert client.compare("films", *versions).n == before - 1
+
+
+def test_a_map_is_made_once_and_then_there(client):
+    assert client.item_map("films").state == "being_made"
+    found = made(lambda: client.item_map("films"))
+    assert len(found.titles) == found.n_items == N_ITEMS
+    assert np.array(found.views["text"]).shape == (N_ITEMS, 2)
+    assert set(found.categories) == {"comedy", "space", "horror"}
+
+
+def test_a_profile_counts_and_names_nobody(client):
+    found = made(lambda: client.data("films"))
+    users = [row for row in found.distributions if row["name"] == "interactions per user"]
+    assert {row["label"]: row["n"] for row in users} == {"1": 1, "4-7": 19}
+    assert "user-1" not in found.model_dump_json()
+    prices = next(row for row in found.columns if row["column"] == "price")
+    assert prices["missing"] == pytest.approx(1 / N_ITEMS)
+
+
+def test_rejected_rows_are_counted_by_reason(versions, tmp_path: Path):
+    import polars as pl
+
+    from crossrec.config import home
+
+    path = home() / "data" / "films" / "rejected.parquet"
+    rows = {
+        "table": ["items"] * 2,
+        "row": [7, 3],
+        "reason": ["no title"] * 2,
+        "content": ["{}"] * 2,
+    }
+    pl.DataFrame(rows).write_parquet(path)
+    [row] = data_profile("films", "")["rejected"]
+    assert row == {"table": "items", "reason": "no title", "n": 2, "rows": [3, 7]}
+
+
+def test_near_vectors_are_near_on_the_map():
+    rng = np.random.default_rng(0)
+    centres = np.repeat(np.eye(3, 8, dtype=np.float32) * 10, 20, axis=0)
+    places, _ = project(centres + rng.normal(size=(60, 8)).astype(np.float32))
+    groups = places.reshape(3, 20, 2)
+    spread = groups.std(axis=1).max()
+    middles = groups.mean(axis=1)
+    assert (
+        min(np.linalg.norm(middles[i] - middles[j]) for i, j in ((0, 1), (0, 2), (1, 2))) > spread
+    )
+
+
+def test_what_cannot_be_made_says_why(tmp_path: Path):
+    pictures = Pictures(tmp_path)
+
+    def ask() -> None:
+        while pictures.get("map", "nowhere", "v") is None:
+            time.sleep(0.1)
+
+    with pytest.raises(ServiceError, match=r"could not be made: .*nowhere"):
+        ask()
+
+
+def test_searches_and_transfers_are_listed(client):
+    [card] = client.experiments().experiments
+    assert (card.run, card.n_trials, card.best) == (RUN, 3, 0.06)
+    trials = client.experiment(RUN, "films").trials
+    assert [one["trial"] for one in trials] == [1, 2, 3]
+    assert trials[0]["curve"] == [0.01, 0.02]
+    for run, domain in (("nope", "films"), ("..", "films"), (RUN, "..")):
+        with pytest.raises((RequestError, ServiceError)):
+            client.experiment(run, domain)
+    [transfer] = client.transfers().transfers
+    assert transfer["shares"] == TRANSFER["shares"]
+
+
+def test_live_counts_feedback_by_day(client):
+    found = client.live()
+    [row] = found.feedback
+    assert (row["domain"], row["event"], row["n"], row["n_users"]) == ("films", "like", 1, 1)
+    assert found.applications["encoder"] == "RUNNING"
+    assert found.alerts == []
+
+
+def test_looking_needs_a_key_with_the_scope_read(versions, tmp_path: Path):
+    keys = KeyRing(tmp_path / "keys.json")
+    reader = keys.create("reader", ["read"])
+    sender = keys.create("sender", ["feedback"])
+    with small_service(keys) as address:
+        assert InsightClient(address, reader).releases("films").releases
+        for key in (None, sender):
+            with InsightClient(address, key) as client, pytest.raises(AuthError):
+                client.live()
