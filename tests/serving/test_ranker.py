@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from crossrec.data.dataset import Dataset
 from crossrec.domains.spec import ContextField, Objective
 from crossrec.errors import ReleaseError, RequestError
+from crossrec.ranking.learner_policy import Drawn
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from crossrec.serving.ranker import Ranker
@@ -251,11 +252,19 @@ def test_weights_of_the_yaml_hold_until_the_request_says_otherwise(release, log,
     assert mean(answer, "price") < mean(other, "price")
 
 
-def test_a_learner_gives_weights_by_context_beside_the_yaml(release, log, encoder):
-    def weigh(context):
-        return {"price": 2.0} if context.get("weather") == "rain" else {}
+class InRain:
+    """Gives price a weight where it rains."""
 
-    films = Recommender(release, encoder, log, clock=lambda: NOW, weigh=weigh)
+    active = True
+    objectives = ("price",)
+
+    def draw(self, context, who):
+        wet = context["weather"][0] == 0  # its values in the order of the alphabet
+        return Drawn({"price": 2.0}, version=3, arm=0, propensity=1.0) if wet else None
+
+
+def test_a_learner_gives_weights_by_context_beside_the_yaml(release, log, encoder):
+    films = Recommender(release, encoder, log, clock=lambda: NOW, weigh=InRain())
     dry = ask(films, user_id="user-1", context={"weather": "sun"})
     wet = ask(films, user_id="user-1", context={"weather": "rain"})
     asked = ask(films, context={"weather": "rain"}, objectives={"price": 0.1})

@@ -181,6 +181,30 @@ class Objective(_Strict):
         return self
 
 
+class Learning(_Strict):
+    """How the weights of objectives are learned from feedback; see ranking/learner.py.
+
+    A domain whose YAML has it learns from the start; any other once an operator says `resume`.
+    """
+
+    objectives: list[str] = []
+    """What is learned; empty: all of the YAML's that measure items by themselves, beside relevance
+    (diversity and exposure are of lists, and stay as declared)."""
+    within: float = Field(1.0, gt=0, le=MAX_WEIGHT)
+    """Learned weights differ from the declared ones by at most this."""
+    explore_share: float = Field(0.05, ge=0, le=0.5)
+    """Of the requests, at most, that are answered with weights drawn from what is believed, in the
+    place of its mean; 0: none."""
+    half_life: float = Field(20_000, ge=100)
+    """Choices after which an earlier one counts half."""
+    per_user: int = Field(10, ge=0)
+    """Choices of one user that count in a window; 0: no bound."""
+    per_address: int = Field(1_000, ge=0)
+    """Choices from one address that count in a window, whoever is said to be the user; 0: no bound,
+    where one application sends the feedback of all users."""
+    window_s: float = Field(3_600, ge=1)
+
+
 class Modality(_Strict):
     """What is known of items beside their text: a picture, a sound, a price; some may lack it."""
 
@@ -241,6 +265,8 @@ class Domain(_Strict):
     modalities: list[Modality] = []
     """What the item tower reads beside text and ids, each through a gate of its own."""
     objectives: list[Objective] = []
+    learning: Learning | None = None
+    """How their weights are learned online; None: as an operator starts it, by the defaults."""
     audit_columns: list[str] = []
     """Columns of `users` for fairness audits only: never features."""
     card_columns: list[str] = []

@@ -3,22 +3,41 @@
 score = w_relevance · relevance + unit · Σ_o w_o · standing_o, where relevance is as the model gives
 it and unit its spread among the best candidates (scale.py). So a weight of 1 lets the best and the
 worst item of an objective differ by 2√3 times what typical candidates differ in relevance.
-Leaves to others: the objectives (objectives.py), learning weights (whoever makes a `Weigh`).
+Leaves to others: the objectives (objectives.py), learning weights (learner.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from crossrec.domains.spec import LIST_WISE, MAX_WEIGHT, Objective
 from crossrec.errors import RequestError
+from crossrec.ranking.learner_policy import Drawn
 
 Weights = dict[str, float]
-Weigh = Callable[[Mapping[str, Any]], Mapping[str, float]]
-"""Context of a request → weights of some objectives, in place of the declared ones: where a
-learner comes in. It is asked once a request, before anything is ranked."""
+
+
+class Weigh(Protocol):
+    """Gives weights in place of the declared ones: where a learner comes in."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it gives any now; where not, ranking need not ask."""
+
+    @property
+    def objectives(self) -> Sequence[str]:
+        """Those whose weights it gives."""
+
+    def draw(self, context: Mapping[str, Any], who: str | None) -> Drawn | None:
+        """Weights for one request; None: the declared ones hold.
+
+        Args:
+            context: field → what the request comes to, see models/context.py.
+            who: user or request id; None: nobody is answered, so nothing is explored.
+        """
+
 
 ONLY_RELEVANCE = {"relevance": 1.0}
 

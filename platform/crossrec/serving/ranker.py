@@ -6,7 +6,6 @@ what objectives measure and how lists are picked (ranking/).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.errors import RequestError, suggest
+from crossrec.ranking.learner_policy import Drawn
 from crossrec.ranking.likeness import Alike, Codes, by_text, by_values, item_vectors, value_codes
 from crossrec.ranking.objectives import Measured, Moment, Objectives, Sources
 from crossrec.ranking.rerank import Picked, Rules, Small, pick, small_providers, top_k
@@ -26,6 +26,8 @@ from crossrec.serving.questions import Question
 
 Relevance = NDArray[np.float32]
 REMEMBERED_COLUMNS = 8
+MIN_SEEN, MAX_SEEN, SEEN_SHARE = 30, 100, 3
+"""Candidates noted of an answer that a learner has part in: thrice the list, within bounds."""
 
 
 class Ranked(NamedTuple):
@@ -40,6 +42,18 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a learner is to know of an answer: its items in order, then the best of the others."""
+
+    item_idx: NDArray[np.int64]  # (S,)
+    relevance: NDArray[np.float64]  # (S,) in units of the spread
+    standings: NDArray[np.float64]  # (S, D), of the learner's objectives
+    n_shown: int
+    plain: bool
+    """The list is in the order of the scores: nothing is pinned, limited, or list-wise."""
+
+
+@dataclass(frozen=True)
 class Ranking:
     """The list, and how it came about."""
 
@@ -47,6 +61,10 @@ class Ranking:
     weights: Weights
     ignored: list[str] = field(default_factory=list)
     """What was not used, one sentence each."""
+    drawn: Drawn | None = None
+    """Learned weights, where they were used."""
+    seen: Seen | None = None
+    """With them, where somebody is answered."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +95,7 @@ class Ranker:
 
     Args:
         loaded: the release.
-        weigh: what gives weights in place of the declared ones, by a request's context; None: the
-            domain's YAML alone.
+        weigh: what gives weights in place of the declared ones; None: the domain's YAML alone.
 
     Raises:
         ReleaseError: an objective of the domain's YAML does not fit its data.
@@ -91,14 +108,15 @@ class Ranker:
         domain, values = loaded.model.domain, loaded.model.vocabulary.context_values
         self.objectives = Objectives(Sources(domain, values, loaded.catalogue, self._vectors))
         self._weigh = weigh
-        self._only_relevance = weigh is None and self.objectives.weights == ONLY_RELEVANCE
+        self._only_relevance = self.objectives.weights == ONLY_RELEVANCE
         self._codes = lru_cache(REMEMBERED_COLUMNS)(self._read_codes)
         self._small = lru_cache(1)(self._find_small)
 
     def is_short(self, request: RecommendRequest) -> bool:
         """Whether relevance alone decides, so that ranking is no work."""
         asked = request.objectives or request.at_most or request.pinned
-        return self._only_relevance and not asked
+        learned = self._weigh is not None and self._weigh.active
+        return self._only_relevance and not asked and not learned
 
     def rank(
         self,
@@ -106,6 +124,7 @@ class Ranker:
         question: Question,
         relevance: Relevance,
         allowed: NDArray[np.bool_] | None,
+        who: str | None = None,
     ) -> Ranking:
         """The best k items that the request allows; fewer where it allows fewer.
 
@@ -114,6 +133,7 @@ class Ranker:
             question: what it comes to.
             relevance: (N,).
             allowed: (N,) what filters leave; None: everything.
+            who: user or request id, for whom learned weights may be explored; None: nobody.
 
         Raises:
             RequestError: an objective or column that there is not, a weight or pin that cannot be.
@@ -125,15 +145,22 @@ class Ranker:
             found = [(item, float(relevance[item])) for item in best if candidates[item] > -np.inf]
             items = [Ranked(item, score, {"relevance": score}, {}, False) for item, score in found]
             return Ranking(items, ONLY_RELEVANCE, ignored)
-        weights = self._weights(request)
+        drawn = self._draw(request, question, who)
+        weights = self._weights(request, drawn)
         wide = candidates.astype(np.float64)
         weighed = self._measured(weights, request, question, spread(wide), ignored)
         exact = relevance.astype(np.float64)
         scores = np.where(wide > -np.inf, weights.get("relevance", 0.0) * exact, -np.inf)
         for name, measured in weighed.measured.items():
             scores += weights[name] * weighed.unit * measured.standing.astype(np.float64)
-        picked = pick(scores, request.k, self._rules(request, weighed, ignored))
-        return Ranking([self._ranked(one, relevance, weighed) for one in picked], weights, ignored)
+        rules = self._rules(request, weighed, ignored)
+        picked = pick(scores, request.k, rules)
+        items = [self._ranked(one, relevance, weighed) for one in picked]
+        seen = None
+        if drawn is not None and who is not None:
+            plain = not (rules.at_most or rules.pinned or rules.diversity or rules.exposure)
+            seen = self._seen(items, scores, exact / weighed.unit, weighed, question, plain)
+        return Ranking(items, weights, ignored, drawn, seen)
 
     def _candidates(
         self,
@@ -158,12 +185,53 @@ class Ranker:
         ignored += [f"{what} item '{i}': no item has this id" for i in item_ids if i not in known]
         return [known[item_id] for item_id in item_ids if item_id in known]
 
-    def _weights(self, request: RecommendRequest) -> Weights:
-        learned: Mapping[str, float] = {}
-        if self._weigh is not None:
-            learned = self._weigh(request.context)
+    def _draw(self, request: RecommendRequest, question: Question, who: str | None) -> Drawn | None:
+        """Learned weights, where the request gives none of its own."""
+        if self._weigh is None or request.objectives or not self._weigh.active:
+            return None
+        return self._weigh.draw(question.queries.context, who)
+
+    def _weights(self, request: RecommendRequest, drawn: Drawn | None) -> Weights:
         self.objectives.check(request.objectives)
-        return merged(self.objectives.weights, learned, request.objectives)
+        learned = {} if drawn is None else drawn.weights
+        # an edition of a release may support less than the one that the learner knows
+        known = {name: w for name, w in learned.items() if self.objectives.is_by_item(name)}
+        return merged(self.objectives.weights, known, request.objectives)
+
+    def _seen(
+        self,
+        items: list[Ranked],
+        scores: NDArray[np.float64],
+        relevance: NDArray[np.float64],
+        weighed: _Weighed,
+        question: Question,
+        plain: bool,
+    ) -> Seen:
+        """What a learner is to know; an objective that has nothing to go by stands at 0.
+
+        Args:
+            scores: (N,), -inf for what is no candidate.
+            relevance: (N,) in units of the spread.
+        """
+        assert self._weigh is not None
+        shown = [one.item_idx for one in items]
+        n_seen = min(max(SEEN_SHARE * len(shown), MIN_SEEN), MAX_SEEN)
+        others = [int(row) for row in top_k(scores, n_seen) if row not in shown]
+        others = [row for row in others if scores[row] > -np.inf][: max(n_seen - len(shown), 0)]
+        rows = np.array([*shown, *others], np.int64)
+        standings = np.zeros((len(rows), len(self._weigh.objectives)))
+        for column, name in enumerate(self._weigh.objectives):
+            measured = weighed.measured.get(name)
+            if measured is None and self.objectives.is_by_item(name):
+                measured = self.objectives.measure(name, self._moment(question))
+            if measured is not None:
+                standings[:, column] = measured.standing[rows]
+        return Seen(rows, relevance[rows], standings, len(shown), plain)
+
+    @staticmethod
+    def _moment(question: Question) -> Moment:
+        queries = question.queries
+        return Moment(int(queries.now[0]), question.history, queries.context)
 
     def _measured(
         self,
@@ -174,7 +242,7 @@ class Ranker:
         ignored: list[str],
     ) -> _Weighed:
         """What the weighted objectives say of each item by itself."""
-        moment = Moment(int(question.queries.now[0]), question.history, question.queries.context)
+        moment = self._moment(question)
         found: dict[str, Measured] = {}
         for name in weights:
             if not self.objectives.is_by_item(name):
