@@ -26,7 +26,7 @@ FORBIDDEN = {
     "benchmark": {"serving", "tuning", "releases", "monitoring"},
     "monitoring": {"serving", "tuning", "training", "benchmark"},
 }
-EDGE = {"cli", "commands", "verbs", "diagnosis"}
+EDGE = {"cli", "commands", "verbs", "shown", "diagnosis"}
 
 
 def _modules() -> list[tuple[str, Path]]:

@@ -5,6 +5,7 @@ Leaves to others: the work and its progress bars (training/, tuning/, evaluation
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,7 +112,7 @@ def _current_releases(domains: list[str]) -> dict[str, Release]:
     return found
 
 
-def _warn_of_other_tasks(before: dict[str, Release], results: list[TrainResult]) -> None:
+def _warn_of_other_tasks(before: dict[str, Release], results: Sequence[TrainResult]) -> None:
     """Say where a release took the place of one that predicts something else."""
     for result in results:
         old = before.get(result.domain)

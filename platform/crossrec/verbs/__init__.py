@@ -6,7 +6,7 @@ it (commands/). Rooms are imported when a verb is used, so that importing this s
 
 from crossrec.diagnosis import diagnose
 from crossrec.domains import domain_names
-from crossrec.verbs.data import dataset, import_data, infer_domain, init_domain
+from crossrec.verbs.data import dataset, domain, import_data, infer_domain, init_domain
 from crossrec.verbs.explaining import explain
 from crossrec.verbs.feedback import (
     add_feedback,
@@ -16,7 +16,7 @@ from crossrec.verbs.feedback import (
 )
 from crossrec.verbs.inputs import settings
 from crossrec.verbs.refreshing import refresh
-from crossrec.verbs.releases import evaluate, list_releases, watch
+from crossrec.verbs.releases import evaluate, list_releases, release, watch
 from crossrec.verbs.serving import recommend, serve
 from crossrec.verbs.training import cross_validate, train, transfer, tune
 from crossrec.verbs.users import erase_user, erasures, pseudonymise
@@ -27,6 +27,7 @@ __all__ = [
     "cross_validate",
     "dataset",
     "diagnose",
+    "domain",
     "domain_names",
     "erase_user",
     "erasures",
@@ -41,6 +42,7 @@ __all__ = [
     "pseudonymise",
     "recommend",
     "refresh",
+    "release",
     "serve",
     "settings",
     "train",

@@ -16,12 +16,29 @@ from crossrec.domains.spec import NAME_PATTERN, Domain
 from crossrec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from crossrec.data.dataset import Dataset
-    from crossrec.data.infer import Inference
+    from crossrec.shown import domains as shown
 
 
-def import_data(domain: str, *, progress: bool = False) -> Dataset:
+def domain(name: str) -> shown.Domain:
+    """A domain by its name: what it is, and what is here of it.
+
+    `crossrec.domain("movies")` shows itself in Jupyter; `.data()`, `.releases()` and `.release()`
+    go on from there.
+
+    Raises:
+        UnknownDomainError: no domain has that name; near matches are named.
+        ConfigError: its YAML is wrong.
+    """
+    from crossrec.shown.domains import Domain
+
+    return Domain.model_construct(**dict(load_domain(name)))
+
+
+def import_data(domain: str, *, progress: bool = False) -> shown.ImportedData:
     """Fetch, check and store the data of one domain.
+
+    Args:
+        progress: say what is being done.
 
     Raises:
         UnknownDomainError: no domain has that name.
@@ -29,12 +46,14 @@ def import_data(domain: str, *, progress: bool = False) -> Dataset:
         DataError: a table, a column or too many rows are wrong.
     """
     from crossrec.data.importing import import_domain
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.domains import ImportedData
     from crossrec.verbs.users import as_kept
 
-    return as_kept(import_domain(load_domain(domain), progress=progress))
+    return shown_as(ImportedData, as_kept(import_domain(load_domain(domain), progress=progress)))
 
 
-def at_hand(domain: str) -> Dataset:
+def at_hand(domain: str) -> shown.ImportedData:
     """The data of one domain, imported now if they are not here yet.
 
     Raises:
@@ -51,7 +70,7 @@ def infer_domain(
     items: Path | str,
     interactions: Path | str,
     columns: Mapping[str, str] | None = None,
-) -> Inference:
+) -> shown.Guesses:
     """Guess a domain from your own files (CSV, Parquet, JSON Lines), with a reason for each guess.
 
     Args:
@@ -62,13 +81,16 @@ def infer_domain(
         ConfigError: the name is no domain's name, or `columns` names no role or no column.
     """
     from crossrec.data import infer
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.domains import Guesses
 
     if not re.fullmatch(NAME_PATTERN, name):
         raise ConfigError(
             f"'{name}' cannot name a domain; expected lower-case letters, digits and _,"
             " beginning with a letter"
         )
-    return infer.infer_domain(name, Path(items), Path(interactions), dict(columns or {}))
+    found = infer.infer_domain(name, Path(items), Path(interactions), dict(columns or {}))
+    return shown_as(Guesses, found)
 
 
 def init_domain(domain: Domain, *, force: bool = False) -> Path:
@@ -87,12 +109,14 @@ def init_domain(domain: Domain, *, force: bool = False) -> Path:
     return infer.write_domain(domain, folder)
 
 
-def dataset(domain: str) -> Dataset:
+def dataset(domain: str) -> shown.ImportedData:
     """The imported data of one domain.
 
     Raises:
         DataError: it was never imported.
     """
     from crossrec.data.dataset import Dataset
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.domains import ImportedData
 
-    return Dataset.open(domain)
+    return shown_as(ImportedData, Dataset.open(domain))

@@ -12,6 +12,7 @@ from crossrec.config import DEFAULT_URL
 if TYPE_CHECKING:
     from crossrec.explanation.phrases import Language
     from crossrec.serving.explanation_messages import ExplainResponse
+    from crossrec.shown.answers import Explanation
 
 
 def explain(
@@ -24,7 +25,7 @@ def explain(
     url: str = DEFAULT_URL,
     api_key: str | None = None,
     **fields: Any,
-) -> ExplainResponse:
+) -> Explanation:
     """Ask why an item is in an answer: `explain("movies", "50", user_id="196", against="181")`.
 
     Args:
@@ -40,12 +41,13 @@ def explain(
         ConfigError: `reword` is no model that can be loaded.
     """
     from crossrec.serving.client import Client
+    from crossrec.shown.answers import Explanation
 
     with Client(url, api_key) as client:
         answer = client.explain(
             domain, item_id=item_id, against=against, language=language, request=fields
         )
-    return answer if reword is None else _reworded(answer, reword, language)
+    return Explanation.of(answer if reword is None else _reworded(answer, reword, language))
 
 
 def _reworded(answer: ExplainResponse, model: str, language: Language) -> ExplainResponse:

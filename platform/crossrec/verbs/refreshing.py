@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from crossrec.errors import ConfigError
+from crossrec.shown.base import Shown
 from crossrec.verbs.data import dataset
 from crossrec.verbs.feedback import add_feedback, export_feedback, exported
+from crossrec.verbs.progress import bar, both
 from crossrec.verbs.users import forget_again, known_users
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ class Comparison:
         return self.n_cases >= MIN_CASES and self.ci95[0] > 0
 
 
-@dataclass(frozen=True)
-class RefreshReport:
+@dataclass(frozen=True, repr=False)
+class RefreshReport(Shown):
     """What was decided, and on what grounds."""
 
     domain: str
@@ -74,8 +76,37 @@ class RefreshReport:
         """All of it as plain values."""
         return asdict(self)
 
+    def headline(self) -> str:
+        """Whether something was published."""
+        what = f"published {self.release}" if self.release else f"{self.served} stays"
+        return f"{self.domain}: {what}"
 
-def refresh(domain: str, *, since: str = "all", tell: Tell = lambda step: None) -> RefreshReport:
+    def facts(self) -> dict[str, Any]:
+        """What there was to learn from."""
+        return {"feedback since": self.n_events}
+
+    def sentences(self) -> list[str]:
+        """The decision, and on what grounds."""
+        return [self.decision]
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row: cases, NDCG@10 of both, their difference and its interval; none without."""
+        import polars as pl
+
+        one = self.comparison
+        names = ("served", "trained", "difference", "low", "high")
+        kinds = {"n_cases": pl.Int64, **dict.fromkeys(names, pl.Float64)}
+        rows = (
+            []
+            if one is None
+            else [(one.n_cases, one.served, one.trained, one.difference, *one.ci95)]
+        )
+        return pl.DataFrame(rows, kinds, orient="row")
+
+
+def refresh(
+    domain: str, *, since: str = "all", tell: Tell | None = None, progress: bool = False
+) -> RefreshReport:
     """Retrain a domain on its data and the feedback since; publish if that is better.
 
     Settings, protocol and seed are those of the served release. Both models answer the same newest
@@ -86,12 +117,18 @@ def refresh(domain: str, *, since: str = "all", tell: Tell = lambda step: None) 
     Args:
         since: feedback that came then or later, see `verbs.feedback.moment`.
         tell: told each step in words.
+        progress: show each step as it is done.
 
     Raises:
         UnknownDomainError, ReleaseError: the domain has no release, or a damaged one.
         DataError: it was never imported.
         ConfigError: the release ranks no interactions.
     """
+    with bar(f"refreshing {domain}", None, progress) as draw:
+        return _refresh(domain, since, both(draw, tell))
+
+
+def _refresh(domain: str, since: str, tell: Tell) -> RefreshReport:
     from crossrec.data.rebuild import restored_unless_kept
     from crossrec.releases.store import ReleaseStore
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crossrec.domains import load_domain
 from crossrec.errors import DataError
 from crossrec.verbs.data import dataset
+from crossrec.verbs.progress import bar, both
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,14 +25,35 @@ if TYPE_CHECKING:
     from crossrec.models.encoder import TextEncoder
     from crossrec.monitoring.alarm import Rule
     from crossrec.monitoring.report import WatchReport
-    from crossrec.releases.store import LoadedRelease, Release
+    from crossrec.releases import store
+    from crossrec.shown.judged import Judged
+    from crossrec.shown.releases import Release, Releases
 
 
-def list_releases(domain: str | None = None) -> list[Release]:
+def list_releases(domain: str | None = None) -> Releases:
     """All releases, or those of one domain, oldest first."""
     from crossrec.releases.store import ReleaseStore
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.releases import Release, Releases
 
-    return ReleaseStore().list(domain)
+    return Releases(shown_as(Release, one) for one in ReleaseStore().list(domain))
+
+
+def release(domain: str, version: str = "current") -> Release:
+    """One release of a domain, by version, or the one that is current.
+
+    `with crossrec.release("movies").open() as answers: …` answers in this process, without a
+    service.
+
+    Raises:
+        UnknownDomainError: the domain has no release.
+        ReleaseError: it has no such version.
+    """
+    from crossrec.releases.store import ReleaseStore
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.releases import Release
+
+    return shown_as(Release, ReleaseStore().show(domain, version))
 
 
 def evaluate(
@@ -41,7 +63,8 @@ def evaluate(
     baselines: Sequence[str] | None = None,
     part: Part = "test",
     on_step: Callable[[str], None] | None = None,
-) -> Report:
+    progress: bool = False,
+) -> Judged:
     """Judge a release beside baselines that are fitted now and the peers' published figures.
 
     The cases are those of the release's own protocol, seed and sample of users. What was found is
@@ -50,6 +73,7 @@ def evaluate(
     Args:
         baselines: names out of `models.baselines.NAMES`; None: all.
         on_step: called with the name of each model that is done.
+        progress: draw a bar of the models.
 
     Raises:
         ReleaseError: there is no such release, or it is damaged.
@@ -60,6 +84,8 @@ def evaluate(
     from crossrec.models.baselines import NAMES
     from crossrec.models.encoder import TextEncoder
     from crossrec.releases.store import ReleaseStore
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.judged import Judged
     from crossrec.training.prepare import encode_cached, split_for
 
     loaded = ReleaseStore().load(domain, release)
@@ -73,28 +99,30 @@ def evaluate(
     texts, said = data.catalogue()["text"].to_list(), split.sequences.requests
     vectors = encode_cached(encoder, texts, tokens, progress=False)
     notes = CaseNotes(len(getattr(split, part)))
-    made = report(
-        data,
-        split,
-        {"crossrec": loaded.model.score},
-        part=part,
-        baselines=NAMES if baselines is None else baselines,
-        text_vectors=vectors,
-        request_dim=vectors.shape[1],
-        requests=None if said is None else encode_cached(encoder, said, tokens, progress=False),
-        own_requests=None if said is None else _adapted(loaded, encoder, said),
-        task=loaded.model.task,
-        notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
-        on_step=on_step,
-        watch=notes,
-    )
+    wanted = NAMES if baselines is None else baselines
+    with bar(f"judging {domain}", 1 + len(wanted), progress) as draw:
+        made = report(
+            data,
+            split,
+            {"crossrec": loaded.model.score},
+            part=part,
+            baselines=wanted,
+            text_vectors=vectors,
+            request_dim=vectors.shape[1],
+            requests=None if said is None else encode_cached(encoder, said, tokens, progress=False),
+            own_requests=None if said is None else _adapted(loaded, encoder, said),
+            task=loaded.model.task,
+            notes=[f"release {loaded.release.version}, seed {training.seed}", *sampled],
+            on_step=both(draw, on_step),
+            watch=notes,
+        )
     if part == "test":
         _keep(loaded, data, split, notes, made)
-    return made
+    return shown_as(Judged, made)
 
 
 def _keep(
-    loaded: LoadedRelease, data: Dataset, split: Split, notes: CaseNotes, made: Report
+    loaded: store.LoadedRelease, data: Dataset, split: Split, notes: CaseNotes, made: Report
 ) -> None:
     """Save the report with its single cases, for comparisons and audits."""
     from crossrec.data.traits import provider_column, providers, traits
@@ -114,7 +142,7 @@ def _keep(
     )
 
 
-def _expect_same_data(data: Dataset, release: Release) -> None:
+def _expect_same_data(data: Dataset, release: store.Release) -> None:
     if data.content_hash != release.manifest.data_hash:
         raise DataError(
             f"'{release.domain}' {release.version} was made from data"
@@ -123,7 +151,7 @@ def _expect_same_data(data: Dataset, release: Release) -> None:
         )
 
 
-def _adapted(loaded: LoadedRelease, encoder: TextEncoder, said: list[str]) -> Any:
+def _adapted(loaded: store.LoadedRelease, encoder: TextEncoder, said: list[str]) -> Any:
     """(R, E) of what was said, by the release's own adapter; None where it has none."""
     from crossrec.models.mixed import encode_adapted
 

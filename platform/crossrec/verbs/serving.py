@@ -12,7 +12,7 @@ from crossrec.verbs.inputs import expect_domains
 
 if TYPE_CHECKING:
     from crossrec.serving.launch import Mode, Service
-    from crossrec.serving.messages import RecommendResponse
+    from crossrec.shown.answers import Recommendations
 
 
 def serve(
@@ -50,7 +50,7 @@ def serve(
 
 def recommend(
     domain: str, *, url: str = DEFAULT_URL, api_key: str | None = None, **fields: Any
-) -> RecommendResponse:
+) -> Recommendations:
     """Ask a running service: `recommend("movies", user_id="196", text="…", k=5, explain=True)`.
 
     What counts beside relevance, and what is kept or left out, are fields like any other:
@@ -64,6 +64,7 @@ def recommend(
         RequestError: the service refuses what was asked for.
     """
     from crossrec.serving.client import Client
+    from crossrec.shown.answers import Recommendations
 
     with Client(url, api_key) as client:
-        return client.recommend(domain, **fields)
+        return Recommendations.of(client.recommend(domain, **fields))

@@ -16,15 +16,13 @@ from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
 from crossrec.verbs.feedback import add_feedback
 from crossrec.verbs.inputs import Config, expect_domains, settings
+from crossrec.verbs.progress import bar, both, training_bars
 from crossrec.verbs.users import forget_again, known_users
 
 if TYPE_CHECKING:
     from crossrec.data.folds import By
     from crossrec.evaluation.protocols import Evaluation
-    from crossrec.training.folds import FoldReport
-    from crossrec.training.runs import TrainResult
-    from crossrec.training.transfer import TransferReport
-    from crossrec.tuning.selection import TuneResult
+    from crossrec.shown.results import CrossValidated, Trained, Trainings, Transferred, Tuned
 
 
 def train(
@@ -37,7 +35,7 @@ def train(
     since: str | None = None,
     publish: bool = True,
     progress: bool = False,
-) -> list[TrainResult]:
+) -> Trainings:
     """Train each domain, judge it on its test cases and publish its release.
 
     Args:
@@ -53,6 +51,9 @@ def train(
         DataError: a domain was never imported; nothing was started, unless on a cluster.
         TrainingError: no cluster, not enough of it, or training diverged.
     """
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.results import Trained, Trainings
+
     expect_domains(domains)
     run_config = settings(config, overrides)
     if since is not None:
@@ -69,7 +70,7 @@ def train(
         for domain in domains:
             dataset(domain)
     read = {domain: known_users(domain) for domain in domains if publish}
-    results: list[TrainResult] = []
+    results = Trainings()
     try:
         if here:
             results += (_train_here(one, run_config, publish, progress) for one in domains)
@@ -77,10 +78,11 @@ def train(
             from crossrec.training.launch import train_on_ray
 
             placement = Placement(workers=max(1, workers), address=address)
-            results += train_on_ray(
+            made = train_on_ray(
                 list(domains), run_config, placement, run_name=run_name, publish=publish,
                 show=progress,
             )  # fmt: skip
+            results += (shown_as(Trained, one) for one in made)
     finally:  # whoever was erased while it trained
         for domain in domains:
             published = [one.release for one in results if one.release and one.domain == domain]
@@ -88,11 +90,12 @@ def train(
     return results
 
 
-def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> TrainResult:
-    from crossrec.training.board import Bars
+def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> Trained:
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.results import Trained
     from crossrec.training.pipeline import train_here
 
-    with Bars([domain], config.training.epochs_at_most, show) as bars:
+    with training_bars(domain, config.training.epochs_at_most, show) as bars:
 
         def stage(text: str, **steps: int) -> None:
             bars.update({"domain": domain, "stage": text, **steps})
@@ -106,7 +109,7 @@ def _train_here(domain: str, config: RunConfig, publish: bool, show: bool) -> Tr
             progress=lambda done, total: stage("encoding texts", completed=done, total=total),
         )
         bars.done(domain, f"done, {len(result.history)} epochs")
-    return result
+    return shown_as(Trained, result)
 
 
 def tune(
@@ -121,7 +124,7 @@ def tune(
     seed: int = 0,
     run_name: str | None = None,
     progress: bool = False,
-) -> TuneResult:
+) -> Tuned:
     """Search for the settings with the best validation NDCG@10; the best is one YAML for `train`.
 
     A trial's figure is that of the sequence model, before its fusion with the other signals.
@@ -138,11 +141,13 @@ def tune(
         ConfigError: the space does not fit the config.
         TrainingError: no cluster, not enough of it, or no trial gave a figure.
     """
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.results import Tuned
     from crossrec.tuning.search import tune_domain
     from crossrec.tuning.spaces import read_space
 
     expect_domains([domain])
-    return tune_domain(
+    found = tune_domain(
         domain,
         settings(config, overrides),
         Placement(workers=workers, address=address),
@@ -152,6 +157,7 @@ def tune(
         run_name=run_name,
         show=progress,
     )
+    return shown_as(Tuned, found)
 
 
 def transfer(
@@ -162,8 +168,9 @@ def transfer(
     overrides: Sequence[str] = (),
     source_users: int | None = 2000,
     publish: bool = False,
-    tell: Callable[[str], None] = lambda step: None,
-) -> TransferReport:
+    tell: Callable[[str], None] | None = None,
+    progress: bool = False,
+) -> Transferred:
     """Try what a domain gains from others when little of it is known: zero-shot and few-shot.
 
     Args:
@@ -175,31 +182,38 @@ def transfer(
         publish: train on all users of `to` from the start that was chosen at the largest share,
             and publish the release.
         tell: told each step in words.
+        progress: show each step as it is done.
 
     Raises:
         ConfigError: no source, one that is the target, or a share that is none.
         DataError: a domain was never imported.
     """
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.results import Transferred
     from crossrec.training import transfer as rooms
     from crossrec.training.pipeline import train_here
 
     expect_domains([*sources, to])
     run_config = settings(config, overrides)
-    report = rooms.transfer(
-        [dataset(source) for source in sources],
-        dataset(to),
-        run_config,
-        rooms.SHARES if shares is None else shares,
-        source_users=source_users,
-        tell=tell,
-    )
-    if not publish:
-        return report
-    read = known_users(to)
-    start = report.starts.get(max(report.shares, key=lambda one: one.share).chosen.start)
-    result = train_here(to, run_config, start=start, report=lambda stage: tell(f"{to}: {stage}"))
+    with bar(f"transfer to {to}", None, progress) as draw:
+        told = both(draw, tell)
+        report = rooms.transfer(
+            [dataset(source) for source in sources],
+            dataset(to),
+            run_config,
+            rooms.SHARES if shares is None else shares,
+            source_users=source_users,
+            tell=told,
+        )
+        if not publish:
+            return shown_as(Transferred, report)
+        read = known_users(to)
+        start = report.starts.get(max(report.shares, key=lambda one: one.share).chosen.start)
+        result = train_here(
+            to, run_config, start=start, report=lambda stage: told(f"{to}: {stage}")
+        )
     forget_again(to, [result.release] if result.release else [], read)
-    return replace(report, release=result.release)
+    return shown_as(Transferred, replace(report, release=result.release))
 
 
 def cross_validate(
@@ -210,20 +224,30 @@ def cross_validate(
     config: Config = None,
     overrides: Sequence[str] = (),
     on_fold: Callable[[int, Evaluation], None] = lambda number, evaluation: None,
-) -> FoldReport:
+    progress: bool = False,
+) -> CrossValidated:
     """Judge settings on folds of users or of time: one training a fold, nothing published.
 
     Args:
         by: `user`: users never seen in training; `time`: what comes after the training.
         on_fold: called with each fold that is done, from 1, and its figures.
+        progress: draw a bar of the folds.
 
     Raises:
         ConfigError: a setting is wrong.
         DataError: never imported, or the data cannot be cut so.
     """
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.results import CrossValidated
     from crossrec.training import folds as rooms
 
     expect_domains([domain])
-    return rooms.cross_validate(
-        dataset(domain), settings(config, overrides), folds, by, on_fold=on_fold
-    )
+    run_config = settings(config, overrides)
+    with bar(f"folds of {domain}", folds, progress) as draw:
+
+        def done(number: int, evaluation: Evaluation) -> None:
+            draw(f"fold {number}")
+            on_fold(number, evaluation)
+
+        report = rooms.cross_validate(dataset(domain), run_config, folds, by, on_fold=done)
+    return shown_as(CrossValidated, report)

@@ -1,0 +1,90 @@
+"""Small pieces of HTML for notebooks: tables, facts, pictures; whatever they show is escaped.
+
+Leaves to others: what is shown (the other modules here), how charts are drawn (plots.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from crossrec.plots import Chart
+
+MAX_ROWS = 10
+MAX_CELL_CHARS = 120
+NOTHING = "–"
+
+
+def heading(text: str) -> str:
+    """One line above the rest."""
+    return f"<p style='margin:0 0 4px'><strong>{escape(text)}</strong></p>"
+
+
+def facts(pairs: Mapping[str, Any]) -> str:
+    """Names and values in one paragraph; what is None is left out."""
+    said = [f"{escape(name)}: {escape(cell(v))}" for name, v in pairs.items() if v is not None]
+    return f"<p style='margin:0 0 4px'>{' · '.join(said)}</p>" if said else ""
+
+
+def sentences(lines: Iterable[str]) -> str:
+    """A list of sentences; nothing where there is none."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<ul style='margin:0 0 4px'>{items}</ul>" if items else ""
+
+
+def table(frame: pl.DataFrame, n_rows: int = MAX_ROWS) -> str:
+    """The first rows of a frame, numbers to the right; says how many more there are."""
+    if not frame.width:
+        return ""
+    numbers = [kind.is_numeric() for kind in frame.dtypes]
+    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
+    rows = "".join(f"<tr>{_cells(row, numbers)}</tr>" for row in frame.head(n_rows).iter_rows())
+    more = f"<p>{frame.height - n_rows:,} more rows</p>" if frame.height > n_rows else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+
+
+def _cells(row: tuple[Any, ...], numbers: list[bool]) -> str:
+    sides = ("right" if number else "left" for number in numbers)
+    return "".join(
+        f"<td style='text-align:{side}'>{escape(cell(value))}</td>"
+        for side, value in zip(sides, row, strict=True)
+    )
+
+
+def cell(value: Any) -> str:
+    """A value as people read it: four digits, entries of a list parted by commas, long text cut.
+
+    >>> cell(0.123456), cell(12345), cell(["a", "b"]), cell(None)
+    ('0.1235', '12,345', 'a, b', '–')
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else NOTHING
+    if isinstance(value, str):
+        return value if len(value) <= MAX_CELL_CHARS else value[: MAX_CELL_CHARS - 1] + "…"
+    if isinstance(value, Iterable):
+        return cell(", ".join(cell(one) for one in value))
+    return cell(str(value))
+
+
+def picture(chart: Chart) -> str:
+    """A chart as a picture; nothing where the libraries that draw are not installed."""
+    try:
+        import vl_convert
+    except ModuleNotFoundError:
+        return ""
+    svg = vl_convert.vegalite_to_svg(chart.to_json())
+    # As an image of its own: several drawings inside one page would share the ids of their parts.
+    encoded = base64.b64encode(svg.encode()).decode()
+    return f"<img alt='chart' src='data:image/svg+xml;base64,{encoded}'>"

@@ -1,0 +1,219 @@
+"""Charts of studies: warm against cold, gain against cost, settings, rounds, what a deletion costs.
+
+Each takes a frame and gives an Altair chart, in the colours of plots.py. Leaves to others: the
+frames (verbs, notebooks), charts of one answer, one training or one report (plots.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+
+from crossrec.errors import DataError, suggest
+from crossrec.plots import GREY, KIND_COLOURS, STATE_COLOURS, WIDTH, Chart
+
+TARGET_COLOURS = {"all": GREY, "warm": "#e0812c", "cold": "#3f83c9"}
+"""Items that training has seen, and items that it has not."""
+LINES = ("#3f83c9", "#e0812c", "#2fa37c", "#a178c4", "#c2527f", "#9c755f")
+
+
+def targets(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
+    """A metric by what the case asks for: all items, warm ones, cold ones; one row a model.
+
+    Args:
+        frame: columns `model`, `targets` (all, warm, cold), `value`, `n` (cases), and where known
+            `low` and `high`.
+        metric: name of the metric, for the axis.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    _need(frame, ("model", "targets", "value", "n"), "targets")
+    known = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
+    wanted = pl.concat_str(pl.col("targets"), pl.format(" ({} cases)", pl.col("n")))
+    table = known.with_columns(pl.col("low", "high").cast(pl.Float64), label=wanted)
+    named = table.unique("targets", maintain_order=True)
+    order = [one for one in TARGET_COLOURS if one in set(named["targets"])]
+    labels = dict(zip(named["targets"], named["label"], strict=True))
+    colour = alt.Color("label:N", title="target", legend=alt.Legend(orient="top")).scale(
+        domain=[labels[one] for one in order], range=[TARGET_COLOURS[one] for one in order]
+    )
+    place = alt.YOffset("label:N").scale(domain=[labels[one] for one in order])
+    base = alt.Chart(table).encode(
+        y=alt.Y("model:N", title=None, sort=alt.EncodingSortField("value", "max", "descending")),
+        yOffset=place,
+        color=colour,
+    )
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("value:Q", title=f"{metric} (0 to 1; line: 95 % interval)").scale(zero=True),
+        tooltip=["model:N", "label:N", alt.Tooltip("value:Q", format=".4f")],
+    )
+    lines = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
+    spread = lines.encode(x="low:Q", x2="high:Q")
+    return (spread + points).properties(width=WIDTH, height={"step": 14})
+
+
+def cost(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
+    """What each way costs and what it gives: seconds against a metric, a point a way.
+
+    Args:
+        frame: columns `way`, `seconds`, `value`, and where known `low` and `high`.
+        metric: name of the metric, for the axis.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    _need(frame, ("way", "seconds", "value"), "cost")
+    table = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
+    ways = frame["way"].unique(maintain_order=True).to_list()
+    base = alt.Chart(table).encode(
+        x=alt.X("seconds:Q", title="seconds of training (less is better)").scale(zero=True),
+        color=_line_colour("way", ways, "way"),
+    )
+    points = base.mark_point(filled=True, size=110, opacity=1).encode(
+        y=alt.Y("value:Q", title=f"{metric} on test (line: 95 %)").scale(zero=False, padding=12),
+        tooltip=["way:N", alt.Tooltip("seconds:Q", format=".0f"), "value:Q"],
+    )
+    lines = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
+    spread = lines.encode(y="low:Q", y2="high:Q")
+    return (spread + points).properties(width=WIDTH, height=240)
+
+
+def settings(frame: pl.DataFrame, names: Sequence[str], metric: str = "NDCG@10") -> Chart:
+    """Trials of a search by each setting that varied: one small panel a setting.
+
+    Args:
+        frame: columns `value`, `state`, and those of `names`, as `Tuned.to_polars()` has them.
+        names: settings; one with text values gets an axis of categories.
+        metric: name of the metric, for the axis.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    _need(frame, ("value", "state", *names), "settings")
+    table = frame.drop_nulls("value")
+    states = [one for one in STATE_COLOURS if one in set(table["state"])]
+    panels = [_setting(table, name, states, metric) for name in names]
+    rows = [alt.hconcat(*panels[start : start + 2]) for start in range(0, len(panels), 2)]
+    return alt.vconcat(*rows)
+
+
+def _setting(table: pl.DataFrame, name: str, states: list[str], metric: str) -> alt.Chart:
+    drawn = table.select("value", "state", x=pl.col(name))
+    number = drawn["x"].dtype.is_numeric()
+    wide = number and drawn["x"].min() > 0 and drawn["x"].max() / drawn["x"].min() > 20  # type: ignore[operator]
+    scale = alt.Scale(type="log") if wide else alt.Scale(zero=False)
+    title = name.rsplit(".", 1)[-1].replace("_", " ")
+    x = alt.X("x:Q", title=title, scale=scale) if number else alt.X("x:N", title=title)
+    colours = [STATE_COLOURS[one] for one in states]
+    legend = alt.Legend(title="trial", orient="top")
+    return (
+        alt.Chart(drawn)
+        .mark_point(filled=True, size=60, opacity=0.9)
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=f"validation {metric}").scale(zero=False),
+            color=alt.Color("state:N", legend=legend).scale(domain=states, range=colours),
+        )
+        .properties(width=WIDTH // 2 - 35, height=150)
+    )
+
+
+def rounds(frame: pl.DataFrame, title: str, best: float | None = None) -> Chart:
+    """A figure over rounds, a line an arm, with its 95 % interval where it is known.
+
+    Args:
+        frame: columns `round`, `arm`, `value`, and where known `low` and `high`.
+        title: of the figure, with its unit.
+        best: a level to draw as dashes (what could be had at most); None: none.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    _need(frame, ("round", "arm", "value"), "rounds")
+    table = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
+    arms = frame["arm"].unique(maintain_order=True).to_list()
+    base = alt.Chart(table).encode(
+        x=alt.X("round:Q", title="round", axis=alt.Axis(tickMinStep=1, format="d")),
+        color=_line_colour("arm", arms, ""),
+    )
+    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15)
+    spread = band.encode(y=alt.Y("low:Q"), y2="high:Q")
+    lines = base.mark_line(point=True).encode(y=alt.Y("value:Q", title=title).scale(zero=False))
+    layers = [spread, lines]
+    if best is not None:
+        level = alt.Chart(pl.DataFrame({"y": [best]})).mark_rule(strokeDash=[4, 3], color=GREY)
+        layers.append(level.encode(y="y:Q"))
+    return alt.layer(*layers).properties(width=WIDTH, height=220)
+
+
+def kinds(frame: pl.DataFrame) -> Chart:
+    """How much each kind of part weighs in explanations: mean size of its sum in an item.
+
+    Args:
+        frame: columns `rank`, `kind`, `value`, and `list` where there are several lists, as
+            `Recommendations.parts()` has them.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    _need(frame, ("rank", "kind", "value"), "kinds")
+    item = ["list", "rank"] if "list" in frame.columns else ["rank"]
+    summed = frame.group_by(*item, "kind").agg(pl.col("value").sum())
+    n_items = summed.select(item).n_unique()
+    table = summed.group_by("kind").agg(pl.col("value").sum() / n_items)
+    shown = [kind for kind in KIND_COLOURS if kind in set(table["kind"])]
+    colour = alt.Color("kind:N", legend=None).scale(
+        domain=shown, range=[KIND_COLOURS[kind] for kind in shown]
+    )
+    return (
+        alt.Chart(table)
+        .mark_bar(cornerRadius=2, height={"band": 0.7})
+        .encode(
+            x=alt.X("value:Q", title=f"mean part of the score ({n_items} recommended items)"),
+            y=alt.Y("kind:N", title=None, sort="-x"),
+            color=colour,
+        )
+        .properties(width=WIDTH, height={"step": 24})
+    )
+
+
+def deletion(frame: pl.DataFrame) -> Chart:
+    """The score while reasons are taken away, in the order of an explanation and in others.
+
+    Args:
+        frame: columns `removed` (reasons taken away), `order`, `score` (share that is left).
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    _need(frame, ("removed", "order", "score"), "deletion")
+    orders = frame["order"].unique(maintain_order=True).to_list()
+    return (
+        alt.Chart(frame)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("removed:Q", title="history items taken away", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("score:Q", title="score of the item").scale(zero=False),
+            color=_line_colour("order", orders, "taken away"),
+        )
+        .properties(width=WIDTH, height=220)
+    )
+
+
+def _line_colour(field: str, names: list[str], title: str) -> alt.Color:
+    legend = alt.Legend(title=title or None, orient="top", columns=3, labelLimit=160)
+    colours = [LINES[n % len(LINES)] for n in range(len(names))]
+    return alt.Color(f"{field}:N", legend=legend).scale(domain=names, range=colours)
+
+
+def _need(frame: pl.DataFrame, columns: Sequence[str], chart: str) -> None:
+    for column in columns:
+        if column not in frame.columns:
+            raise DataError(
+                f"the {chart} chart needs a column '{column}': {suggest(column, frame.columns)}"
+            )
+    if frame.is_empty():
+        raise DataError(f"the {chart} chart got a frame without rows; expected at least one")

@@ -1,0 +1,157 @@
+"""A release that answers in this process: recommend, explain and feedback without a service.
+
+The same classes as in a service, with an event loop in a thread of its own: a notebook's kernel
+has one running already. Leaves to others: the answers (serving/), services (verbs/serving.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from crossrec.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from crossrec.explanation.phrases import Language
+    from crossrec.releases.store import Release
+    from crossrec.serving.encoder_service import EncoderService
+    from crossrec.serving.messages import FeedbackEvent, FeedbackResponse, RecommendRequest
+    from crossrec.shown.answers import Explanation, Recommendations
+
+Result = TypeVar("Result")
+
+
+class Opened:
+    """One release, ready to answer; `with crossrec.release("movies").open() as answers: …`.
+
+    Words are encoded by the release's own encoder and adapter, which are loaded when the first
+    request has some. Feedback goes to the log of this home, as a service's does.
+    """
+
+    def __init__(self, release: Release) -> None:
+        """Verify a release and read it.
+
+        Raises:
+            ReleaseError: a file is missing or altered.
+        """
+        from crossrec.releases.store import ReleaseStore
+        from crossrec.serving.explaining import Explainer
+        from crossrec.serving.feedback_log import FeedbackLog
+        from crossrec.serving.recommender import Recommender
+
+        self.release = release
+        self._store = ReleaseStore(release.folder.parent.parent)
+        self._loaded = self._store.load(release.domain, release.version)
+        self._log = FeedbackLog()
+        self._encoder: EncoderService | None = None
+        self._recommender = Recommender(self._loaded, self._encode, self._log)
+        self._explainer = Explainer(self._recommender)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
+
+    def recommend(self, **fields: Any) -> Recommendations:
+        """Answer a request: `recommend(user_id="196", text="…", k=5, explain=True)`.
+
+        Args:
+            fields: those of a request, see `serving.messages.RecommendRequest`.
+
+        Raises:
+            RequestError: a field that there is not, or a value it cannot have.
+        """
+        from crossrec.shown.answers import Recommendations
+
+        return Recommendations.of(self._wait(self._recommender.recommend(_request(fields))))
+
+    def explain(
+        self,
+        item_id: str,
+        *,
+        against: str | None = None,
+        language: Language = "en",
+        **fields: Any,
+    ) -> Explanation:
+        """Say why an item is in an answer: `explain("50", user_id="196", against="181")`.
+
+        Args:
+            against: another item of the answer to compare with; None: the next one.
+            language: of the sentences, en or zh.
+            fields: those of the request that was answered.
+
+        Raises:
+            UnknownItemError, RequestError: no such item, or it is not in the answer.
+        """
+        from crossrec.serving.explanation_messages import ExplainRequest
+        from crossrec.shown.answers import Explanation
+
+        asked = ExplainRequest(
+            request=_request(fields), item_id=item_id, against=against, language=language
+        )
+        return Explanation.of(self._wait(self._explainer.explain(asked)))
+
+    def feedback(self, events: Sequence[FeedbackEvent]) -> FeedbackResponse:
+        """Keep what users did; it is on disk when this returns, and the next answer knows it.
+
+        Raises:
+            ServiceError: nothing could be stored.
+        """
+        return self._wait(self._recommender.feedback(list(events)))
+
+    def users(self, n: int = 5) -> list[str]:
+        """A few users with a stored history, to start from."""
+        return self._loaded.catalogue.example_users(n)
+
+    def close(self) -> None:
+        """Let go of files, threads and the encoder; may be called again."""
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        if self._encoder is not None:
+            self._encoder.close()
+        self._log.close()
+        self._loaded.close()
+
+    def _wait(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        from crossrec.models.encoder import TextEncoder
+        from crossrec.serving.encoder_service import EncoderService
+
+        if self._encoder is None:
+            encoder = TextEncoder.load(self._loaded.model.config.encoder)
+            self._encoder = EncoderService(encoder, self._store)
+        return await self._encoder.encode(texts, self.release.domain, self.release.version)
+
+
+def _request(fields: dict[str, Any]) -> RecommendRequest:
+    """A request of these fields.
+
+    Raises:
+        RequestError: one that there is not, or a value it cannot have.
+    """
+    from pydantic import ValidationError
+
+    from crossrec.serving.messages import RecommendRequest
+
+    try:
+        return RecommendRequest(**fields)
+    except ValidationError as err:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
+        raise RequestError(
+            f"the request cannot be read: {wrong}; expected the fields of"
+            " crossrec.serving.messages.RecommendRequest"
+        ) from err

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import crossrec
+from crossrec.errors import RequestError, UnknownItemError
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.messages import FeedbackEvent, RecommendRequest
+from crossrec.serving.recommender import Recommender
+from crossrec.verbs.answering import Opened
+
+
+def test_an_opened_release_answers_as_a_service_does(answers: Opened, home: Path):
+    ours = answers.recommend(user_id="user-0", k=3)
+    log = FeedbackLog()
+    recommender = Recommender(ReleaseStore().load("films"), answers._encode, log)
+    theirs = asyncio.run(recommender.recommend(RecommendRequest(user_id="user-0", k=3)))
+    log.close()
+    assert [item.model_dump() for item in ours.items] == [
+        item.model_dump() for item in theirs.items
+    ]
+
+
+def test_recommendations_show_as_a_table_with_a_chart(answers: Opened):
+    answer = answers.recommend(user_id="user-0", k=3, explain=True)
+    frame = answer.to_polars()
+    assert frame["rank"].to_list() == [1, 2, 3]
+    assert frame["reason"].null_count() == 0
+    assert list(answer.to_pandas()["title"]) == [item.title for item in answer.items]
+    shown = answer._repr_html_()
+    assert all(item.title in shown for item in answer.items)
+    assert "data:image/svg+xml" in shown
+    assert "3 of films, based on history" in str(answer)
+
+
+def test_signals_and_parts_sum_to_the_score(answers: Opened):
+    answer = answers.recommend(user_id="user-0", k=3, explain=True)
+    for frame in (answer.signals(), answer.parts()):
+        for rank, score in zip([1, 2, 3], answer.to_polars()["score"], strict=True):
+            assert frame.filter(rank=rank)["value"].sum() == pytest.approx(score, abs=1e-4)
+
+
+def test_an_answer_that_nobody_had_explained_has_no_parts_and_no_reasons(answers: Opened):
+    answer = answers.recommend(user_id="user-0", k=3)
+    assert answer.parts().is_empty()
+    assert "reason" not in answer.to_polars().columns
+
+
+def test_an_explanation_shows_its_sentences_and_parts(answers: Opened):
+    first, second = answers.recommend(user_id="user-0", k=2).items
+    why = answers.explain(first.item_id, user_id="user-0", k=2, against=second.item_id)
+    assert why.to_polars()["value"].sum() == pytest.approx(why.score, abs=1e-4)
+    assert why.contrast is not None
+    assert why.contrast.sentence in why.sentences()
+    shown = why._repr_html_()
+    assert first.title in shown
+    assert "data:image/svg+xml" in shown
+
+
+def test_words_are_read_by_the_release_s_own_encoder(answers: Opened):
+    answer = answers.recommend(text="a comedy", k=3)
+    assert answer.based_on == ["request"]
+    assert [item.category[0] for item in answer.items] == ["comedy"] * 3
+
+
+def test_feedback_counts_from_the_next_answer_on(answers: Opened):
+    [first, *_] = answers.recommend(user_id="user-0", k=3).items
+    event = FeedbackEvent(event_id="e1", user_id="user-0", item_id=first.item_id, event="watch")
+    assert answers.feedback([event]).accepted == 1
+    assert first.item_id not in [item.item_id for item in answers.recommend(user_id="user-0").items]
+
+
+def test_a_field_that_there_is_not_is_named(answers: Opened):
+    with pytest.raises(RequestError, match="usr_id"):
+        answers.recommend(usr_id="user-0")
+    with pytest.raises(UnknownItemError):
+        answers.explain("film-999", user_id="user-0")
+
+
+def test_it_may_be_closed_twice(home: Path):
+    opened = crossrec.release("films").open()
+    assert opened.users(2)
+    opened.close()
+    opened.close()
+
+
+def test_it_answers_where_an_event_loop_runs_already(answers: Opened):
+    async def in_a_notebook() -> int:
+        return len(answers.recommend(user_id="user-0", k=2).items)
+
+    assert asyncio.run(in_a_notebook()) == 2
