@@ -12,7 +12,7 @@ Sizes: n texts, T tokens, E dimensions of the encoder, r rank, K adapters of one
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -120,10 +120,12 @@ class MixedEncoder:
         domains: Sequence[str],
         max_tokens: int = 64,
         batch_tokens: int = BATCH_TOKENS,
+        on_tokenised: Callable[[], object] = bool,
     ) -> Vectors:
         """Vectors of unit length: (n, E) float32, text i through the adapter of `domains[i]`.
 
         Equal pairs of text and domain are encoded once. A blank text is a row of zeros.
+        `on_tokenised` is called between tokenising and encoding, for whoever times them.
 
         Raises:
             UnknownDomainError: a domain is not registered (never the base encoder's answer).
@@ -138,6 +140,7 @@ class MixedEncoder:
         out = np.zeros((len(pairs), self.encoder.dim), np.float32)
         tokens = self.encoder.tokenize([text for text, _ in pairs], max_tokens)
         lengths = [len(t) if p[0].strip() else 0 for t, p in zip(tokens, pairs, strict=True)]
+        on_tokenised()
         with torch.inference_mode():
             for rows in length_batches(lengths, batch_tokens):
                 ids, mask = pad([tokens[i] for i in rows], self.encoder.device)

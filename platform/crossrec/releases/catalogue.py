@@ -171,6 +171,10 @@ class Catalogue:
         rows = list(found)[:limit] or self._match(" OR ".join(_beginnings(words)), limit)
         return self.cards(rows or self._contains(text.strip(), limit))
 
+    def has_word(self, word: str) -> bool:
+        """Whether the title or text of an item has a word, whatever its ending."""
+        return bool(self._match(f'"{word}"', 1))
+
     def _match(self, query: str, limit: int) -> list[int]:
         # A hit in the title weighs five times one in the text.
         statement = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY bm25(words, 5, 1) LIMIT ?"

@@ -12,10 +12,9 @@ import contextlib
 import logging
 import time
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+import ray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ray import serve
 from ray.serve.exceptions import BackPressureError
@@ -37,8 +36,14 @@ from crossrec.serving.messages import (
     ItemsResponse,
     ItemUpsert,
 )
-from crossrec.serving.recommender import Recommender
+from crossrec.serving.metrics import Metrics, describe_release, metrics_folder, write_forever
+from crossrec.serving.metrics_page import metrics_page
+from crossrec.serving.recommender import Recommender, Vectors
 from crossrec.serving.shared_encoder import encoder_of
+from crossrec.serving.stages import QUEUE, split
+
+if TYPE_CHECKING:
+    from crossrec.serving.encoder_service import Timed
 
 log = logging.getLogger(__name__)
 
@@ -109,14 +114,16 @@ class EncoderDeployment:
 
         torch.set_num_threads(threads)
         self._service = EncoderService(TextEncoder.load(encoder), ReleaseStore())
+        self._writing: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Make the adapters of the current releases resident."""
+        self._writing = self._writing or _write_metrics(self._service.metrics)
         await asyncio.to_thread(self._service.load_current, user_config["domains"])
 
-    async def encode(self, texts: list[str], domain: str, version: str) -> NDArray[np.float32]:
-        """(n, E) float32, with the adapter of that release."""
-        return await self._service.encode(texts, domain, version)
+    async def encode(self, texts: list[str], domain: str, version: str) -> Timed:
+        """(n, E) float32, with the adapter of that release; and the seconds it took here."""
+        return await self._service.encode_timed(texts, domain, version)
 
 
 class DomainDeployment:
@@ -132,10 +139,13 @@ class DomainDeployment:
         self.feedback_log = FeedbackLog()
         self._erasures = Erasures(domain, self.feedback_log, self._store)
         self._items = ItemUpdates(domain)
+        self.metrics = Metrics(domain=domain)
+        self._writing: asyncio.Task[None] | None = None
         self._current: Current
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Load a release, verified, then answer from it."""
+        self._writing = self._writing or _write_metrics(self.metrics)
         loaded = await asyncio.to_thread(self._store.load, self._domain, user_config["version"])
         encode = partial(self._encode, version=loaded.release.version)
 
@@ -149,6 +159,7 @@ class DomainDeployment:
         self._current = current
         await self._items.keep_up(current)  # what was put for the former release meanwhile
         give_back_memory()
+        describe_release(self.metrics, loaded)
 
     @property
     def recommender(self) -> Recommender:
@@ -162,7 +173,8 @@ class DomainDeployment:
     def __serve_build_asgi_app__(self) -> Gateway:
         """The routes; Serve asks for them once the replica is constructed."""
         title = f"crossrec: {self._domain}"
-        return domain_app(self, self._keys, title, refresh=lambda: self._current.refresh())
+        refresh = lambda: self._current.refresh()  # noqa: E731 - it is another one after a swap
+        return domain_app(self, self._keys, title, refresh, self.metrics)
 
     async def erase(self, user_id: str) -> ErasureResponse:
         """Erase a user; from the first step on every replica hides what its release holds."""
@@ -172,7 +184,7 @@ class DomainDeployment:
         """The domain's line in the list of domains."""
         return domain_summary(self.recommender.loaded)
 
-    async def _encode(self, texts: list[str], version: str) -> NDArray[np.float32]:
+    async def _encode(self, texts: list[str], version: str) -> Vectors:
         """Ask the encoder, which lives in another application.
 
         Raises:
@@ -182,7 +194,7 @@ class DomainDeployment:
             self._handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
         try:
             answer = self._handle.encode.remote(texts, self._domain, version)
-            vectors: NDArray[np.float32] = await asyncio.wait_for(answer, ENCODER_TIMEOUT_S)
+            timed: Timed = await asyncio.wait_for(answer, ENCODER_TIMEOUT_S)
         except BackPressureError as err:
             raise TooBusyError from err
         except Exception as err:
@@ -192,6 +204,8 @@ class DomainDeployment:
             raise ServiceError(
                 "the encoder does not answer, so words cannot be read now; ask without text", 503
             ) from err
+        vectors, seconds = timed
+        split(QUEUE, seconds)
         return vectors
 
 
@@ -215,6 +229,10 @@ class SystemDeployment:
             self._asked_at = time.monotonic()
         return self._states
 
+    async def metrics(self) -> bytes:
+        """The figures of all replicas in Prometheus' format."""
+        return await asyncio.to_thread(metrics_page, metrics_folder(_service()))
+
     async def domains(self) -> list[DomainSummary]:
         """Every domain that answers, sorted by name."""
         prefix = domain_application("")
@@ -228,6 +246,15 @@ class SystemDeployment:
             summary: DomainSummary = await asyncio.wait_for(handle.summary.remote(), 5)
             return summary
         return None
+
+
+def _service() -> str:
+    """What the processes of one service have in common: their Ray cluster."""
+    return str(ray.get_runtime_context().get_session_name())
+
+
+def _write_metrics(metrics: Metrics) -> asyncio.Task[None]:
+    return asyncio.create_task(write_forever(metrics, metrics_folder(_service())))
 
 
 def build_encoder(arguments: dict[str, Any]) -> serve.Application:

@@ -11,7 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,12 @@ from crossrec.errors import EncoderError
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.mixed import MixedEncoder
 from crossrec.releases.store import Release, ReleaseStore
+from crossrec.serving.metrics import Metrics
+from crossrec.serving.stages import ENCODE, QUEUE, TOKENISE, Stages
 
 Vectors = NDArray[np.float32]
+Timed = tuple[Vectors, dict[str, float]]
+"""(n, E), and the seconds of the stages of the batch that they were encoded in."""
 
 MAX_BATCH_TEXTS = 64
 KEPT_VERSIONS = 2
@@ -33,7 +38,9 @@ class _Job:
     texts: list[str]
     adapter: str
     max_tokens: int
-    done: asyncio.Future[Vectors]
+    done: asyncio.Future[Timed]
+    since: float = field(default_factory=perf_counter)
+    """When it began to wait."""
 
 
 class EncoderService:
@@ -43,10 +50,13 @@ class EncoderService:
     `domain@version`: a replica gets the vectors of its own release, never those of the next.
     """
 
-    def __init__(self, encoder: TextEncoder, store: ReleaseStore) -> None:
+    def __init__(
+        self, encoder: TextEncoder, store: ReleaseStore, metrics: Metrics | None = None
+    ) -> None:
         self._encoder = encoder
         self._mixed = MixedEncoder(encoder)
         self._store = store
+        self.metrics = metrics or Metrics()
         self._versions: dict[str, list[str]] = {}
         self._max_tokens: dict[str, int] = {}
         self._loading = threading.Lock()
@@ -80,6 +90,9 @@ class EncoderService:
         for old in versions[:-KEPT_VERSIONS]:
             self._mixed.remove(_name(domain, old))
             del self._max_tokens[_name(domain, old)]
+        self.metrics.forget("crossrec_adapter_resident")
+        for adapter in self.resident:
+            self.metrics.set("crossrec_adapter_resident", 1, adapter=adapter)
 
     def _expect_own(self, release: Release) -> None:
         made_with = release.manifest.encoder_fingerprint
@@ -103,9 +116,13 @@ class EncoderService:
         Raises:
             UnknownDomainError, ReleaseError, EncoderError: as in `load`.
         """
+        return (await self.encode_timed(texts, domain, version))[0]
+
+    async def encode_timed(self, texts: list[str], domain: str, version: str) -> Timed:
+        """The same, with the seconds of tokenising and encoding; the rest was waiting."""
         if version not in self._versions.get(domain, []):
             await asyncio.to_thread(self.load, domain, version)
-        done: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Timed] = asyncio.get_running_loop().create_future()
         name = _name(domain, version)
         self._waiting.append(_Job(texts, name, self._max_tokens[name], done))
         if self._worker is None or self._worker.done():
@@ -116,15 +133,16 @@ class EncoderService:
         loop = asyncio.get_running_loop()
         while self._waiting:
             jobs = self._next_batch()
+            self._count(jobs)
             try:
-                vectors = await loop.run_in_executor(self._thread, self._encode_jobs, jobs)
+                vectors, seconds = await loop.run_in_executor(self._thread, self._encode_jobs, jobs)
             except Exception as err:
                 _fail(jobs, err)
                 continue
             start = 0
             for job in jobs:
                 if not job.done.cancelled():
-                    job.done.set_result(vectors[start : start + len(job.texts)])
+                    job.done.set_result((vectors[start : start + len(job.texts)], seconds))
                 start += len(job.texts)
 
     def _next_batch(self) -> list[_Job]:
@@ -138,10 +156,26 @@ class EncoderService:
             n_texts += len(jobs[-1].texts)
         return jobs
 
-    def _encode_jobs(self, jobs: list[_Job]) -> Vectors:
+    def _count(self, jobs: list[_Job]) -> None:
+        now, n_texts = perf_counter(), sum(len(job.texts) for job in jobs)
+        self.metrics.observe("crossrec_encoder_batch_texts", n_texts)
+        for job in jobs:
+            self.metrics.observe("crossrec_encoder_seconds", now - job.since, stage=QUEUE)
+
+    def _encode_jobs(self, jobs: list[_Job]) -> Timed:
         texts = [text for job in jobs for text in job.texts]
         adapters = [job.adapter for job in jobs for _ in job.texts]
-        return self._mixed.encode(texts, adapters, max_tokens=jobs[0].max_tokens)
+        stages = Stages()
+        vectors = self._mixed.encode(
+            texts,
+            adapters,
+            max_tokens=jobs[0].max_tokens,
+            on_tokenised=lambda: stages.lap(TOKENISE),
+        )
+        stages.lap(ENCODE)
+        for stage, seconds in stages.seconds.items():
+            self.metrics.observe("crossrec_encoder_seconds", seconds, stage=stage)
+        return vectors, stages.seconds
 
     def close(self) -> None:
         """End the thread; what waits is answered first."""

@@ -28,6 +28,8 @@ from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing, expect_scope
 from crossrec.serving.limits import RateError, RateLimits
 from crossrec.serving.messages import ErrorBody
+from crossrec.serving.metrics import Metrics
+from crossrec.serving.stages import ADMIT, ANSWER, begin
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -116,9 +118,17 @@ class Gateway:
         keys: whom to let in; None: whoever calls from this machine, and nobody else.
         prefix: of the routes of `app`, below where it is mounted.
         name: of the app, for the audit log.
+        metrics: where requests are counted and timed; None: nowhere.
     """
 
-    def __init__(self, app: App, keys: KeyRing | None, prefix: str = "", name: str = "") -> None:
+    def __init__(
+        self,
+        app: App,
+        keys: KeyRing | None,
+        prefix: str = "",
+        name: str = "",
+        metrics: Metrics | None = None,
+    ) -> None:
         self._app = app
         self._keys = keys
         self._name = name
@@ -127,6 +137,8 @@ class Gateway:
         self._refusals = Sparse()
         self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
+        self._metrics = metrics or Metrics()
+        self._metrics.ask("crossrec_in_flight", lambda: float(self._in_flight))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer why not."""
@@ -138,17 +150,21 @@ class Gateway:
         answer = _Answer(send, given or uuid.uuid4().hex)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         self._in_flight += 1
+        stages = begin()
         refused = False
         try:
             if self._in_flight > MAX_IN_FLIGHT:
                 raise TooBusyError
             self._admit(scope, headers)
+            stages.lap(ADMIT)
             await self._app(scope, _limited(receive, headers), answer)
         except Exception as err:
             refused = isinstance(err, AuthError | RateError)
             await answer.fail(err)
         finally:
             self._in_flight -= 1
+            stages.lap(ANSWER)
+            self._metrics.request(_first_part(_path(scope)), answer.status, stages)
             # Also of a caller who hung up: what was asked for may have been done.
             if refused or needed_scope(scope["method"], _path(scope)) == "admin":
                 self._note(scope, answer, refused, None if given else answer.request_id)
@@ -245,6 +261,16 @@ def _route(path: str) -> str:
     parts = [part for part in path.strip("/").split("/") if part != "v1"]
     found = [part if part in ROUTES else "…" for part in parts[:4]]
     return "/" + "/".join(found)
+
+
+def _first_part(path: str) -> str:
+    """What is asked for, as a label that nobody else can choose.
+
+    >>> _first_part("/recommendations"), _first_part("/v1/domains"), _first_part("/x9")
+    ('recommendations', 'domains', 'other')
+    """
+    part = path.removeprefix("/v1").strip("/").partition("/")[0]
+    return part if part in ROUTES else "other"
 
 
 def _key(headers: dict[str, bytes]) -> str | None:

@@ -39,6 +39,7 @@ from crossrec.serving.messages import (
 )
 from crossrec.serving.questions import Question, QuestionReader
 from crossrec.serving.ranker import Ranked, Ranker, Ranking, with_objectives
+from crossrec.serving.stages import ADMIT, EXPLAIN, FILTER, LOG, QUEUE, RANK, READ, SEARCH, lap
 
 Vectors = NDArray[np.float32]
 Encode = Callable[[list[str]], Awaitable[Vectors]]
@@ -139,24 +140,32 @@ class Recommender:
 
     async def ask(self, request: RecommendRequest) -> Asked:
         """The list that answers a request, with all that it comes from; raises as `recommend`."""
+        lap(ADMIT)
         allowed = None
         if request.filters or request.where:
             allowed = self.catalogue.mask(request.filters, request.where)
+            lap(FILTER)
         wish = await self._wish(request.text)
+        if wish is not None:
+            lap(QUEUE)
         feedback = []
         if request.user_id is not None:
             feedback = self._log.recent(self.domain.name, request.user_id)
+            lap(LOG)
         question = self._reader.read(request, feedback, wish, self._clock())
         for restriction in restrictions(self.domain, request.context):
             candidates = self.catalogue.mask(restriction)
             allowed = candidates if allowed is None else allowed & candidates
+        lap(READ)
         scored = await self.on_loop(self._score, question, rows=1 + len(question.disliked))
         relevance = sum_signals(scored.signals)
+        lap(SEARCH)
         ranking = await self.on_loop(
             lambda asked: self.ranker.rank(request, asked, relevance, allowed),
             question,
             rows=0 if self.ranker.is_short(request) else RANKING_ROWS,
         )
+        lap(RANK)
         return Asked(question, wish, allowed, scored, ranking)
 
     async def feedback(self, events: list[FeedbackEvent]) -> FeedbackResponse:
@@ -235,6 +244,7 @@ class Recommender:
             return explain(self.model, of.queries, best, titles, wish, lowerings, self.rescorer)
 
         found = await self.on_loop(work, asked.question, rows=MAX_ROWS)
+        lap(EXPLAIN)
         weights = asked.ranking.weights
         pairs = zip(found, items, strict=True)
         return [with_objectives(reason, one, weights) for reason, one in pairs]

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from crossrec.serving import drift as drift_module
+from crossrec.serving import metrics as metrics_module
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.http_api import domain_app
+from crossrec.serving.metrics import FAMILIES, Metrics, describe_release, write_forever
+from crossrec.serving.metrics_page import ALIVE_S, metrics_page
+from crossrec.serving.recommender import Recommender
+from crossrec.serving.stages import Stages, begin, lap
+from tests.serving.test_http_api import Backend
+
+
+def page(folder: Path) -> dict[str, dict[tuple[str, ...], float]]:
+    """Sample name → label values, in the order of label names → value."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(metrics_page(folder).decode()):
+        for sample in family.samples:
+            labels = tuple(value for _, value in sorted(sample.labels.items()))
+            found.setdefault(sample.name, {})[labels] = sample.value
+    return found
+
+
+def write(folder: Path, source: str, metrics: Metrics, age_s: float = 0.0) -> None:
+    folder.mkdir(exist_ok=True)
+    content = {"written_at": time.time() - age_s, "values": metrics.snapshot()}
+    (folder / f"{source}.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(domain="films")
+
+
+@pytest.fixture
+def asks(recommender: Recommender, log: FeedbackLog, metrics: Metrics) -> Iterator[Ask]:
+    ask = Ask(recommender, log, metrics)
+    yield ask
+    ask.loop.close()
+
+
+class Ask:
+    """Sends requests to the routes of a domain on one event loop."""
+
+    def __init__(self, recommender: Recommender, log: FeedbackLog, metrics: Metrics) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.app = domain_app(Backend(recommender, log), None, "films", metrics=metrics)
+
+    def __call__(self, method: str, path: str, **options: object) -> httpx.Response:
+        return self.loop.run_until_complete(self._one(method, path, **options))
+
+    async def _one(self, method: str, path: str, **options: object) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app, client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return await http.request(method, path, **options)  # type: ignore[arg-type]
+
+    def wait(self, seconds: float) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+
+def test_the_parts_of_a_request_sum_to_the_whole(asks: Ask, metrics: Metrics, tmp_path: Path):
+    for user in ("user-1", "user-2", "nobody"):
+        asks("POST", "/recommendations", json={"user_id": user, "text": f"a film for {user}"})
+    asks("POST", "/recommendations", json={"filters": {"year": {"min": 1}}, "explain": True})
+    write(tmp_path, "a", metrics)
+    found = page(tmp_path)
+    whole = found["crossrec_request_seconds_sum"]["films", "recommendations", "200"]
+    parts = found["crossrec_stage_seconds_sum"]
+    assert sum(parts.values()) == pytest.approx(whole, rel=1e-9)
+    stages = {stage for _, _, stage in parts}
+    assert {"admit", "filter", "queue", "log", "read", "search", "rank", "explain", "answer"} == (
+        stages
+    )
+    assert found["crossrec_request_seconds_count"]["films", "recommendations", "200"] == 4
+
+
+def test_what_was_timed_elsewhere_is_a_part_of_what_passed_here():
+    stages = Stages()
+    time.sleep(0.002)
+    stages.split("queue", {"tokenise": 0.0005, "encode": 0.001})
+    assert stages.seconds["tokenise"] == 0.0005
+    assert stages.seconds["queue"] == pytest.approx(stages.whole - 0.0015)
+    stages.split("queue", {"encode": 60.0})  # the other clock is wrong
+    assert stages.seconds["encode"] < 1
+    assert min(stages.seconds.values()) >= 0
+
+
+def test_requests_at_the_same_time_have_clocks_of_their_own():
+    async def one(stage: str) -> dict[str, float]:
+        stages = begin()
+        await asyncio.sleep(0.001)
+        lap(stage)
+        return stages.seconds
+
+    async def both() -> list[dict[str, float]]:
+        return await asyncio.gather(one("a"), one("b"))
+
+    assert [list(seconds) for seconds in asyncio.run(both())] == [["a"], ["b"]]
+
+
+def test_processes_are_added_up_and_counters_survive_their_process(tmp_path: Path):
+    for source, age_s in (("alive", 0.0), ("dead", 2 * ALIVE_S)):
+        one = Metrics(domain="films")
+        one.add("crossrec_answers", 3, user_known="yes")
+        one.observe("crossrec_request_words", 5)
+        one.set("crossrec_in_flight", 2)
+        write(tmp_path, source, one, age_s)
+    found = page(tmp_path)
+    assert found["crossrec_answers_total"] == {("films", "yes"): 6}
+    assert found["crossrec_request_words_count"] == {("films",): 2}
+    assert found["crossrec_request_words_bucket"]["films", "4.0"] == 0
+    assert found["crossrec_request_words_bucket"]["films", "8.0"] == 2
+    assert found["crossrec_in_flight"] == {("films",): 2}
+
+
+def test_two_replicas_of_a_domain_have_its_items_once(tmp_path: Path, recommender: Recommender):
+    for source in ("a", "b"):
+        one = Metrics(domain="films")
+        describe_release(one, recommender.loaded)
+        write(tmp_path, source, one)
+    found = page(tmp_path)
+    version = recommender.loaded.release.version
+    assert found["crossrec_release_info"] == {("no", "films", version): 2}
+    assert found["crossrec_items"] == {("films",): recommender.catalogue.n_items}
+
+
+def test_nobody_chooses_labels_from_outside(asks: Ask, metrics: Metrics, tmp_path: Path):
+    event = {"user_id": "u", "item_id": "none", "event": "evil"}
+    assert asks("POST", "/feedback", json={"events": [event]}).status_code == 422
+    asks("GET", "/evil")
+    asks("GET", "/items/evil")
+    write(tmp_path, "a", metrics)
+    assert b"evil" not in metrics_page(tmp_path)
+    found = page(tmp_path)
+    assert found["crossrec_feedback_refused_total"]["films", "rejected"] == 1
+    assert found["crossrec_request_seconds_count"]["films", "items", "404"] == 1
+
+
+def test_feedback_is_counted_once(asks: Ask, metrics: Metrics, tmp_path: Path, loaded):
+    item_id = loaded.model.vocabulary.item_ids[0]
+    event = {"user_id": "u", "item_id": item_id, "event": "click", "event_id": "1"}
+    for _ in range(2):
+        assert asks("POST", "/feedback", json={"events": [event]}).status_code == 200
+    write(tmp_path, "a", metrics)
+    found = page(tmp_path)
+    assert found["crossrec_feedback_refused_total"]["films", "duplicate"] == 1
+
+
+def test_strange_words_and_odd_scores_are_counted(
+    asks: Ask, metrics: Metrics, tmp_path: Path, loaded, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(drift_module, "PAUSE_S", 0)
+    word = next(word for word in loaded.catalogue.titles([0])[0].split() if word.isalpha())
+    asks("POST", "/recommendations", json={"text": f"{word} xqzvw"})
+    asks.wait(0.5)  # the reference of the release's own users
+    users = [user_id for user_id, _ in loaded.catalogue.histories(100)]
+    for user_id in users:
+        asks("POST", "/recommendations", json={"user_id": user_id})
+    write(tmp_path, "a", metrics)
+    found = page(tmp_path)
+    assert found["crossrec_words_total"] == {("films", "yes"): 1, ("films", "no"): 1}
+    tenths = found["crossrec_top_score_total"]
+    assert sum(tenths.values()) == len(users)
+    assert max(tenths.values()) <= len(users) / 2  # the reference's own users fill all tenths
+
+
+def test_figures_are_written_now_and_then_and_old_ones_go(
+    tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(metrics_module, "WRITE_EVERY_S", 0.01)
+    monkeypatch.setattr(metrics_module, "KEEP_DAYS", 1e-6)
+    old = tmp_path / "ended"
+    write(old, "a", metrics)
+    time.sleep(0.2)
+
+    async def write_for_a_while() -> None:
+        task = asyncio.create_task(write_forever(metrics, tmp_path / "service"))
+        await asyncio.sleep(0.05)
+        metrics.add("crossrec_answers", user_known="no")
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(write_for_a_while())
+    assert not old.exists()
+    assert page(tmp_path / "service")["crossrec_answers_total"] == {("films", "no"): 1}
+
+
+def test_every_name_says_what_it_is():
+    for name, family in FAMILIES.items():
+        assert name.startswith("crossrec_")
+        assert family.help.endswith(".")
+        assert bool(family.buckets) == (family.kind == "histogram")
