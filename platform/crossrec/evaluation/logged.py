@@ -46,8 +46,13 @@ class Exposures:
 
     def part(self, rows: NDArray[np.bool_]) -> Exposures:
         """Some of the rounds."""
-        chosen = (one[rows] for one in (self.action, self.position, self.reward, self.propensity))
-        return Exposures(*chosen, self.item_ids)
+        return Exposures(
+            self.action[rows],
+            self.position[rows],
+            self.reward[rows],
+            self.propensity[rows],
+            self.item_ids,
+        )
 
     def halves(self) -> tuple[Exposures, Exposures]:
         """The earlier and the later half."""

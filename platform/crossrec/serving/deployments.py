@@ -30,6 +30,9 @@ from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway, TooBusyError
 from crossrec.serving.http_api import domain_app, domain_application, system_app
 from crossrec.serving.item_updates import Current, ItemUpdates, give_back_memory
+from crossrec.serving.learned_weights import LearnedWeights
+from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
+from crossrec.serving.learning_service import LearnerHandle
 from crossrec.serving.messages import (
     DomainSummary,
     ErasureResponse,
@@ -139,6 +142,8 @@ class DomainDeployment:
         self.feedback_log = FeedbackLog()
         self._erasures = Erasures(domain, self.feedback_log, self._store)
         self._items = ItemUpdates(domain)
+        self._learned = LearnedWeights(domain)
+        self._learner = LearnerHandle(domain)
         self.metrics = Metrics(domain=domain)
         self._writing: asyncio.Task[None] | None = None
         self._current: Current
@@ -151,9 +156,10 @@ class DomainDeployment:
 
         def answering(edition: LoadedRelease) -> Recommender:
             edition.catalogue.hides = self._erasures.hides
-            return Recommender(edition, encode, self.feedback_log)
+            return Recommender(edition, encode, self.feedback_log, weigh=self._learned)
 
         current = Current(loaded, answering)
+        self._learned.declare(current.recommender)
         await self._items.keep_up(current)
         await current.refresh()
         self._current = current
@@ -175,6 +181,10 @@ class DomainDeployment:
         title = f"crossrec: {self._domain}"
         refresh = lambda: self._current.refresh()  # noqa: E731 - it is another one after a swap
         return domain_app(self, self._keys, title, refresh, self.metrics)
+
+    async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
+        """What was learned of the objectives' weights, after an order."""
+        return await self._learner.ask(order)
 
     async def erase(self, user_id: str) -> ErasureResponse:
         """Erase a user; from the first step on every replica hides what its release holds."""
@@ -250,6 +260,8 @@ class SystemDeployment:
 
 def _service() -> str:
     """What the processes of one service have in common: their Ray cluster."""
+    if not ray.is_initialized():  # a deployment's class that is used without Serve
+        return "alone"
     return str(ray.get_runtime_context().get_session_name())
 
 

@@ -113,9 +113,11 @@ def _loopback_haproxy(folder: Path, ports: list[int]) -> Path:
 
     Serve 2.60 writes `bind *:PORT` for statistics and `bind :PORT` for metrics into HAProxy's
     configuration, whatever the service's own host, and offers no setting for it; so the script
-    amends the file that it is given (`-f FILE`) before it becomes HAProxy.
+    amends the file that it is given (`-f FILE`) before it becomes HAProxy. It also has HAProxy say
+    whom it speaks for, for replicas would take it for the only caller there is.
     """
     edits = " ".join(f"-e 's/bind [*]*:{port}$/bind 127.0.0.1:{port}/'" for port in ports)
+    edits += " -e '/option forwardfor/d' -e '/^defaults/a option forwardfor'"
     lines = [
         "#!/bin/sh",
         'previous=""',

@@ -10,6 +10,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import closing
 
 from crossrec.config import home
 from crossrec.data.locks import only_one
@@ -20,6 +21,7 @@ from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.audit import AuditLog
 from crossrec.serving.feedback_log import Erasure, FeedbackLog
+from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.messages import ErasureResponse
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Erasures:
         names = sorted({user_id, key.inside(user_id)})
         digest = key.digest(key.inside(user_id))
         n_events = sum(self._log.erase(self._domain, name, digest, []) for name in names)
+        self._forget_answers(names)
         cleaned: list[str] = []
         damaged: ReleaseError | None = None
         with only_one(self._store.root, self._domain):
@@ -99,6 +102,11 @@ class Erasures:
             trained_with=still,
             remains=_remains(still),
         )
+
+    def _forget_answers(self, user_ids: list[str]) -> None:
+        with closing(LearningLog()) as answers:
+            for user_id in user_ids:
+                answers.erase(self._domain, user_id)
 
     def _forget_data(self, user_ids: list[str]) -> dict[str, int]:
         """In a process of its own, for it needs libraries that a replica has no room for."""

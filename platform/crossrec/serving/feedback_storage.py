@@ -72,8 +72,9 @@ class Storage(Protocol):
 
 
 class SqliteFile:
-    """A file of this machine (WAL, synchronous=FULL: one fsync a commit)."""
+    """A file of this machine (WAL, one fsync a commit unless `synchronous` says otherwise)."""
 
+    synchronous = "FULL"
     errors = (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError)
     row_number = ""
 
@@ -87,7 +88,8 @@ class SqliteFile:
         database = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+        synchronous = f"synchronous = {self.synchronous}"
+        for setting in ("journal_mode = WAL", synchronous, "secure_delete = ON"):
             database.execute(f"PRAGMA {setting}")
         return _Sqlite(database)
 

@@ -45,7 +45,10 @@ RETRY_AFTER_S = 1
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ASKED_BY_POST = ("/recommendations", "/explanations")
 """Ends of paths that are only asked, although their method is POST."""
-ROUTES = ("recommendations", "explanations", "feedback", "items", "users", "card", "domains")
+ROUTES = (
+    *("recommendations", "explanations", "feedback", "items", "users", "card", "learner"),
+    "domains",
+)
 """First parts of paths that may be written down; anything else may be a user's id."""
 
 PUBLIC = ("/health", "/ready", "/docs", "/openapi.json")

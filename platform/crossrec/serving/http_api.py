@@ -29,6 +29,8 @@ from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import App, Gateway, error_body, status_of
 from crossrec.serving.insight_routes import insight_routes
 from crossrec.serving.item_updates import Refreshing
+from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
+from crossrec.serving.learning_routes import Addressed, learner_routes
 from crossrec.serving.messages import (
     API_PAGE,
     DomainCard,
@@ -83,6 +85,9 @@ class DomainBackend(Protocol):
 
     async def put_items(self, items: list[ItemUpsert]) -> ItemsResponse:
         """Keep items and make them recommendable."""
+
+    async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
+        """What was learned of the objectives' weights, after an order."""
 
 
 class Directory(Protocol):
@@ -151,7 +156,7 @@ def domain_app(
             event.user_id = inside(event.user_id)
         answer = await backend.recommender.feedback(events)
         answer.rejected = [*unreadable, *answer.rejected]
-        metrics.feedback(events, answer)
+        metrics.feedback(events, answer, backend.recommender.rules.meaning)
         return _json(answer, status=422 if answer.rejected else 200)
 
     @app.put("/items", response_model=ItemsResponse)
@@ -203,7 +208,8 @@ def domain_app(
         name = backend.recommender.domain.name
         return _json(Health(version=crossrec.__version__, domains=[name]))
 
-    routes: App = Straight(app, "/recommendations", RecommendRequest, answer)
+    app.include_router(learner_routes(backend))
+    routes: App = Addressed(Straight(app, "/recommendations", RecommendRequest, answer))
     if refresh is not None:
         routes = Refreshing(routes, refresh)
     return Gateway(routes, keys, name=title, metrics=metrics)

@@ -169,6 +169,8 @@ class RecommendResponse(_Message):
     """What was not used, one sentence each (an unknown item of the history, …)."""
     weights: dict[str, float] = {}
     """Objective → the weight it had in this answer."""
+    weights_version: int | None = None
+    """Of the learner whose weights these are; None: they were not learned."""
     items: list[Recommendation]
     request_id: str
 

@@ -29,6 +29,7 @@ from crossrec.releases.store import LoadedRelease
 from crossrec.serving.context import restrictions
 from crossrec.serving.feedback import FeedbackRules
 from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.learned_weights import LearnedWeights
 from crossrec.serving.messages import (
     Explanation,
     FeedbackEvent,
@@ -104,6 +105,7 @@ class Recommender:
         self._shown = [name for name in self.domain.card_columns if name in known] or None
         self._reader = QuestionReader(loaded, self.rules)
         self.ranker = Ranker(loaded, weigh)
+        self._learned = weigh if isinstance(weigh, LearnedWeights) else None
         self._log = feedback_log
         self._encode = encode
         self._clock = clock
@@ -124,8 +126,10 @@ class Recommender:
             RequestError: an unknown context field, filter or objective, or a value it cannot have.
             ServiceError: the request has words and the encoder does not answer.
         """
-        asked = await self.ask(request)
+        request_id = request_id or uuid.uuid4().hex
+        asked = await self.ask(request, request.user_id or request_id)
         question, ranking = asked.question, asked.ranking
+        self._note(request_id, request.user_id, asked)
         reasons = await self.reasons(request, asked, ranking.items) if request.explain else []
         return RecommendResponse(
             domain=self.domain.name,
@@ -134,12 +138,18 @@ class Recommender:
             based_on=_basis(question, request, asked.wish),
             ignored=question.ignored + ranking.ignored + _ignored_text(request),
             weights=ranking.weights,
+            weights_version=ranking.drawn.version if ranking.drawn else None,
             items=self._recommendations(ranking.items, asked.scored.signals, reasons),
-            request_id=request_id or uuid.uuid4().hex,
+            request_id=request_id,
         )
 
-    async def ask(self, request: RecommendRequest) -> Asked:
-        """The list that answers a request, with all that it comes from; raises as `recommend`."""
+    async def ask(self, request: RecommendRequest, who: str | None = None) -> Asked:
+        """The list that answers a request, with all that it comes from; raises as `recommend`.
+
+        Args:
+            request: as it came.
+            who: for whom learned weights may be explored; None: nobody is answered.
+        """
         lap(ADMIT)
         allowed = None
         if request.filters or request.where:
@@ -161,7 +171,7 @@ class Recommender:
         relevance = sum_signals(scored.signals)
         lap(SEARCH)
         ranking = await self.on_loop(
-            lambda asked: self.ranker.rank(request, asked, relevance, allowed),
+            lambda asked: self.ranker.rank(request, asked, relevance, allowed, who),
             question,
             rows=0 if self.ranker.is_short(request) else RANKING_ROWS,
         )
@@ -177,8 +187,19 @@ class Recommender:
         kept, rejected = self.rules.sort_out(events, self._clock())
         added = 0
         if kept:
+            if self._learned is not None:
+                self._learned.heard(kept)
             added = await asyncio.wrap_future(self._log.append(self.domain.name, kept))
         return FeedbackResponse(accepted=added, duplicates=len(kept) - added, rejected=rejected)
+
+    def _note(self, request_id: str, user_id: str | None, asked: Asked) -> None:
+        """Let the learner know what was shown, where it had a part in that."""
+        drawn, seen = asked.ranking.drawn, asked.ranking.seen
+        if self._learned is None or drawn is None or seen is None:
+            return
+        item_ids = self.model.vocabulary.item_ids
+        context = asked.question.queries.context
+        self._learned.shown(request_id, user_id, context, drawn, seen, item_ids)
 
     async def encode(self, texts: list[str]) -> Vectors:
         """Vectors of texts as the release's encoder reads them: (n, E).

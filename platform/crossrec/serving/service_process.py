@@ -30,6 +30,7 @@ from crossrec.serving.deployments import (
 )
 from crossrec.serving.http_api import domain_application
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
+from crossrec.serving.learning_service import LEARNER_APPLICATION, build_learner
 from crossrec.serving.process_tree import end_tree, tree_of
 
 OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go through the store
@@ -95,6 +96,7 @@ def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
     return [
         serve.RunTarget(build_encoder({"domains": settings.domains}), ENCODER_APPLICATION, None),
         serve.RunTarget(build_system({"access": settings.access}), SYSTEM_APPLICATION, "/"),
+        serve.RunTarget(build_learner(), LEARNER_APPLICATION, None),
         *[_domain_target(settings, domain, CURRENT) for domain in settings.domains],
     ]
 

@@ -1,0 +1,219 @@
+"""A replica's side of learning: weights for requests, notes of answers and of who sent feedback.
+
+Reads the learner's state from disk before each request it needs it for, so that new weights hold
+everywhere at the next request. Leaves to others: learning (learning.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.domains.spec import Domain, Learning
+from crossrec.errors import ReleaseError, ServiceError
+from crossrec.models.domain_model import DomainModel
+from crossrec.ranking.learner_policy import Drawn, Exploration, Frame, features_of
+from crossrec.ranking.objectives import Objectives
+from crossrec.serving.feedback import FeedbackRules
+from crossrec.serving.learning_log import LearningLog, Policy, shown_list
+from crossrec.serving.learning_store import HOUR_S, LearnerStore, State, ToLearn, origin_salt
+from crossrec.serving.messages import FeedbackEvent
+from crossrec.serving.ranker import Ranker, Seen
+
+log = logging.getLogger(__name__)
+
+ADDRESS: ContextVar[str | None] = ContextVar("address", default=None)
+"""Of whoever makes the request that is being answered."""
+RECENT_VERSIONS = 8
+RATING = "rating"
+
+
+class Answers(Protocol):
+    """What answers from a release; a `Recommender` is one."""
+
+    model: DomainModel
+    ranker: Ranker
+    rules: FeedbackRules
+
+
+class LearnedWeights:
+    """What a learner gives to one domain's replica; `ranking.weights.Weigh` is the seam.
+
+    Args:
+        domain: its name.
+        log: None: where it is by default, opened when first needed.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        log: LearningLog | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._domain = domain
+        self.store = LearnerStore(domain)
+        self._log = log
+        self._clock = clock
+        self._stamp = -1
+        self._state: State | None = None
+        self._moved = False
+        self._arms: dict[int, NDArray[np.float64]] = {}
+        """Version → (M, P); of the last few, for answers under way."""
+        self._exploration = Exploration(0.0, "")
+        self._salt = b""
+
+    @property
+    def active(self) -> bool:
+        """Whether weights other than the declared ones may hold."""
+        self.look()
+        return self._state is not None and (self._state.learning or self._moved)
+
+    @property
+    def objectives(self) -> Sequence[str]:
+        """Those whose weights are learned."""
+        return () if self._state is None else self._state.frame.objectives
+
+    def look(self) -> None:
+        """Take the learner's newest state; one that cannot be read is logged and passed over."""
+        stamp = self.store.stamp()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._state = self.store.state()
+        except (OSError, ValueError, KeyError, TypeError):
+            log.exception("the state of the learner of '%s' cannot be read", self._domain)
+            return
+        if self._state is not None:
+            state = self._state
+            self._moved = not np.array_equal(state.belief.mean, state.frame.prior().mean)
+            recent = dict(list(self._arms.items())[-(RECENT_VERSIONS - 1) :])
+            self._arms = recent | {state.version: state.arms}
+            share = self._state.explore_share if self._state.learning else 0.0
+            if (share, self._state.salt) != (self._exploration.share, self._exploration.salt):
+                self._exploration = Exploration(share, self._state.salt)
+
+    def draw(self, context: Mapping[str, Any], who: str | None) -> Drawn | None:
+        """Weights for one request; the mean's where nobody is answered."""
+        state = self._state
+        if state is None:
+            return None
+        arm, propensity = 0, 1.0
+        if who is not None:
+            arm, propensity = self._exploration.arm(who, int(self._clock() // HOUR_S))
+        weights = state.frame.weights(self._arms[state.version][arm], state.frame.context(context))
+        return Drawn(weights, state.version, arm, propensity)
+
+    def shown(
+        self,
+        request_id: str,
+        user_id: str | None,
+        context: Mapping[str, Any],
+        drawn: Drawn,
+        seen: Seen,
+        item_ids: Sequence[str],
+    ) -> None:
+        """Note an answer, for learning from what is done with it; only while that is learned from.
+
+        An answer never fails for it.
+        """
+        state = self._state
+        parameters = self._arms.get(drawn.version)
+        if state is None or not state.learning or parameters is None:
+            return
+        features = state.frame.context(context)
+        arms = [list(state.frame.weights(arm, features).values()) for arm in parameters]
+        share = self._exploration.share / max(len(arms) - 1, 1)
+        frame = state.frame
+        names = tuple(feature.name for feature in frame.features)
+        policy = Policy(frame.objectives, names, features, np.array(arms), share, frame.relevance)
+        at = self._clock()
+        record = shown_list(request_id, user_id, at, drawn, seen, item_ids, policy)
+        try:
+            self._opened().shown(self._domain, record)
+        except ServiceError as err:
+            log.warning("an answer of '%s' was not noted: %s", self._domain, err)
+
+    def heard(self, events: Sequence[FeedbackEvent]) -> None:
+        """Note where feedback comes from, as far as it is on answers and a learner reads it."""
+        address = ADDRESS.get()
+        answered = [event.event_id for event in events if event.request_id is not None]
+        if address is None or not answered or not self.active:
+            return
+        try:
+            key = self._key(address)
+            self._opened().came_from(self._domain, answered, key, self._clock())
+        except (ServiceError, OSError) as err:
+            log.warning("where feedback on '%s' came from was not noted: %s", self._domain, err)
+
+    def declare(self, answers: Answers) -> None:
+        """Say what there is to learn in the release that answers from now on.
+
+        Raises:
+            ReleaseError: its YAML asks to learn what it cannot.
+        """
+        values = answers.model.vocabulary.context_values
+        objectives = answers.ranker.objectives
+        found = what_to_learn(answers.model.domain, objectives, answers.rules, values)
+        if found is not None:
+            self.store.declare(found)
+
+    def _opened(self) -> LearningLog:
+        if self._log is None:
+            self._log = LearningLog()
+        return self._log
+
+    def _key(self, address: str) -> str:
+        self._salt = self._salt or origin_salt()
+        sealed = hashlib.blake2b(address.encode(), digest_size=8, key=self._salt)
+        return sealed.hexdigest()
+
+    def close(self) -> None:
+        """Write what waits."""
+        if self._log is not None:
+            self._log.close()
+
+
+def what_to_learn(
+    domain: Domain,
+    objectives: Objectives,
+    rules: FeedbackRules,
+    values: Mapping[str, list[str]],
+) -> ToLearn | None:
+    """What a release lets a learner learn; None: relevance has no weight that others could be
+    measured by, or there is no objective beside it.
+
+    Raises:
+        ReleaseError: the YAML asks to learn an objective that the release cannot learn.
+    """
+    learning = domain.learning or Learning()
+    relevance = objectives.weights.get("relevance", 0.0)
+    wanted = learning.objectives or [one.name for one in domain.objectives]
+    names = tuple(name for name in wanted if objectives.is_by_item(name))
+    for name in learning.objectives:
+        if name not in names:
+            raise ReleaseError(
+                f"learning.objectives of '{domain.name}' names '{name}', which is no objective that"
+                " measures items by themselves with this release's data; expected some of:"
+                f" {', '.join(one for one in objectives.declared if objectives.is_by_item(one))}"
+            )
+    if relevance <= 0 or not names:
+        return None
+    frame = Frame(
+        objectives=names,
+        declared=tuple(objectives.weights.get(name, 0.0) for name in names),
+        relevance=relevance,
+        within=learning.within,
+        features=tuple(features_of(domain.context, values)),
+    )
+    meanings = sorted(rules.meanings.items())
+    interests = [name for name, meaning in meanings if meaning == "interest" and name != RATING]
+    return ToLearn(frame, learning, tuple(interests), starts=domain.learning is not None)

@@ -1,0 +1,337 @@
+"""The one learner of a domain: reads feedback, learns, keeps its state; takes an operator's orders.
+
+A plain class without Ray. A choice is an event of interest on an answer that was given with learned
+weights, by whom it was given to. State and place in the feedback log are one file, so after
+`kill -9` it goes on where the file says, and no choice counts twice or is left out. Leaves to
+others: the mathematics (ranking/learner.py), files (learning_store.py), processes
+(learning_service.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import IO
+
+import numpy as np
+
+from crossrec.errors import RequestError, ServiceError
+from crossrec.ranking.learner import Choice
+from crossrec.ranking.learner_caps import Caps
+from crossrec.serving.learning_log import Heard, LearningLog, ShownList
+from crossrec.serving.learning_messages import (
+    LearnedWeight,
+    LearnerOrder,
+    LearnerStatus,
+    LearnerVersion,
+)
+from crossrec.serving.learning_store import LearnerStore, State, ToLearn, first_state, fitted
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+"""Events that one step reads at most."""
+MAX_AGE_S = 86_400.0
+"""A choice out of an answer given longer ago is none."""
+KEPT_S = 30 * 86_400.0
+"""How long answers are kept, for judging."""
+PRUNE_EVERY_S = 3_600.0
+FLUSH_EVERY_S = 30.0
+"""How often what was read is written down although nothing was learned from it."""
+NORMAL_95 = 1.96
+MAX_FLAGGED = 20
+MAX_VERSIONS = 50
+KEPT_NAMED = 10
+
+
+class DomainLearner:
+    """Learns for one domain; only one process can, see `LearnerStore.lock`.
+
+    Args:
+        domain: its name.
+        learning_log: answers, and the feedback log.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, domain: str, learning_log: LearningLog, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.domain = domain
+        self._store = LearnerStore(domain)
+        self._log = learning_log
+        self._clock = clock
+        self._held: IO[str] | None = None
+        self._state: State | None = None
+        self._to_learn: ToLearn | None = None
+        self._stamp = 0
+        self._caps: Caps | None = None
+        self._pruned_at = 0.0
+        self._put_at = 0.0
+        self._lock = threading.Lock()
+
+    def step(self) -> int:
+        """Learn from what came since the last step; how many choices were learned from.
+
+        Nothing happens while another process is the domain's learner.
+        """
+        with self._lock:
+            if not self._ready():
+                return 0
+            self._prune()
+            assert self._state is not None
+            if not self._state.learning:
+                return 0
+            events = self._log.heard(self.domain, self._state.cursor, BATCH)
+            return self._learn(events) if events else 0
+
+    def order(self, order: LearnerOrder) -> LearnerStatus:
+        """Do what an operator asks.
+
+        Raises:
+            RequestError: no such version.
+            ServiceError: (503) this process is not the domain's learner (yet).
+        """
+        with self._lock:
+            state = self._expected()
+            self._put(getattr(self, f"_{order.action}")(state, order.version))
+            log.warning("learner of '%s': %s", self.domain, order.action)
+            return self._status()
+
+    def status(self) -> LearnerStatus:
+        """What was learned; raises as `order`."""
+        with self._lock:
+            self._expected()
+            return self._status()
+
+    def close(self) -> None:
+        """Let another process be the learner."""
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+
+    def _ready(self) -> bool:
+        """Hold the lock, and a state that fits what there is to learn now."""
+        if self._held is None:
+            self._held = self._store.lock()
+            if self._held is None:
+                return False
+            self._state = self._store.state()
+        stamp = self._store.to_learn_stamp()
+        if stamp == self._stamp:
+            return self._state is not None
+        self._to_learn, self._stamp = self._store.to_learn(), stamp
+        if self._to_learn is None:
+            return False
+        learning = self._to_learn.learning
+        counted = self._caps
+        self._caps = Caps(learning.per_user, learning.per_address, learning.window_s)
+        if counted is not None and counted.window_s == learning.window_s:
+            self._caps = replace(
+                counted, per_user=learning.per_user, per_address=learning.per_address
+            )
+        if self._state is None:
+            self._put(first_state(self._to_learn, self._clock(), self._log.last()))
+        elif counted is None:
+            self._recount(self._caps, self._state)
+        assert self._state is not None
+        if (now := fitted(self._state, self._to_learn)) is not self._state:
+            self._put(self._next(now, "declared"))
+        return True
+
+    def _recount(self, caps: Caps, state: State) -> None:
+        """After a restart: who had how many choices in this window already."""
+        begin = self._clock() // caps.window_s * caps.window_s
+        for event in self._log.heard_since(self.domain, begin, state.cursor):
+            if event.event in self._interests() and self._shown(event) is not None:
+                caps.take(self._user_key(event, state), self._origin(event), event.received_at)
+
+    def _expected(self) -> State:
+        if not self._ready() or self._state is None:
+            raise ServiceError(
+                f"the learner of '{self.domain}' is not ready; it is once a release whose"
+                " objectives can be learned is served, in a few seconds", 503
+            )  # fmt: skip
+        return self._state
+
+    def _next(self, state: State, why: str) -> State:
+        assert self._state is not None
+        return replace(state, version=self._state.version + 1, at=self._clock(), why=why)
+
+    def _put(self, state: State) -> None:
+        self._store.put(state)
+        self._state = state
+        self._put_at = self._clock()
+
+    def _learn(self, events: list[Heard]) -> int:
+        state, to_learn = self._state, self._to_learn
+        assert state is not None
+        assert to_learn is not None
+        counts = dict(state.counts)
+        choices = []
+        for event in events:
+            if event.event not in self._interests() or event.request_id is None:
+                continue
+            found = self._choice(event, state)
+            what = found if isinstance(found, str) else "learned"
+            counts[what] = counts.get(what, 0) + 1
+            if isinstance(found, Choice):
+                choices.append(found)
+        self._state = replace(state, cursor=events[-1].row, counts=counts)
+        if not choices:
+            # A restart reads again what is not on disk, and counts it then.
+            if self._clock() > self._put_at + FLUSH_EVERY_S:
+                self._put(self._state)
+            return 0
+        belief = state.belief.updated(choices, state.frame.prior(), to_learn.learning.half_life)
+        self._put(self._next(replace(self._state, belief=belief), "learned"))
+        return len(choices)
+
+    def _choice(self, event: Heard, state: State) -> Choice | str:
+        """What an event says, or why it says nothing."""
+        shown = self._shown(event)
+        if shown is None:
+            return "without an answer of theirs"
+        if not self._within_caps(event, state):
+            return "beyond a cap"
+        listed = shown.item_ids[: shown.n_shown]
+        left = np.ones(shown.n_shown, bool)
+        for item_id, kind in self._log.taken_before(self.domain, event):
+            if item_id in listed and kind in self._interests():
+                left[listed.index(item_id)] = False
+        taken = listed.index(event.item_id)
+        if not left[taken]:
+            return "again"
+        names = [feature.name for feature in state.frame.features]
+        if shown.features != names:
+            return "of another release"
+        standings = shown.standings_of(state.frame.objectives)[: shown.n_shown]
+        return Choice(shown.relevance[: shown.n_shown], standings, taken, left, shown.context)
+
+    def _shown(self, event: Heard) -> ShownList | None:
+        """The answer that an event is on, if that was given to its user, not long ago, with the
+        item in its list.
+        """
+        shown = self._log.find(self.domain, event.request_id or "")
+        if shown is None or not -1 <= event.received_at - shown.at <= MAX_AGE_S:
+            return None
+        is_whose = shown.user_id is None or shown.user_id == event.user_id
+        is_listed = event.item_id in shown.item_ids[: shown.n_shown]
+        return shown if is_whose and is_listed else None
+
+    def _interests(self) -> tuple[str, ...]:
+        return () if self._to_learn is None else self._to_learn.interests
+
+    def _origin(self, event: Heard) -> str | None:
+        return self._log.origin(self.domain, event.event_id)
+
+    @staticmethod
+    def _user_key(event: Heard, state: State) -> str:
+        key, user = state.salt.encode(), event.user_id.encode(errors="replace")
+        return hashlib.blake2b(user, digest_size=8, key=key).hexdigest()
+
+    def _within_caps(self, event: Heard, state: State) -> bool:
+        """Count a choice; whoever goes beyond a cap is said in the log, once a window."""
+        caps = self._caps
+        assert caps is not None
+        user, origin = self._user_key(event, state), self._origin(event)
+        within = caps.take(user, origin, event.received_at)
+        beyond = {
+            "user": 0 < caps.per_user == caps.users[user] - 1,
+            "address": origin is not None and 0 < caps.per_address == caps.addresses[origin] - 1,
+        }
+        for what, first in beyond.items():
+            if first:
+                key = user if what == "user" else origin
+                log.warning(
+                    "learner of '%s': the %s %s is beyond its cap; what more comes in this window"
+                    " is stored, and not learned from", self.domain, what, key
+                )  # fmt: skip
+        return within
+
+    def _prune(self) -> None:
+        now = self._clock()
+        if now > self._pruned_at + PRUNE_EVERY_S:
+            self._log.prune(self.domain, now - KEPT_S)
+            self._pruned_at = now
+
+    def _freeze(self, state: State, version: int | None) -> State:
+        return self._next(replace(state, learning=False), "frozen")
+
+    def _resume(self, state: State, version: int | None) -> State:
+        cursor = state.cursor if state.learning else self._log.last()
+        return self._next(replace(state, learning=True, cursor=cursor), "resumed")
+
+    def _reset(self, state: State, version: int | None) -> State:
+        belief, cursor = state.frame.prior(), self._log.last()
+        return self._next(replace(state, belief=belief, cursor=cursor, counts={}), "reset")
+
+    def _rollback(self, state: State, version: int | None) -> State:
+        kept = [number for number in self._store.versions() if number < state.version]
+        number = version if version is not None else max(kept, default=0)
+        found = self._store.version(number) if number in kept else None
+        if found is None:
+            names = ", ".join(map(str, kept[-KEPT_NAMED:])) or "there is none yet"
+            raise RequestError(
+                f"the learner of '{self.domain}' has no version {number or ''} to go back to;"
+                f" expected one of: {names}"
+            )
+        belief = found.belief
+        if found.frame != state.frame:
+            belief = belief.renamed(state.frame.prior())
+        return self._next(
+            replace(state, belief=belief, cursor=self._log.last()), f"rolled back to {number}"
+        )
+
+    def _status(self) -> LearnerStatus:
+        state, caps = self._state, self._caps
+        assert state is not None
+        return LearnerStatus(
+            domain=self.domain,
+            version=state.version,
+            at=state.at,
+            why=state.why,
+            learning=state.learning,
+            explore_share=state.explore_share if state.learning else 0.0,
+            weights=learned_weights(state),
+            counts=state.counts,
+            flagged_users=_first(caps.flagged_users()) if caps else {},
+            flagged_addresses=_first(caps.flagged_addresses()) if caps else {},
+            versions=[
+                LearnerVersion(version=one.version, at=one.at, why=one.why)
+                for number in self._store.versions()[: -MAX_VERSIONS - 1 : -1]
+                if (one := self._store.version(number)) is not None
+            ],
+        )
+
+
+def learned_weights(state: State) -> dict[str, LearnedWeight]:
+    """Each objective's weight where no context is known, with 95 % of what is believed of it."""
+    frame = state.frame
+    nothing = np.zeros(len(frame.features))
+    draws = state.belief.draws(
+        np.random.default_rng(0).standard_normal((400, len(state.belief.mean)))
+    )
+    drawn = np.array([list(frame.weights(one, nothing).values()) for one in draws])
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    least, most = frame.bounds()
+    mean = frame.weights(state.belief.mean, nothing)
+    return {
+        name: LearnedWeight(
+            declared=frame.declared[n],
+            weight=mean[name],
+            low=float(low[n]),
+            high=float(high[n]),
+            least=float(least[n]),
+            most=float(most[n]),
+        )
+        for n, name in enumerate(frame.objectives)
+    }
+
+
+def _first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(list(counts.items())[:MAX_FLAGGED])
