@@ -44,3 +44,9 @@ def test_numbers_stand_to_the_right_and_none_is_a_dash():
 
 def test_long_text_is_cut():
     assert len(html.cell("x" * 500)) == html.MAX_CELL_CHARS
+
+
+def test_floats_of_a_column_have_the_same_decimals():
+    shown = html.table(pl.DataFrame({"small": [0.06, 0.12345, None], "large": [1234.5, 2.0, 0.0]}))
+    found = [cell.split("</td>")[0] for cell in shown.split("<td style='text-align:right'>")[1:]]
+    assert found == ["0.0600", "1,234", "0.1235", "2", "–", "0"]

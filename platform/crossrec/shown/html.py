@@ -42,18 +42,31 @@ def table(frame: pl.DataFrame, n_rows: int = MAX_ROWS) -> str:
     """The first rows of a frame, numbers to the right; says how many more there are."""
     if not frame.width:
         return ""
-    numbers = [kind.is_numeric() for kind in frame.dtypes]
+    sides = ["right" if kind.is_numeric() else "left" for kind in frame.dtypes]
+    columns = [_column(column) for column in frame.head(n_rows)]
     head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
-    rows = "".join(f"<tr>{_cells(row, numbers)}</tr>" for row in frame.head(n_rows).iter_rows())
+    rows = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in zip(*columns, strict=True))
     more = f"<p>{frame.height - n_rows:,} more rows</p>" if frame.height > n_rows else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
 
 
-def _cells(row: tuple[Any, ...], numbers: list[bool]) -> str:
-    sides = ("right" if number else "left" for number in numbers)
+def _column(values: pl.Series) -> list[str]:
+    """Values as people read them; floats with as many decimals as the largest needs."""
+    if not values.dtype.is_float():
+        return [cell(value) for value in values]
+    known = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(known, default=0.0)
+    decimals = min(4, max(0, 3 - math.floor(math.log10(largest)))) if largest else 0
+    return [
+        NOTHING if value is None or not math.isfinite(value) else f"{value:,.{decimals}f}"
+        for value in values
+    ]
+
+
+def _cells(row: tuple[str, ...], sides: list[str]) -> str:
     return "".join(
-        f"<td style='text-align:{side}'>{escape(cell(value))}</td>"
-        for side, value in zip(sides, row, strict=True)
+        f"<td style='text-align:{side}'>{escape(text)}</td>"
+        for side, text in zip(sides, row, strict=True)
     )
 
 
