@@ -177,9 +177,10 @@ class LearnedWeights:
         return sealed.hexdigest()
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write what waits; the log is opened again when it is needed."""
         if self._log is not None:
             self._log.close()
+            self._log = None
 
 
 def what_to_learn(

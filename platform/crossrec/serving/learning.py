@@ -42,7 +42,8 @@ KEPT_S = 30 * 86_400.0
 PRUNE_EVERY_S = 3_600.0
 FLUSH_EVERY_S = 30.0
 """How often what was read is written down although nothing was learned from it."""
-NORMAL_95 = 1.96
+LEAST_SHARE = 1e-3
+"""Of a new choice in the mean context."""
 MAX_FLAGGED = 20
 MAX_VERSIONS = 50
 KEPT_NAMED = 10
@@ -188,7 +189,8 @@ class DomainLearner:
                 self._put(self._state)
             return 0
         belief = state.belief.updated(choices, state.frame.prior(), to_learn.learning.half_life)
-        self._put(self._next(replace(self._state, belief=belief), "learned"))
+        context = _mean_context(state, choices)
+        self._put(self._next(replace(self._state, belief=belief, context=context), "learned"))
         return len(choices)
 
     def _choice(self, event: Heard, state: State) -> Choice | str:
@@ -268,7 +270,9 @@ class DomainLearner:
 
     def _reset(self, state: State, version: int | None) -> State:
         belief, cursor = state.frame.prior(), self._log.last()
-        return self._next(replace(state, belief=belief, cursor=cursor, counts={}), "reset")
+        return self._next(
+            replace(state, belief=belief, cursor=cursor, counts={}, context=[]), "reset"
+        )
 
     def _rollback(self, state: State, version: int | None) -> State:
         kept = [number for number in self._store.versions() if number < state.version]
@@ -310,16 +314,18 @@ class DomainLearner:
 
 
 def learned_weights(state: State) -> dict[str, LearnedWeight]:
-    """Each objective's weight where no context is known, with 95 % of what is believed of it."""
+    """Each objective's weight in the mean context of the choices so far, with 95 % of what is
+    believed of it.
+    """
     frame = state.frame
-    nothing = np.zeros(len(frame.features))
+    context = np.array(state.context or [0.0] * len(frame.features))
     draws = state.belief.draws(
         np.random.default_rng(0).standard_normal((400, len(state.belief.mean)))
     )
-    drawn = np.array([list(frame.weights(one, nothing).values()) for one in draws])
+    drawn = np.array([list(frame.weights(one, context).values()) for one in draws])
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     least, most = frame.bounds()
-    mean = frame.weights(state.belief.mean, nothing)
+    mean = frame.weights(state.belief.mean, context)
     return {
         name: LearnedWeight(
             declared=frame.declared[n],
@@ -331,6 +337,14 @@ def learned_weights(state: State) -> dict[str, LearnedWeight]:
         )
         for n, name in enumerate(frame.objectives)
     }
+
+
+def _mean_context(state: State, choices: list[Choice]) -> list[float]:
+    mean = np.array(state.context or [0.0] * len(state.frame.features))
+    n = state.counts.get("learned", 0)
+    for number, one in enumerate(choices, start=n + 1):
+        mean += (one.context - mean) * max(1 / number, LEAST_SHARE)
+    return [float(value) for value in mean]
 
 
 def _first(counts: dict[str, int]) -> dict[str, int]:

@@ -32,7 +32,7 @@ class LearnedWeight(_Message):
 
     declared: float
     weight: float
-    """Now, where no context is known."""
+    """Now, in the mean context of the choices so far."""
     low: float
     """95 % of what is believed lies within; bounds beside."""
     high: float

@@ -74,6 +74,9 @@ class State:
     """Row number of the last event of the feedback log that was read."""
     counts: dict[str, int] = field(default_factory=dict)
     """Since the last reset: choices, by what became of them."""
+    context: list[float] = field(default_factory=list)
+    """(C,) mean context of the choices so far, newer ones counting a thousandth at least; empty:
+    none yet."""
 
     @property
     def arms(self) -> NDArray[np.float64]:
@@ -195,7 +198,8 @@ def fitted(state: State, to_learn: ToLearn) -> State:
     belief = state.belief
     if state.frame != to_learn.frame:
         belief = belief.renamed(to_learn.frame.prior())
-    return replace(state, frame=to_learn.frame, explore_share=share, belief=belief)
+    context = state.context if state.frame.features == to_learn.frame.features else []
+    return replace(state, frame=to_learn.frame, explore_share=share, belief=belief, context=context)
 
 
 def learners_folder() -> Path:
