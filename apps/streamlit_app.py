@@ -6,23 +6,53 @@ Leaves to others: what is on a page (app_pages/), every call over HTTP (app_page
 from __future__ import annotations
 
 import streamlit as st
-from app_pages import service
+from app_pages import controls, service, view
+from app_pages.words import choose_language, t
 
 st.set_page_config(page_title="crossrec", page_icon="🧭", layout="wide")
 # Streamlit leaves a hand's breadth empty above the page; a laptop screen has none to spare.
 st.html("<style>.stMainBlockContainer {padding: 3.75rem 2rem 2rem}</style>")
 
-page = st.navigation(
-    [
-        st.Page("app_pages/explore.py", title="Explore", icon=":material/search:", default=True),
-        st.Page("app_pages/domains.py", title="Domains", icon=":material/category:"),
-    ],
-    position="top",
-)
+ASK = {"explore": ("Explore", "search"), "whatif": ("What if", "alt_route")}
+JUDGE = {
+    "compare": ("Compare", "compare_arrows"),
+    "quality": ("Quality", "verified"),
+    "fairness": ("Fairness", "balance"),
+}
+LOOK = {
+    "item_map": ("Map", "scatter_plot"),
+    "data": ("Data", "database"),
+    "domains": ("Domains", "category"),
+}
+LEARN = {
+    "experiments": ("Experiments", "science"),
+    "transfer": ("Transfer", "moving"),
+    "live": ("Live", "monitor_heart"),
+}
+WITHOUT_DOMAIN = ("domains", "experiments", "transfer", "live")
 
+choose_language()
+pages = {
+    name: st.Page(
+        f"app_pages/{name}.py",
+        title=t(title),
+        icon=f":material/{icon}:",
+        url_path=name,
+        default=name == "explore",
+    )
+    for name, (title, icon) in (ASK | JUDGE | LOOK | LEARN).items()
+}
+page = st.navigation(list(pages.values()), position="top")
+
+view.begin()
 with service.or_stop():
     served = service.domains(service.address())
 if not served:
-    st.info("The service answers, but serves no domain yet. Start one: `crossrec serve movies`.")
+    view.nothing(
+        t("The service answers, but serves no domain yet. Start one: crossrec serve movies")
+    )
     st.stop()
+if page not in [pages[name] for name in WITHOUT_DOMAIN]:
+    controls.choose_domain(served)
 page.run()
+view.share()

@@ -1,6 +1,6 @@
-"""The sidebar of the Explore page: widgets built from a domain's card, read as one request.
+"""The sidebar: widgets that pages share, and those that are built from a domain's card.
 
-Leaves to others: asking the service (service.py) and showing its answer (explore.py).
+Leaves to others: asking the service (service.py) and showing its answer (the pages).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from app_pages import state
+from app_pages import service, state, view
+from app_pages.words import t
+from crossrec.serving.insight_messages import ReleaseCard
 from crossrec.serving.messages import (
     MAX_REQUEST_CHARS,
     ContextCard,
@@ -25,10 +27,10 @@ URL = "query-params"
 MAX_SLIDER = 3.0
 
 
-def choose_domain(served: list[DomainSummary]) -> str:
-    """The name of the chosen domain; another choice forgets what belonged to the last one."""
-    return st.sidebar.selectbox(
-        "Domain",
+def choose_domain(served: list[DomainSummary]) -> None:
+    """The domain that pages look at; another choice forgets what belonged to the last one."""
+    st.sidebar.selectbox(
+        t("Domain"),
         [domain.name for domain in served],
         key="domain",
         bind=URL,
@@ -36,36 +38,93 @@ def choose_domain(served: list[DomainSummary]) -> str:
     )
 
 
+def domain() -> str:
+    """The name of the chosen domain."""
+    return str(st.session_state["domain"])
+
+
+def user(card: DomainCard) -> str | None:
+    """Somebody's id, out of a few examples or typed."""
+    return st.selectbox(
+        t("User"),
+        card.example_users,
+        index=None,
+        placeholder=t("Pick one, or type an id"),
+        accept_new_options=True,
+        key="user",
+        bind=URL,
+        help=t("Leave empty for a visitor of whom nothing is known."),
+    )
+
+
+def wish(label: str, key: str, default: str = "") -> str:
+    """A request in words."""
+    text = st.text_input(
+        label,
+        default,
+        placeholder=t("what the user is after"),
+        max_chars=MAX_REQUEST_CHARS,
+        key=key,
+        bind=URL,
+    )
+    return text.strip()
+
+
+def n_items() -> int:
+    """How long the list is."""
+    return st.slider(t("Number of items"), 1, 50, 10, key="k", bind=URL)
+
+
+def metric(names: dict[str, str]) -> tuple[str, str]:
+    """Name and key of one of the metrics, the first of them at first."""
+    chosen = st.segmented_control(
+        t("Metric"), list(names), default=next(iter(names)), required=True, key="metric", bind=URL
+    )
+    return str(chosen), names[str(chosen)]
+
+
+def release(known: list[ReleaseCard], label: str, key: str, position: int = 0) -> str:
+    """One of the releases, newest first; what it is stands below."""
+    versions = [one.version for one in known]
+    chosen = st.selectbox(label, versions, index=min(position, len(known) - 1), key=key, bind=URL)
+    one = known[versions.index(str(chosen))]
+    ndcg = one.metrics.get("ndcg@10")
+    facts = [
+        t("current") if one.current else "",
+        f"{one.created[:16].replace('T', ' ')} UTC",
+        "" if ndcg is None else f"NDCG@10 {ndcg:.4f}",
+        t("seed {n}", n=one.seed),
+    ]
+    st.caption(" · ".join(fact for fact in facts if fact))
+    return one.version
+
+
+def evaluated_release(where: service.Address, name: str) -> str | None:
+    """One of the releases whose evaluation was kept; None, and a hint, where there is none."""
+    with service.or_stop():
+        known = [one for one in service.releases(where, name) if one.evaluated]
+    if not known:
+        command = f"crossrec evaluate {name}"
+        view.nothing(t("No release was evaluated here; run: {command}", command=command))
+        return None
+    with st.sidebar:
+        return release(known, t("Release"), "release")
+
+
 def question(card: DomainCard) -> RecommendRequest:
     """What the visitor asks for, as a request with reasons."""
     with st.sidebar:
-        user_id = st.selectbox(
-            "User",
-            card.example_users,
-            index=None,
-            placeholder="Pick one, or type an id",
-            accept_new_options=True,
-            key="user",
-            bind=URL,
-            help="Leave empty for a visitor of whom nothing is known.",
-        )
-        text = st.text_input(
-            "Wish in words",
-            placeholder="what the user is after",
-            max_chars=MAX_REQUEST_CHARS,
-            key="wish",
-            bind=URL,
-        )
-        context = _context(card.context)
+        user_id = user(card)
+        text = wish(t("Wish in words"), "wish")
+        given = context(card.context)
         filters = _filters(card.filter_columns)
         objectives = _objectives(card.objectives)
-        k = st.slider("Number of items", 1, 50, 10, key="k", bind=URL)
-        fresh = st.toggle("Only items new to the user", value=True, key="fresh", bind=URL)
-        st.caption("The address of this page holds the whole view: copy it to send it.")
+        k = n_items()
+        fresh = st.toggle(t("Only items new to the user"), value=True, key="fresh", bind=URL)
     return RecommendRequest(
         user_id=user_id or None,
-        text=text.strip() or None,
-        context=context,
+        text=text or None,
+        context=given,
         k=k,
         filters=filters,
         objectives=objectives,
@@ -74,17 +133,18 @@ def question(card: DomainCard) -> RecommendRequest:
     )
 
 
-def _context(fields: list[ContextCard]) -> dict[str, str | float | list[float]]:
+def context(fields: list[ContextCard]) -> dict[str, str | float | list[float]]:
+    """What is true of the moment, as far as it is given."""
     if not fields:
         return {}
-    with st.expander("Context", expanded=True, icon=":material/schedule:"):
+    with st.expander(t("Context"), expanded=True, icon=":material/schedule:"):
         given = {field.name: WIDGETS[field.kind](field) for field in fields}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _category(field: ContextCard) -> str | None:
     """One of the known values; a field that restricts candidates says so."""
-    only = f"only items of this {field.restricts} are recommended" if field.restricts else ""
+    only = t("only items of this {column} are recommended", column=field.restricts or "")
     return st.selectbox(
         _label(field),
         field.values,
@@ -92,7 +152,7 @@ def _category(field: ContextCard) -> str | None:
         placeholder=NOT_GIVEN,
         key=f"context.{field.name}",
         bind=URL,
-        help="; ".join(filter(None, [field.description, only])) or None,
+        help="; ".join(filter(None, [field.description, only if field.restricts else ""])) or None,
     )
 
 
@@ -154,9 +214,9 @@ WIDGETS = {"category": _category, "cycle": _cycle, "number": _number, "place": _
 def _filters(columns: dict[str, str]) -> dict[str, Any]:
     if not columns:
         return {}
-    with st.expander("Filters", expanded="filters" in st.query_params):
+    with st.expander(t("Filters"), expanded="filters" in st.query_params):
         chosen = st.multiselect(
-            "Filter by", list(columns), placeholder="no filter", key="filters", bind=URL
+            t("Filter by"), list(columns), placeholder=t("no filter"), key="filters", bind=URL
         )
         given = {name: _filter(name, columns[name]) for name in chosen}
     return {name: value for name, value in given.items() if value}
@@ -166,16 +226,20 @@ def _filter(name: str, kind: str) -> Any:
     """A range for a number, a list of allowed values for anything else; empty: no filter yet."""
     if kind != "number":
         text = st.text_input(
-            f"{name}: one of",
-            placeholder="values, separated by commas",
+            t("{name}: one of", name=name),
+            placeholder=t("values, separated by commas"),
             key=f"filter.{name}",
             bind=URL,
         )
         return [value.strip() for value in text.split(",") if value.strip()]
     low, high = st.columns(2)
     bounds = {
-        "min": low.number_input(f"{name} from", value=None, key=f"filter.{name}.min", bind=URL),
-        "max": high.number_input(f"{name} to", value=None, key=f"filter.{name}.max", bind=URL),
+        "min": low.number_input(
+            t("{name} from", name=name), value=None, key=f"filter.{name}.min", bind=URL
+        ),
+        "max": high.number_input(
+            t("{name} to", name=name), value=None, key=f"filter.{name}.max", bind=URL
+        ),
     }
     return {bound: value for bound, value in bounds.items() if value is not None}
 
@@ -185,15 +249,15 @@ def _objectives(objectives: list[ObjectiveCard]) -> dict[str, float]:
     offered = [one for one in objectives if one.name != "relevance"]
     if not offered:
         return {}
-    with st.expander("What matters beside relevance"):
+    with st.expander(t("What matters beside relevance")):
         given = {one.name: _weight(one) for one in offered}
     return {one.name: given[one.name] for one in offered if given[one.name] != one.weight}
 
 
 def _weight(objective: ObjectiveCard) -> float:
     """A weight of 1 counts like typical differences in relevance."""
-    better = "higher" if objective.higher_is_better else "lower"
-    reads = f"{better} {objective.column} is better" if objective.column else ""
+    says = "higher {column} is better" if objective.higher_is_better else "lower {column} is better"
+    reads = t(says, column=objective.column) if objective.column else ""
     return st.slider(
         _label(objective),
         min(0.0, objective.weight),

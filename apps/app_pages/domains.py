@@ -9,7 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from app_pages import frames, service, state
+from app_pages import frames, service, state, view
+from app_pages.words import t
 from crossrec.errors import CrossrecError
 from crossrec.serving.messages import DomainCard, DomainSummary
 
@@ -21,8 +22,10 @@ def show() -> None:
     where = service.address()
     with service.or_stop():
         served = service.domains(where)
-    st.subheader("Served domains", anchor=False)
-    st.caption("One shared text encoder answers for all of them; each has its own release.")
+    view.heading(
+        t("Served domains"),
+        t("One shared text encoder answers for all of them; each has its own release."),
+    )
     columns = st.columns(2, gap="medium")
     for position, summary in enumerate(served):
         with columns[position % 2], st.container(border=True):
@@ -41,7 +44,7 @@ def domain(where: service.Address, summary: DomainSummary) -> None:
     st.write(frames.plain(card.description))
     figures(card.metrics)
     st.caption(provenance(card))
-    if st.button("Explore", key=f"explore.{card.name}", icon=":material/search:"):
+    if st.button(t("Explore"), key=f"explore.{card.name}", icon=":material/search:"):
         state.forget_choices()
         st.session_state["domain"] = card.name
         st.switch_page("app_pages/explore.py")
@@ -51,10 +54,10 @@ def badges(card: DomainCard) -> None:
     """Kind and size of the domain in a line."""
     with st.container(horizontal=True, gap="small"):
         if card.simulated:
-            st.badge("simulated data", icon=":material/science:", color="orange")
+            st.badge(t("simulated data"), icon=":material/science:", color="orange")
         st.badge(card.name, color="primary")
-        st.badge(f"{card.n_items:,} items", color="gray")
-        st.badge(f"{card.n_users:,} users", color="gray")
+        st.badge(t("{n} items", n=f"{card.n_items:,}"), color="gray")
+        st.badge(t("{n} users", n=f"{card.n_users:,}"), color="gray")
         if card.context:
             st.badge(f"context: {', '.join(field.name for field in card.context)}", color="gray")
 
@@ -64,7 +67,7 @@ def figures(metrics: dict[str, Any]) -> None:
     values = {**metrics.get("metrics", {}), **metrics.get("coverage", {})}
     known = [name for name in SHOWN if name in values]
     if not known:
-        st.info("This release was published without an evaluation.")
+        st.info(t("This release was published without an evaluation."))
         return
     for column, name in zip(st.columns(len(known)), known, strict=True):
         interval = metrics.get("ci95", {}).get(name)
@@ -78,11 +81,11 @@ def provenance(card: DomainCard) -> str:
     """What the figures were measured on, in one line."""
     metrics = card.metrics
     facts = [
-        f"protocol {metrics.get('protocol', 'not stated')}",
-        f"{metrics['n']:,} {metrics.get('part', '')} users" if "n" in metrics else "",
-        f"data {str(metrics.get('data_hash', 'not stated'))[:12]}",
-        f"release {card.release}",
-        f"encoder {card.encoder}",
+        t("protocol {name}", name=metrics.get("protocol", t("not stated"))),
+        t("{n} test users", n=f"{metrics['n']:,}") if "n" in metrics else "",
+        t("data {hash}", hash=str(metrics.get("data_hash", t("not stated")))[:12]),
+        t("release {name}", name=card.release),
+        t("encoder {name}", name=card.encoder),
     ]
     return frames.plain(" · ".join(fact for fact in facts if fact))
 

@@ -9,7 +9,8 @@ import uuid
 
 import streamlit as st
 
-from app_pages import controls, frames, service, why
+from app_pages import controls, frames, service, view, why
+from app_pages.words import t
 from crossrec import plots
 from crossrec.errors import CrossrecError
 from crossrec.serving.messages import (
@@ -25,11 +26,11 @@ from crossrec.serving.messages import (
 def show() -> None:
     """The whole page: fetch, choose, show."""
     where = service.address()
+    domain = controls.domain()
     with service.or_stop():
-        domain = controls.choose_domain(service.domains(where))
         card = service.card(where, domain)
     request = controls.question(card)
-    with service.or_stop(), st.spinner("Asking the service …"):
+    with service.or_stop():
         answer = service.recommend(where, domain, card.release, request)
         known = service.user(where, domain, request.user_id) if request.user_id else None
     header(card, answer)
@@ -46,22 +47,28 @@ def show() -> None:
 
 def header(card: DomainCard, answer: RecommendResponse) -> None:
     """What is looked at: the domain, the release that answers, what the answer rests on."""
+    view.note("heading", card.title, t("based on {what}", what=", ".join(answer.based_on)))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(frames.plain(card.title), anchor=False, width="content")
         if card.simulated:
-            st.badge("simulated data", icon=":material/science:", color="orange")
-        st.badge(f"{card.n_items:,} items", color="gray")
-        st.badge(f"{card.n_users:,} users", color="gray")
-        st.badge(f"release {answer.release}", color="gray")
-        st.badge(f"based on {', '.join(answer.based_on)}", color="primary")
+            st.badge(t("simulated data"), icon=":material/science:", color="orange")
+        st.badge(t("{n} items", n=f"{card.n_items:,}"), color="gray")
+        st.badge(t("{n} users", n=f"{card.n_users:,}"), color="gray")
+        st.badge(t("release {name}", name=answer.release), color="gray")
+        st.badge(
+            t("based on {what}", what=", ".join(t(one) for one in answer.based_on)), color="primary"
+        )
 
 
 def basis(answer: RecommendResponse, request: RecommendRequest) -> None:
     """What the answer rests on, and what of the question could not be used."""
     if request.user_id and not answer.user_known:
         st.info(
-            f"No history of user “{frames.plain(request.user_id)}” is stored;"
-            f" the answer rests on {' and '.join(answer.based_on)}.",
+            t(
+                "No history of user “{name}” is stored; the answer rests on {what}.",
+                name=frames.plain(request.user_id),
+                what=t(" and ").join(t(one) for one in answer.based_on),
+            ),
             icon=":material/person_off:",
         )
     for sentence in answer.ignored:
@@ -75,30 +82,33 @@ def basis(answer: RecommendResponse, request: RecommendRequest) -> None:
 def empty(request: RecommendRequest) -> None:
     """No item is left to show: say why and what to do."""
     if request.filters:
-        st.info("No item passes these filters. Remove one, or widen its range.")
+        view.nothing(t("No item passes these filters. Remove one, or widen its range."))
     else:
-        st.info("Nothing is left to recommend: the user has had every item of this domain.")
+        view.nothing(t("Nothing is left to recommend: the user has had every item of this domain."))
 
 
 def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
     """The ranking as cards with thumbs, or as a table to sort and download."""
-    whom = f"for user {request.user_id}" if request.user_id else "for a new visitor"
+    whom = t("for user {name}", name=request.user_id) if request.user_id else t("for a new visitor")
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.markdown(f"**Top {len(answer.items)} {frames.plain(whom)}**", width="content")
-        view = st.segmented_control(
-            "View",
-            ["Cards", "Table"],
-            default="Cards",
+        top = t("Top {n}", n=len(answer.items))
+        st.markdown(f"**{top} {frames.plain(whom)}**", width="content")
+        looks = st.segmented_control(
+            t("View"),
+            [t("Cards"), t("Table")],
+            default=t("Cards"),
             required=True,
             label_visibility="collapsed",
             key="view",
             bind="query-params",
         )
-    if view == "Table":
-        st.dataframe(frames.ranking(answer.items), hide_index=True)
+    frame = frames.ranking(answer.items)
+    if looks == t("Table"):
+        view.table(frame, "ranking")
         return
+    view.note("table", "ranking", frame)
     moved = frames.movements(earlier(request, answer), answer.items)
     for item in answer.items:
         item_card(item, moved.get(item.item_id), answer, request)
@@ -133,7 +143,7 @@ def buttons(item: Recommendation, answer: RecommendResponse, request: RecommendR
         thumb("like", item, answer, request)
         thumb("dislike", item, answer, request)
         st.button(
-            "Why?",
+            t("Why?"),
             key=f"why.{item.item_id}",
             icon=":material/bar_chart:",
             type="tertiary",
@@ -151,12 +161,12 @@ def thumb(
     """A button that stores the event and lets the page ask again."""
     label, icon = LABELS[event]
     st.button(
-        label,
+        t(label),
         key=f"{event}.{item.item_id}",
         icon=icon,
         type="tertiary",
         disabled=request.user_id is None,
-        help=None if request.user_id else "Choose a user first: feedback belongs to a user.",
+        help=None if request.user_id else t("Choose a user first: feedback belongs to a user."),
         on_click=give_feedback,
         args=(event, item, answer, request),
     )
@@ -165,7 +175,7 @@ def thumb(
 def look_at(item_id: str) -> None:
     """Show the reasons of this item in the panel."""
     st.session_state["item"] = item_id
-    st.session_state["panel"] = PANELS[0]
+    st.session_state["panel"] = t(PANELS[0])
 
 
 def give_feedback(
@@ -184,10 +194,11 @@ def give_feedback(
         refused = result.rejected[0].reason if result.rejected else None
     except CrossrecError as err:
         refused = str(err)
-    text = f"Stored the {event} of {item.title} and asked for the list again."
+    named = {"event": t(event), "title": item.title}
+    text = t("Stored the {event} of {title} and asked for the list again.", **named)
     question = (answer.domain, request)
     if refused:
-        text = f"The {event} of {item.title} was not stored: {refused}"
+        text = t("The {event} of {title} was not stored: {why}", why=refused, **named)
     else:
         order = [other.item_id for other in answer.items]
         st.session_state["explore.before"] = {"question": question, "items": order}
@@ -200,7 +211,9 @@ PANELS = ["Reasons", "Signals", "History"]
 
 def panels(answer: RecommendResponse, known: UserCard | None, request: RecommendRequest) -> None:
     """Reasons of one item, signals of the ranking, history of the user."""
-    tabs = st.tabs(PANELS, key="panel", bind="query-params", on_change="rerun")
+    tabs = st.tabs(
+        [t(name) for name in PANELS], key="panel", bind="query-params", on_change="rerun"
+    )
     draw = (lambda: reasons(answer, request), lambda: signals(answer), lambda: history(known))
     for tab, content in zip(tabs, draw, strict=True):
         if tab.open:
@@ -215,7 +228,7 @@ def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
     chosen = st.session_state.get("item") or st.query_params.get("item")
     st.session_state["item"] = chosen if chosen in items else first
     item_id = st.selectbox(
-        "Item",
+        t("Item"),
         list(items),
         format_func=lambda item_id: f"{items[item_id].rank}. {items[item_id].title}",
         key="item",
@@ -223,13 +236,17 @@ def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
     mirror(None if item_id == first else item_id)
     item = items[item_id]
     if item.explanation is None or not item.explanation.parts:
-        st.info("This release gives no reasons.")
+        st.info(t("This release gives no reasons."))
         return
     st.markdown(frames.plain(item.explanation.sentence))
-    st.altair_chart(plots.explanation(frames.parts(item.explanation)), width="stretch")
+    drawn = plots.explanation(frames.parts(item.explanation))
+    view.chart(drawn, t("Parts of the score of {title}", title=item.title))
     st.caption(
-        "Measured by taking each part away and scoring again; the parts add up to the score"
-        f" of {item.explanation.score:.3f}."
+        t(
+            "Measured by taking each part away and scoring again; the parts add up to the score"
+            " of {score}.",
+            score=f"{item.explanation.score:.3f}",
+        )
     )
     why.deeper(answer, item, request)
 
@@ -252,25 +269,26 @@ def signals(answer: RecommendResponse) -> None:
     """Which signals carry each item."""
     frame = frames.signals(answer.items)
     if frame.is_empty():
-        st.info("This release gives no signals.")
+        st.info(t("This release gives no signals."))
         return
-    st.altair_chart(plots.signals(frame), width="stretch")
-    st.caption("The parts of one bar sum to the item's score; parts left of zero lower it.")
+    view.chart(plots.signals(frame), t("Signals of each item"))
+    st.caption(t("The parts of one bar sum to the item's score; parts left of zero lower it."))
 
 
 def history(known: UserCard | None) -> None:
     """What is stored of the user, newest first."""
     if known is None:
-        st.info("Choose a user on the left to see what is stored of them.")
+        st.info(t("Choose a user on the left to see what is stored of them."))
         return
     if not known.history:
-        st.info("Nothing is stored of this user yet. A like or dislike is the first entry.")
+        st.info(t("Nothing is stored of this user yet. A like or dislike is the first entry."))
         return
     ordered_only = frames.ordered_only(known.history)
     frame = frames.history(known.history)
-    st.altair_chart(plots.timeline(frame, ordered_only=ordered_only), width="stretch")
-    st.caption(f"The newest {min(20, len(frame))} of {len(frame)} entries that the service sent.")
-    st.dataframe(frame.select("title", "event", "source", "item_id"), hide_index=True)
+    view.chart(plots.timeline(frame, ordered_only=ordered_only), t("What the user did and when"))
+    shown = {"n": min(20, len(frame)), "all": len(frame)}
+    st.caption(t("The newest {n} of {all} entries that the service sent.", **shown))
+    view.table(frame.select("title", "event", "source", "item_id"), "history")
 
 
 show()

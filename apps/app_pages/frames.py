@@ -6,11 +6,13 @@ Leaves to others: asking (service.py), drawing (crossrec.plots), laying out (the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
 from crossrec.serving.explanation_messages import Contrast
+from crossrec.serving.insight_messages import Experiment, ItemMap
 from crossrec.serving.messages import Explanation, Recommendation, UserHistoryItem
 
 # Positions in a history are small numbers; seconds since 1970 passed this before 1971.
@@ -88,6 +90,166 @@ def facts(item: Recommendation, n_facts: int = 2) -> str:
         if value not in (None, "", []) and len(str(value)) <= 40
     ]
     return " · ".join([", ".join(item.category[:4]), *short[:n_facts]]).strip(" ·")
+
+
+def rank_changes(before: list[Recommendation], after: list[Recommendation]) -> pl.DataFrame:
+    """Columns item_id, title, before, after: ranks, null where an item is not in that list."""
+    titles = {item.item_id: item.title for item in [*before, *after]}
+    ranks = [{item.item_id: item.rank for item in items} for items in (before, after)]
+    rows = [(i, title, ranks[0].get(i), ranks[1].get(i)) for i, title in titles.items()]
+    kinds = {"item_id": pl.String, "title": pl.String, "before": pl.Int64, "after": pl.Int64}
+    frame = pl.DataFrame(rows, kinds, orient="row")
+    return frame.sort("after", "before", nulls_last=True)
+
+
+def unique(title: str, item_id: str, among: Iterable[Any]) -> str:
+    """The title, with the id where another item of `among` (messages or rows) has the same."""
+    same = {
+        one["item_id"] if isinstance(one, dict) else one.item_id
+        for one in among
+        if (one["title"] if isinstance(one, dict) else one.title) == title
+    }
+    return f"{title} ({item_id})" if len(same) > 1 else title
+
+
+def models(report: dict[str, Any], metric: str) -> pl.DataFrame:
+    """Rows of a report as `plots.metrics` takes them; intervals only of NDCG@10."""
+    rows = [
+        {
+            "domain": report["domain"],
+            "model": row["model"],
+            "kind": row["origin"],
+            "value": row["figures"].get(metric),
+            "low": row["ci95"][0] if metric == "ndcg@10" else None,
+            "high": row["ci95"][1] if metric == "ndcg@10" else None,
+            "n_users": report["n"],
+        }
+        for row in report["rows"]
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def figures_of(report: dict[str, Any]) -> pl.DataFrame:
+    """One row a model: all figures, and what ours has more in NDCG@10 with its interval."""
+    rows = []
+    for row in report["rows"]:
+        gap = row["ours_minus"] or [None, None, None]
+        more = dict(zip(("ours_minus", "low", "high"), gap, strict=True))
+        rows.append({"model": row["model"], "kind": row["origin"], **row["figures"], **more})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def spread(rows: list[dict[str, Any]], name: str) -> pl.DataFrame:
+    """Columns label, value, low, high, n of a figure with its interval, of rows that have one."""
+    found = [
+        {"label": group_name(row["value"]), "n": row["n"],
+         **dict(zip(("value", "low", "high"), row[name], strict=True))}
+        for row in rows
+        if row[name]
+    ]  # fmt: skip
+    return pl.DataFrame(found)
+
+
+def groups(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """One row a group with single figures in place of lists."""
+    flat = []
+    for row in rows:
+        one = {}
+        for name, value in row.items():
+            if isinstance(value, list):
+                one |= dict(zip((name, f"{name}_low", f"{name}_high"), value, strict=True))
+            elif name not in ("audit", "trait"):
+                one[name] = value
+        flat.append(one)
+    return pl.DataFrame(flat, infer_schema_length=None)
+
+
+def group_name(value: str) -> str:
+    """Names that were padded so that they sort, without it.
+
+    >>> group_name("0004-0007"), group_name("18-29"), group_name("others")
+    ('4-7', '18-29', 'others')
+    """
+    if not re.fullmatch(r"\d{4}(-\d{4})?", value):
+        return value
+    return "-".join(str(int(end)) for end in value.split("-"))
+
+
+def listed(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows with lists as words, for a table that is also a CSV file."""
+    return pl.DataFrame(
+        [{name: _flat(value) for name, value in row.items()} for row in rows],
+        infer_schema_length=None,
+    )
+
+
+def places(found: ItemMap, name: str, hits: set[str]) -> pl.DataFrame:
+    """One row an item of a map: x, y, title, category, n_train, item_id, found."""
+    xs, ys = zip(*found.views[name], strict=True)
+    frame = pl.DataFrame(
+        {
+            "x": xs,
+            "y": ys,
+            "title": found.titles,
+            "category": found.categories,
+            "n_train": found.n_train,
+            "item_id": found.item_ids,
+        }
+    )
+    return frame.with_columns(found=pl.col("item_id").is_in(list(hits)))
+
+
+def trials(found: Experiment) -> pl.DataFrame:
+    """One row a trial: trial, value, state, epochs, seconds, error, and a column a setting."""
+    rows = [
+        {**{n: v for n, v in one.items() if n not in ("point", "curve")}, **one["point"]}
+        for one in found.trials
+    ]
+    kinds = {"value": pl.Float64, "error": pl.String}
+    return pl.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)
+
+
+def curves(found: Experiment) -> pl.DataFrame:
+    """Columns trial, epoch, value; empty for searches of before curves were kept."""
+    rows = [
+        (one["trial"], epoch, value)
+        for one in found.trials
+        for epoch, value in enumerate(one.get("curve", []), start=1)
+    ]
+    return pl.DataFrame(rows, {"trial": pl.Int64, "epoch": pl.Int64, "value": float}, orient="row")
+
+
+def first_error(found: Experiment) -> str:
+    """What the first failed trial said."""
+    return next((str(one["error"]) for one in found.trials if one.get("error")), "?")
+
+
+def transfers(found: list[dict[str, Any]]) -> pl.DataFrame:
+    """One row a target, share and start: test, validation, gain over scratch, chosen, peer.
+
+    Of pairs that were tried again the newest run counts.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for run in sorted(found, key=lambda one: one.get("at", 0)):
+        for share in run["shares"]:
+            scratch = share["starts"]["scratch"]["test"]
+            for start, figures in share["starts"].items():
+                # What several sources give together is another start for each set of them.
+                joint = start in ("average", "shared")
+                name = f"{start} of {', '.join(run['sources'])}" if joint else start
+                rows[run["target"], share["share"], name] = {
+                    "target": run["target"],
+                    "start": name,
+                    "share": share["share"],
+                    "n_users": share["n_users"],
+                    "test": figures["test"],
+                    "validation": figures["validation"],
+                    "gain": figures["test"] - scratch,
+                    "chosen": share["chosen"] == start,
+                    "nearness": run["nearness"].get(start),
+                    "best_peer": share["peers"][share["best_peer"]]["test"],
+                }
+    return pl.DataFrame(list(rows.values()), infer_schema_length=None)
 
 
 def movements(before: list[str], items: list[Recommendation]) -> dict[str, str]:

@@ -5,26 +5,48 @@ Leaves to others: what to ask (controls.py) and what to show (the pages).
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import streamlit as st
 
+from app_pages.words import t
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, CrossrecError, ServiceError
 from crossrec.serving import client as api
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
+from crossrec.serving.insight_client import InsightClient
+from crossrec.serving.insight_messages import (
+    Comparison,
+    DataProfile,
+    Experiment,
+    ExperimentList,
+    ItemComparison,
+    ItemMap,
+    LiveState,
+    ReleaseCard,
+    ReleaseReport,
+    TransferList,
+)
 from crossrec.serving.messages import (
     DomainCard,
     DomainSummary,
     FeedbackEvent,
     FeedbackResponse,
+    ItemCard,
     RecommendRequest,
     RecommendResponse,
     UserCard,
 )
+
+Picture = TypeVar("Picture", ItemMap, DataProfile)
+
+AGAIN_S = 4.0
+"""How soon a page that could not be shown tries again by itself."""
+MAX_HISTORY = 1000
 
 
 class Address(NamedTuple):
@@ -32,6 +54,10 @@ class Address(NamedTuple):
 
     url: str
     key: str | None
+
+
+class BeingMadeError(Exception):
+    """The service computes it for the first time: nothing to keep, ask again."""
 
 
 def address() -> Address:
@@ -47,19 +73,24 @@ def _client(where: Address) -> api.Client:
     return api.Client(where.url, where.key)
 
 
+@st.cache_resource(show_spinner=False)
+def _insight(where: Address) -> InsightClient:
+    return InsightClient(where.url, where.key)
+
+
 @st.cache_data(ttl="30s", show_spinner=False)
 def domains(where: Address) -> list[DomainSummary]:
     """Every served domain; asked again after half a minute, so that a new one appears."""
     return _client(where).domains()
 
 
-@st.cache_data(ttl="30s", show_spinner=False)
+@st.cache_data(ttl="30s", max_entries=50, show_spinner=False)
 def card(where: Address, domain: str) -> DomainCard:
     """What a domain is and what it serves."""
     return _client(where).card(domain)
 
 
-@st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
+@st.cache_data(ttl="30s", max_entries=100, show_spinner=False)
 def recommend(
     where: Address, domain: str, release: str, request: RecommendRequest
 ) -> RecommendResponse:
@@ -67,39 +98,142 @@ def recommend(
     return _client(where).recommend(domain, request)
 
 
-@st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
+@st.cache_data(ttl="30s", max_entries=100, show_spinner=False)
 def explain(where: Address, domain: str, release: str, asked: ExplainRequest) -> ExplainResponse:
     """Why an item is in the answer; `release` as for `recommend`."""
     return _client(where).explain(domain, asked)
 
 
-@st.cache_data(ttl="30s", max_entries=200, show_spinner=False)
+@st.cache_data(ttl="30s", max_entries=50, show_spinner=False)
 def user(where: Address, domain: str, user_id: str) -> UserCard:
     """What is stored of a user, newest first."""
     return _client(where).user(domain, user_id)
 
 
+@st.cache_data(ttl="30s", max_entries=20, show_spinner=False)
+def whole_history(where: Address, domain: str, user_id: str) -> UserCard:
+    """The same, as much as a request may hold."""
+    return _client(where).user(domain, user_id, limit=MAX_HISTORY)
+
+
+@st.cache_data(ttl="30s", max_entries=50, show_spinner=False)
+def search(where: Address, domain: str, text: str, limit: int = 20) -> list[ItemCard]:
+    """Items that hold the words, best first."""
+    return _client(where).search(domain, text, limit)
+
+
+@st.cache_data(ttl="10s", max_entries=50, show_spinner=False)
+def releases(where: Address, domain: str) -> list[ReleaseCard]:
+    """Releases of a domain, newest first."""
+    return _insight(where).releases(domain).releases
+
+
+@st.cache_data(ttl="30s", max_entries=20, show_spinner=False)
+def report(where: Address, domain: str, version: str) -> ReleaseReport:
+    """What the evaluation of a release found."""
+    return _insight(where).report(domain, version)
+
+
+@st.cache_data(ttl="30s", max_entries=20, show_spinner=False)
+def compare(where: Address, domain: str, a: str, b: str) -> Comparison:
+    """Release `b` against release `a`."""
+    return _insight(where).compare(domain, a, b)
+
+
+@st.cache_data(ttl="30s", max_entries=50, show_spinner=False)
+def compare_item(where: Address, domain: str, a: str, b: str, item_id: str) -> ItemComparison:
+    """One item in two releases."""
+    return _insight(where).compare_item(domain, a, b, item_id)
+
+
+@st.cache_data(ttl="5m", max_entries=5, show_spinner=False)
+def item_map(where: Address, domain: str, version: str) -> ItemMap:
+    """Items of a release on a plane.
+
+    Raises:
+        BeingMadeError: not yet.
+    """
+    return _ready(_insight(where).item_map(domain, version))
+
+
+@st.cache_data(ttl="30s", max_entries=5, show_spinner=False)
+def data(where: Address, domain: str) -> DataProfile:
+    """What was imported of a domain.
+
+    Raises:
+        BeingMadeError: not yet.
+    """
+    return _ready(_insight(where).data(domain))
+
+
+def _ready(found: Picture) -> Picture:
+    if found.state != "ready":
+        raise BeingMadeError
+    return found
+
+
+@st.cache_data(ttl="10s", show_spinner=False)
+def experiments(where: Address) -> ExperimentList:
+    """Searches for settings, newest first."""
+    return _insight(where).experiments()
+
+
+@st.cache_data(ttl="10s", max_entries=20, show_spinner=False)
+def experiment(where: Address, run: str, domain: str) -> Experiment:
+    """One search with its trials."""
+    return _insight(where).experiment(run, domain)
+
+
+@st.cache_data(ttl="30s", show_spinner=False)
+def transfers(where: Address) -> TransferList:
+    """What domains gained from others, newest first."""
+    return _insight(where).transfers()
+
+
+def live(where: Address) -> LiveState:
+    """What the service is doing now; never from a cache."""
+    return _insight(where).live()
+
+
 def send(where: Address, domain: str, event: FeedbackEvent) -> FeedbackResponse:
     """Store what the user did; it is on disk when this returns, and every answer is asked anew."""
     response = _client(where).feedback(domain, [event])
-    recommend.clear()
-    explain.clear()
-    user.clear()
+    for cached in (recommend, explain, user, whole_history):
+        cached.clear()
     return response
 
 
 @contextmanager
 def or_stop() -> Iterator[None]:
-    """Run calls to the service; where they fail, show one sentence and end the page there."""
+    """Run calls to the service; where they fail, show one sentence, end the page there, and try
+    again after a while.
+    """
     try:
-        yield
+        with st.spinner(t("Asking the service …")):
+            yield
+        return
     except AuthError as err:
-        st.error(f"{err} Set CROSSREC_API_KEY to a key of this service.", icon=":material/key:")
-        st.stop()
+        text = f"{err} " + t("Set CROSSREC_API_KEY to a key of this service.")
+        st.error(text, icon=":material/key:")
     except ServiceError as err:
         st.error(str(err), icon=":material/cloud_off:")
-        st.button("Try again", icon=":material/refresh:")
-        st.stop()
     except CrossrecError as err:
         st.error(str(err), icon=":material/error:")
-        st.stop()
+    except BeingMadeError:
+        text = t("The service computes this for the first time; it appears here by itself.")
+        st.info(text, icon=":material/hourglass_top:")
+    _try_again()
+    st.stop()
+
+
+def _try_again() -> None:
+    """A button, and a clock that presses it."""
+    ticks = itertools.count()
+    st.button(t("Try again"), icon=":material/refresh:", key="try_again")
+
+    @st.fragment(run_every=AGAIN_S)
+    def clock() -> None:
+        if next(ticks):  # the first time is this very run
+            st.rerun()
+
+    clock()

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-EMPTY_CHOICES = {"user": None, "wish": "", "filters": [], "item": None}
+EMPTY_CHOICES = {
+    "user": None, "wish": "", "wish2": "", "filters": [], "item": None, "out": [], "add": [],
+    "find": "", "category": "",
+}  # fmt: skip
 """Widgets whose choice means nothing in another domain → their value without a choice."""
 
 
+OTHER_CHOICES = ("a", "b", "release", "who", "trait", "dist0", "dist1")
+"""Widgets with a choice of their own in each domain: they begin anew."""
+
+
 def forget_choices() -> None:
-    """Empty what belongs to the former domain. Deleting it would bring it back from the address."""
+    """Empty what belongs to the former domain. Deleting it would bring it back from the address,
+    unless the widget knows no such option, which is then left out.
+    """
     st.session_state.update(EMPTY_CHOICES)
+    for key in OTHER_CHOICES:
+        st.session_state.pop(key, None)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app_pages import frames, service
+from app_pages import frames, service, view
+from app_pages.words import language, t
 from crossrec import plots
 from crossrec.errors import CrossrecError
 from crossrec.explanation.phrases import LANGUAGES
@@ -18,20 +19,20 @@ from crossrec.serving.messages import Recommendation, RecommendRequest, Recommen
 def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
     """Ask the service about this item, and show what it says."""
     others = {one.item_id: one for one in answer.items if one.item_id != item.item_id}
-    against, language = _choices(others, item)
+    against, spoken = _choices(others, item)
     asked = ExplainRequest(
         request=request.model_copy(update={"explain": False}),
         item_id=item.item_id,
         against=against,
-        language="zh" if language == "zh" else "en",
+        language="zh" if spoken == "zh" else "en",
     )
     try:
-        with st.spinner("Taking things away and ranking again …"):
+        with st.spinner(t("Taking things away and ranking again …")):
             found = service.explain(service.address(), answer.domain, answer.release, asked)
     except CrossrecError as err:
         st.warning(frames.plain(str(err)), icon=":material/info:")
         return
-    if language != "en":
+    if spoken != "en":
         st.markdown(frames.plain(found.explanation.sentence))
     _counterfactuals(found, len(answer.items))
     if found.contrast is not None:
@@ -47,21 +48,21 @@ def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[s
     order = following + [item_id for item_id in others if item_id not in following]
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     against = left.selectbox(
-        "Compare with",
+        t("Compare with"),
         order,
         format_func=lambda item_id: f"{others[item_id].rank}. {others[item_id].title}",
         key=f"against.{item.item_id}",
     )
-    language = right.segmented_control(
-        "Sentences in",
+    spoken = right.segmented_control(
+        t("Sentences in"),
         LANGUAGES,
-        default="en",
+        default=language(),
         required=True,
         help="en: English, zh: 中文",
         key="language",
         bind="query-params",
     )
-    return against, str(language)
+    return against, str(spoken)
 
 
 def _counterfactuals(found: ExplainResponse, k: int) -> None:
@@ -69,11 +70,14 @@ def _counterfactuals(found: ExplainResponse, k: int) -> None:
     for one in found.counterfactuals:
         st.markdown(f":material/remove_circle: {frames.plain(one.sentence)}")
     if not found.counterfactuals:
-        st.caption(f"It stays among the first {k} whatever part of the history is taken away.")
+        st.caption(
+            t("It stays among the first {k} whatever part of the history is taken away.", k=k)
+        )
 
 
 def _contrast(found: Contrast) -> None:
     """The differences of the parts, as a sentence and a chart."""
     st.markdown(f":material/compare_arrows: {frames.plain(found.sentence)}")
-    st.altair_chart(plots.explanation(frames.differences(found)), width="stretch")
-    st.caption(f"Each part less that of “{frames.plain(found.title)}”; they add up to the gap.")
+    view.chart(plots.explanation(frames.differences(found)), t("Differences of the parts"))
+    title = frames.plain(found.title)
+    st.caption(t("Each part less that of “{title}”; they add up to the gap.", title=title))

@@ -74,7 +74,7 @@ def explanation(parts: pl.DataFrame, n_parts: int = 10) -> Chart:
     Raises:
         DataError: a column is missing, or there is no part.
     """
-    _need(parts, ("kind", "label", "value"), "explanation")
+    check_columns(parts, ("kind", "label", "value"), "explanation")
     steps = _waterfall(parts, n_parts)
     labels = json.dumps(steps["label"].to_list())
     kinds = [kind for kind in KIND_COLOURS if kind in set(steps["kind"])]
@@ -132,7 +132,7 @@ def signals(frame: pl.DataFrame) -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("rank", "title", "signal", "value"), "signals")
+    check_columns(frame, ("rank", "title", "signal", "value"), "signals")
     titles = frame.sort("rank").unique("rank", maintain_order=True)
     labels = {row["rank"]: f"{row['rank']}  {row['title']}" for row in titles.rows(named=True)}
     names = _known_first(frame["signal"], SIGNAL_COLOURS)
@@ -157,7 +157,7 @@ def metrics(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("domain", "model", "kind", "value"), "metrics")
+    check_columns(frame, ("domain", "model", "kind", "value"), "metrics")
     table = _with_missing(frame, {"low": pl.Float64, "high": pl.Float64, "n_users": pl.Int64})
     panels = [_metric_panel(part, metric) for part in table.partition_by("domain")]
     # Each panel keeps its own colours: "ours" has the colour of the panel's domain.
@@ -208,7 +208,7 @@ def trials(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("trial", "value"), "trials")
+    check_columns(frame, ("trial", "value"), "trials")
     table = _with_missing(frame, {"state": pl.String, "epochs": pl.Int64}).sort("trial")
     table = table.with_columns(
         pl.col("state").fill_null("complete"),
@@ -245,7 +245,7 @@ def learning_curves(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("domain", "epoch", "loss", "metric"), "learning curves")
+    check_columns(frame, ("domain", "epoch", "loss", "metric"), "learning curves")
     seeds = frame["seed"].n_unique() if "seed" in frame.columns else 1
     spread = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
     loss = _curve(frame, "loss", "training loss (nats)")
@@ -279,7 +279,7 @@ def timeline(history: pl.DataFrame, n_items: int = 20, ordered_only: bool = Fals
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(history, ("title", "event", "timestamp", "source"), "timeline")
+    check_columns(history, ("title", "event", "timestamp", "source"), "timeline")
     newest = history.sort("timestamp", descending=True, maintain_order=True).head(n_items)
     table = newest.with_row_index("row").with_columns(when=pl.col("timestamp") * 1000)
     labels = json.dumps(table["title"].to_list())
@@ -311,7 +311,7 @@ def activity(frame: pl.DataFrame, column: str = "n_interactions", each: str = "u
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("domain", column), "activity")
+    check_columns(frame, ("domain", column), "activity")
     domains = sorted(frame["domain"].unique())
     # Bins that double (1, 2, 4, …): counts have a long tail, and equal bins would hide it.
     power = pl.col(column).clip(1).log(2).floor().cast(pl.Int64)
@@ -355,7 +355,12 @@ def save(chart: Chart, path: Path | str, scale: float = 2.0) -> Path:
     return path
 
 
-def _need(frame: pl.DataFrame, columns: Sequence[str], chart: str) -> None:
+def check_columns(frame: pl.DataFrame, columns: Sequence[str], chart: str) -> None:
+    """That a frame can be drawn.
+
+    Raises:
+        DataError: it lacks one of the columns, or has no row.
+    """
     for column in columns:
         if column not in frame.columns:
             raise DataError(

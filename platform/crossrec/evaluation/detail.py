@@ -6,6 +6,7 @@ Sizes: n cases (one a user), N items, k places of a list.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,11 +164,17 @@ def _large_enough(values: list[str]) -> list[tuple[str, NDArray[np.bool_]]]:
         count, name = by_size.pop(0)
         merged.append(name)
         n_merged += count
-    kept = sorted(name for _, name in by_size)
+    kept = sorted((name for _, name in by_size), key=_natural)
     found = [(str(name), np.asarray(array == name, np.bool_)) for name in kept]
     if n_merged >= MIN_GROUP:
         found.append((MERGED, np.isin(array, merged)))
     return found
+
+
+def _natural(name: str) -> tuple[float, str]:
+    """`7 to 25` comes before `26 to 31`; words after numbers."""
+    number = re.match(r"\d+(\.\d+)?", name)
+    return (float(number.group()) if number else np.inf, name)
 
 
 def _spread(values: Floats) -> list[float]:

@@ -61,6 +61,8 @@ class ReleaseReport(_Message):
     """n, predicted, observed, error: of cases by how sure the scores were of the first item."""
     providers: list[Row]
     """provider, n_items, catalogue, interactions, shown: shares."""
+    deletion: Row | None = None
+    """ratio (area over random orders), ci95, n; None: the deletion test was not run."""
 
 
 class MetricGap(_Message):

@@ -1,0 +1,144 @@
+"""Compare: two releases of a domain, case by case: what changed, for whom, on which items.
+
+Leaves to others: pairing and intervals (the service), calls (service.py), charts (release_plots).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app_pages import controls, frames, service, view
+from app_pages.words import t
+from crossrec import release_plots
+from crossrec.serving.insight_messages import Comparison
+
+
+def show() -> None:
+    """The whole page: fetch, choose, show."""
+    where, domain = service.address(), controls.domain()
+    view.heading(t("Compare"), t("Is one release better than the other, for whom, and where?"))
+    with service.or_stop():
+        known = [one for one in service.releases(where, domain) if one.evaluated]
+    if len(known) < 2:
+        text = t("Comparing needs two evaluated releases of '{domain}'; run: {command}")
+        command = f"crossrec evaluate {domain} --release VERSION"
+        view.nothing(text.format(domain=domain, command=command))
+        return
+    with st.sidebar:
+        b = controls.release(known, t("This release (B)"), "b")
+        a = controls.release(known, t("against this one (A)"), "a", position=1)
+    with service.or_stop():
+        found = service.compare(where, domain, a, b)
+    if not found.n:
+        view.nothing(t("The two releases were judged on other cases; no user is common to both."))
+        return
+    metrics(found)
+    lists(found)
+    users(found, domain)
+    items(found)
+
+
+def metrics(found: Comparison) -> None:
+    """Means, and gaps with their intervals, over common cases."""
+    view.section(
+        t("Metrics"),
+        t(
+            "B less A over {n} users that both were judged on; an interval clear of 0 is more than"
+            " the noise of these users.",
+            n=f"{found.n:,}",
+        ),
+    )
+    names = {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", "mrr@10": "MRR@10"}
+    view.figures(
+        [
+            (
+                names[one.metric],
+                f"{one.b:.4f}",
+                f"{one.gap:+.4f} ({one.low:+.4f} … {one.high:+.4f})",
+            )
+            for one in found.metrics
+        ]
+    )
+    rows = [
+        {"label": names[m.metric], "value": m.gap, "low": m.low, "high": m.high, "n": found.n}
+        for m in found.metrics
+    ]
+    view.chart(
+        release_plots.intervals(pl.DataFrame(rows), t("B less A, 95 % interval"), zero="equal"),
+        t("Gap of each metric with its interval"),
+    )
+
+
+def lists(found: Comparison) -> None:
+    """How alike the lists are, and what became of the targets."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        view.section(t("Overlap of the lists"), t("Users by items that both lists share."))
+        frame = pl.DataFrame(found.overlap).select(label=pl.col("shared").cast(pl.String), n="n")
+        drawn = release_plots.counts(frame, t("items in common, of 10"), t("users"))
+        view.chart(drawn, t("Users by items that both lists share"))
+    with right:
+        view.section(t("Rank of what the user chose"), t("What became of its rank."))
+        frame = pl.DataFrame(found.moves).rename({"move": "label"})
+        drawn = release_plots.counts(frame, "", t("cases"), flat=True)
+        view.chart(drawn, t("Cases by what became of the rank of their target"))
+
+
+def users(found: Comparison, domain: str) -> None:
+    """Who gains and who loses most, each a way to look closer."""
+    view.section(t("Users who gain and lose most"), t("By NDCG@10 of what they then chose."))
+    for tab, name, rows in zip(
+        st.tabs([t("Gain"), t("Lose")]),
+        ("winners", "losers"),
+        (found.winners, found.losers),
+        strict=True,
+    ):
+        with tab:
+            if not rows:
+                st.caption(t("Nobody."))
+                continue
+            view.table(pl.DataFrame(rows), f"{domain}-{name}")
+    ids = [row["user_id"] for row in [*found.winners, *found.losers]]
+    if not ids:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        who = st.selectbox(t("Look closer at"), ids, key="who", bind=controls.URL)
+        if st.button(t("Explore"), icon=":material/search:"):
+            st.session_state["user"] = who
+            st.switch_page("app_pages/explore.py", query_params={"domain": domain, "user": who})
+
+
+def items(found: Comparison) -> None:
+    """Items whose places changed most, and one of them in both releases."""
+    view.section(t("Items"), t("Places in first-10 lists of all users; what changed most."))
+    frame = pl.DataFrame(found.items)
+    if frame.is_empty():
+        return
+    labels = {
+        frames.unique(row["title"], row["item_id"], found.items): row["item_id"]
+        for row in found.items
+    }
+    left, right = st.columns([6, 5], gap="medium")
+    with left:
+        view.table(frame, f"{found.domain}-items")
+    with right:
+        chosen = st.selectbox(t("One item in both"), list(labels), key="item", bind=controls.URL)
+        with service.or_stop():
+            one = service.compare_item(
+                service.address(), found.domain, found.a, found.b, labels[chosen]
+            )
+        view.figures(
+            [
+                (t("Shown"), f"{one.shown_b:,}", t("{n} in A", n=f"{one.shown_a:,}")),
+                (t("Chosen by"), f"{one.n_targets:,}", t("users of the test")),
+                (t("Found"), f"{one.hits_b:,}", t("{n} in A", n=f"{one.hits_a:,}")),
+            ]
+        )
+        if one.cases:
+            view.table(pl.DataFrame(one.cases), f"{found.domain}-item")
+        else:
+            st.caption(t("No user of the test chose it."))
+
+
+show()

@@ -1,0 +1,98 @@
+"""Data: what was imported of a domain, what was not and why, and how it is distributed.
+
+Leaves to others: counting (the service), calls (service.py), charts (release_plots).
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from app_pages import controls, frames, service, view
+from app_pages.words import t
+from crossrec import release_plots
+from crossrec.serving.insight_messages import DataProfile
+
+UNITS = {"interactions per user": "users", "interactions per item": "items"}
+"""Distribution → what its bars count; else the rows of its table."""
+
+
+def show() -> None:
+    """The whole page: fetch, show."""
+    where, domain = service.address(), controls.domain()
+    view.heading(t("Data"), t("What was imported, what was rejected, and why?"))
+    with service.or_stop():
+        found = service.data(where, domain)
+    imported(found)
+    rejected(found, domain)
+    distributions(found)
+    view.section(t("Columns"), t("Share of missing values, and distinct values (about)."))
+    view.table(pl.DataFrame(found.columns), f"{domain}-columns")
+
+
+def imported(found: DataProfile) -> None:
+    """Rows of each table, and where they came from."""
+    tables: dict[str, int] = found.card.get("tables", {})
+    if tables:
+        view.figures([(name, f"{n:,}", "") for name, n in list(tables.items())[:5]])
+    facts = {
+        t("from"): found.card.get("source"),
+        t("imported"): str(found.card.get("imported_at", ""))[:16].replace("T", " "),
+        t("data hash"): str(found.card.get("content_hash", ""))[:12],
+        t("left aside"): ", ".join(found.card.get("not_imported") or []),
+    }
+    said = " · ".join(f"{name} {value}" for name, value in facts.items() if value)
+    st.caption(frames.plain(said))
+
+
+def rejected(found: DataProfile, domain: str) -> None:
+    """Rows that were not taken, by reason."""
+    view.section(t("Rejected"), t("Rows that were set aside; the numbers are rows of the source."))
+    if not found.rejected:
+        st.success(t("No row was rejected."), icon=":material/check_circle:")
+    else:
+        view.table(frames.listed(found.rejected), f"{domain}-rejected")
+    repaired = found.card.get("repaired") or {}
+    if repaired:
+        rows = [
+            {"table": table, "what": what, "n": n}
+            for table, counts in repaired.items()
+            for what, n in counts.items()
+        ]
+        st.caption(t("Repaired on the way in:"))
+        view.table(pl.DataFrame(rows), f"{domain}-repaired")
+
+
+def distributions(found: DataProfile) -> None:
+    """One at a time large, chosen by name."""
+    if not found.distributions:
+        return
+    view.section(t("Distributions"))
+    by_name = {
+        name: list(rows) for name, rows in groupby(found.distributions, key=itemgetter("name"))
+    }
+    first, second = st.columns(2, gap="medium")
+    for position, column in enumerate((first, second)):
+        with column:
+            names = list(by_name)
+            chosen = st.selectbox(
+                t("Show"),
+                names,
+                index=min(position, len(names) - 1),
+                key=f"dist{position}",
+                bind=controls.URL,
+            )
+            view.chart(_drawn(str(chosen), by_name[str(chosen)]), str(chosen))
+
+
+def _drawn(name: str, rows: list[dict[str, Any]]) -> Any:
+    frame = pl.DataFrame(rows).select("label", "n")
+    words = rows[0]["low"] is None
+    return release_plots.counts(frame, name, t(UNITS.get(name, "rows")), flat=words)
+
+
+show()

@@ -1,0 +1,95 @@
+"""Fairness: whether some users are served worse, and some providers shown less than asked for.
+
+Groups come from columns that are kept for audits alone, and are large enough that nobody is
+singled out. Leaves to others: measuring (`crossrec evaluate`), calls (service.py), charts.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app_pages import controls, frames, service, view
+from app_pages.words import t
+from crossrec import plots, release_plots
+from crossrec.serving.insight_messages import ReleaseReport
+
+METRICS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10"}
+
+
+def show() -> None:
+    """The whole page: fetch, choose, show."""
+    where, domain = service.address(), controls.domain()
+    view.heading(t("Fairness"), t("Are some users served worse, some providers shown too little?"))
+    version = controls.evaluated_release(where, domain)
+    if version is None:
+        return
+    with service.or_stop():
+        found = service.report(where, domain, version)
+    users(found)
+    providers(found)
+
+
+def users(found: ReleaseReport) -> None:
+    """Metrics and gaps of the groups of one trait."""
+    text = t("Groups of at least {n} users; smaller ones are put together.", n=found.min_group)
+    view.section(t("Users"), text)
+    traits = list(dict.fromkeys(row["trait"] for row in found.groups if row["audit"]))
+    if not traits:
+        text = t("'{domain}' names no audit_columns, so there are no groups of users to compare.")
+        view.nothing(text.format(domain=found.domain))
+        return
+    left, right = st.columns(2)
+    trait = left.selectbox(t("Groups by"), traits, key="trait", bind=controls.URL)
+    with right:
+        metric, name = controls.metric(METRICS)
+    rows = [row for row in found.groups if row["trait"] == trait]
+    colour = plots.domain_colour(found.domain)
+    one, two = st.columns(2, gap="medium")
+    with one:
+        frame = frames.spread(rows, name)
+        drawn = release_plots.intervals(frame, f"{metric}, 95 %", colour=colour)
+        view.chart(drawn, t("Metric of each group of users"))
+    with two:
+        frame = frames.spread(rows, f"{name}_gap")
+        if frame.is_empty():
+            view.nothing(t("There is one group alone, so there is no gap."))
+        else:
+            title = t("gap to all other users, 95 %")
+            drawn = release_plots.intervals(frame, title, zero="equal", colour=colour)
+            view.chart(drawn, t("Gap of each group to all other users"))
+    verdict(rows, name)
+    view.table(frames.groups(rows), f"{found.domain}-{trait}")
+
+
+def verdict(rows: list[dict[str, object]], name: str) -> None:
+    """Which gaps are more than noise, in a sentence."""
+    apart = [
+        f"{row['value']} ({gap[0]:+.3f})"
+        for row in rows
+        if (gap := row[f"{name}_gap"]) and (gap[1] > 0 or gap[2] < 0)  # type: ignore[index]
+    ]
+    if apart:
+        st.warning(
+            t("More than noise: {groups}. With {n} groups one such gap in twenty comes by chance.",
+              groups=", ".join(apart), n=len(rows)),
+            icon=":material/balance:",
+        )  # fmt: skip
+    else:
+        st.success(t("No gap is more than the noise of these users."), icon=":material/balance:")
+
+
+def providers(found: ReleaseReport) -> None:
+    """Shares of places in lists beside shares of interactions."""
+    text = t("Item column '{column}'; share of places in first-10 lists, and of interactions.")
+    view.section(t("Providers"), text.format(column=found.provider_column))
+    rows = [row for row in found.providers if row["provider"]]
+    if not rows:
+        view.nothing(t("The items have no such column."))
+        return
+    frame = pl.DataFrame(rows).with_columns(gap=pl.col("shown") - pl.col("interactions"))
+    view.chart(release_plots.exposure(frame), t("Share of places and of interactions by provider"))
+    view.table(frame, f"{found.domain}-providers")
+
+
+show()

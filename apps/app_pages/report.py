@@ -1,0 +1,91 @@
+"""Makes one HTML file of what a page has shown: standard input to standard output, a process of
+its own, because drawing charts as SVG takes more memory than the app may have.
+
+Leaves to others: collecting the parts (view.py).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import vl_convert
+
+STYLE = """
+body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+ color: #1d2733; background: #fff}
+h1 {font-size: 1.5rem} h2 {font-size: 1.15rem; margin-top: 2rem} figure {margin: 1rem 0}
+svg {max-width: 100%; height: auto} figcaption, .note {color: #5d6b7e; font-size: .85rem}
+table {border-collapse: collapse; font-size: .85rem; display: block; overflow-x: auto}
+td, th {border-bottom: 1px solid #dbe2e8; padding: .25rem .6rem; text-align: left}
+dl {display: flex; flex-wrap: wrap; gap: 2rem} dt {color: #5d6b7e} dd {margin: 0; font-size: 1.4rem}
+@media print {figure, table {break-inside: avoid}}
+"""
+CHART_WIDTH = 640
+
+
+def chart(title: str, spec: dict[str, Any]) -> str:
+    """The chart as SVG, so that the file needs nothing from elsewhere."""
+    if isinstance(spec.get("width"), int):
+        spec["width"] = CHART_WIDTH
+    spec["background"] = "white"
+    drawn = vl_convert.vegalite_to_svg(spec)
+    return f"<figure>{drawn}<figcaption>{escape(title)}</figcaption></figure>"
+
+
+def table(title: str, content: dict[str, Any]) -> str:
+    """The first rows, and how many there are."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in content["columns"])
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
+        for row in content["rows"]
+    )
+    note = f"{title}: {len(content['rows'])} of {content['n']} rows"
+    return f"<table><tr>{head}</tr>{rows}</table><p class=note>{escape(note)}</p>"
+
+
+def figures(_: str, content: list[list[str]]) -> str:
+    """Large figures."""
+    cells = (
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd>"
+        f"<span class=note>{escape(below)}</span></div>"
+        for label, value, below in content
+    )
+    return f"<dl>{''.join(cells)}</dl>"
+
+
+KINDS = {
+    "heading": lambda title, text: f"<h1>{escape(title)}</h1><p>{escape(text)}</p>",
+    "section": lambda title, text: f"<h2>{escape(title)}</h2><p class=note>{escape(text)}</p>",
+    "chart": chart,
+    "table": table,
+    "figures": figures,
+}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def page(parts: list[dict[str, Any]], address: str) -> str:
+    """The whole file."""
+    body = "".join(KINDS[part["kind"]](part["title"], part["content"]) for part in parts)
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    title = next((part["title"] for part in parts if part["kind"] == "heading"), "crossrec")
+    link = f'<a href="{escape(address)}">{escape(address)}</a>' if address else ""
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        f"<title>{escape(title)} · crossrec</title>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style>{body}<p class=note>crossrec · {made} · {link}</p></html>"
+    )
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(page(asked["parts"], asked["address"]).encode())

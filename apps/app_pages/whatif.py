@@ -1,0 +1,164 @@
+"""What if: another history, another sentence, another moment; both answers side by side.
+
+Both are asked in the same way, by telling the service the history, so that they differ by what the
+visitor changed alone. Leaves to others: the widgets (controls.py), calls (service.py), charts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+import streamlit as st
+
+from app_pages import controls, frames, service, view
+from app_pages.words import t
+from crossrec import release_plots
+from crossrec.serving.messages import (
+    DomainCard,
+    HistoryItem,
+    RecommendRequest,
+    RecommendResponse,
+    UserHistoryItem,
+)
+
+DAY_S = 24 * 3600
+NO_STEP = ("dislike", "impression")
+"""Events that are no step of a history."""
+Context = dict[str, str | float | list[float]]
+
+
+class Change(NamedTuple):
+    """What is different in the second question."""
+
+    left_out: list[str]
+    """Item ids."""
+    added: list[str]
+    text: str
+    days: int
+    context: Context
+
+
+def show() -> None:
+    """The whole page: fetch, choose, show."""
+    where, domain = service.address(), controls.domain()
+    view.heading(t("What if"), t("What would change if the user had done or said something else?"))
+    with service.or_stop():
+        card = service.card(where, domain)
+    with st.sidebar:
+        user_id = controls.user(card)
+        with service.or_stop():
+            known = service.whole_history(where, domain, user_id) if user_id else None
+        history = known.history if known else []
+        text = controls.wish(t("Wish in words, before"), "wish")
+        change = changes(card, history, text)
+        k = controls.n_items()
+    requests = questions(history, text, change, k)
+    with service.or_stop():
+        before, after = (service.recommend(where, domain, card.release, one) for one in requests)
+    if requests[0] == requests[1]:
+        view.nothing(t("Nothing is changed yet: choose on the left what would be different."))
+    lists(before, after)
+
+
+def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Change:
+    """The widgets of what would be different."""
+    where = service.address()
+    st.markdown(f"**{t('What would be different')}**")
+    steps = {frames.unique(step.title, step.item_id, history): step.item_id for step in history}
+    out = st.multiselect(
+        t("Leave out of the history"),
+        list(steps),
+        placeholder=t("nothing"),
+        key="out",
+        bind=controls.URL,
+    )
+    find = st.text_input(t("Find items to add"), key="find", bind=controls.URL)
+    with service.or_stop():
+        found = service.search(where, card.name, find) if find.strip() else []
+        chosen = st.query_params.get_all("add")
+        found += [one for title in chosen for one in service.search(where, card.name, title, 5)]
+    options = {item.title: item.item_id for item in found}
+    added = st.multiselect(
+        t("Add to the history"),
+        list(options),
+        placeholder=t("nothing"),
+        key="add",
+        bind=controls.URL,
+    )
+    other = controls.wish(t("Wish in words, after"), "wish2", text)
+    days = 0
+    if history and not frames.ordered_only(history):
+        days = st.slider(
+            t("Days later"),
+            0,
+            365,
+            0,
+            key="days",
+            bind=controls.URL,
+            help=t("Moves the clock: as if so many days more had passed since the last step."),
+        )
+    context = controls.context(card.context)
+    return Change(
+        [steps[one] for one in out], [options[one] for one in added], other, days, context
+    )
+
+
+def questions(
+    history: list[UserHistoryItem], text: str, change: Change, k: int
+) -> tuple[RecommendRequest, RecommendRequest]:
+    """The same question twice, without the changes and with them."""
+    steps = [step for step in reversed(history) if step.event not in NO_STEP]
+    blocked = [step.item_id for step in history if step.event == "dislike"]
+    kept = [step for step in steps if step.item_id not in change.left_out]
+    last = max((step.timestamp for step in steps), default=None)
+    moved = [_told(step, change.days) for step in kept]
+    moved += [
+        HistoryItem(item_id=item_id, timestamp=None if last is None else last - change.days * DAY_S)
+        for item_id in change.added
+    ]
+    before = [_told(step, 0) for step in steps]
+    return (
+        RecommendRequest(history=before, text=text or None, k=k, blocked=blocked),
+        RecommendRequest(
+            history=moved, text=change.text or None, context=change.context, k=k, blocked=blocked
+        ),
+    )
+
+
+def _told(step: UserHistoryItem, days: int) -> HistoryItem:
+    """A step as a request tells it: time goes on by letting the history be so much older."""
+    return HistoryItem(
+        item_id=step.item_id, timestamp=step.timestamp - days * DAY_S, event=step.event
+    )
+
+
+def lists(before: RecommendResponse, after: RecommendResponse) -> None:
+    """Both answers, and what became of each item."""
+    if not before.items and not after.items:
+        view.nothing(t("Nothing is left to recommend: the user has had every item of this domain."))
+        return
+    frame = frames.rank_changes(before.items, after.items)
+    stay = frame.drop_nulls(["before", "after"])
+    gone, new = frame["after"].null_count(), frame["before"].null_count()
+    moved = stay.filter(pl.col("before") != pl.col("after"))
+    view.figures(
+        [
+            (t("Stay in the list"), str(len(stay)), t("{n} of them move", n=len(moved))),
+            (t("New"), str(new), ""),
+            (t("Gone"), str(gone), ""),
+        ]
+    )
+    left, right = st.columns([6, 5], gap="medium")
+    with left:
+        view.chart(
+            release_plots.rank_changes(frame.select("title", "before", "after")),
+            t("Rank of each item before and after the change"),
+        )
+    with right:
+        view.table(frame.select("title", "before", "after", "item_id"), "what-if")
+    for sentence in {*before.ignored, *after.ignored}:
+        st.warning(frames.plain(sentence), icon=":material/info:")
+
+
+show()

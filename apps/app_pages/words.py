@@ -1,0 +1,43 @@
+"""The interface's language: every sentence of the app in Chinese, by its English one.
+
+Pages write `t("…")` with the English text; `{…}` is filled in. Leaves to others: sentences of
+explanations (crossrec.explanation.phrases). A test reads all pages and fails where one lacks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+LANGUAGES = {"en": "English", "zh": "中文"}
+
+
+def language() -> str:
+    """Of this visitor: chosen, else in the address, else what the browser prefers."""
+    chosen = st.session_state.get("lang") or st.query_params.get("lang")
+    if chosen in LANGUAGES.values():
+        return next(code for code, name in LANGUAGES.items() if name == chosen)
+    return "zh" if (st.context.locale or "").startswith("zh") else "en"
+
+
+def choose_language() -> None:
+    """The widget, and the address with it."""
+    st.sidebar.segmented_control(
+        "Language · 语言",
+        list(LANGUAGES.values()),
+        default=LANGUAGES[language()],
+        required=True,
+        key="lang",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+
+
+def t(text: str, **values: Any) -> str:
+    """The text in the visitor's language, filled in."""
+    said = ZH.get(text, text) if language() == "zh" else text
+    return said.format(**values) if values else said
+
+
+ZH: dict[str, str] = {}
