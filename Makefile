@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
+REFERENCE := $(addprefix crossrec.,verbs shown plots study_plots config errors domains.spec serving.client \
+	serving.messages serving.explanation_messages)
 export CROSSREC_HOME ?= $(CURDIR)/.crossrec
 
-.PHONY: help demo test check lint tables bench clean
+.PHONY: help demo test check lint docs tables bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +27,10 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev ## the API reference, from the docstrings, into artifacts/reference
+	$(BIN)/pdoc --docformat google --output-directory artifacts/reference $(REFERENCE)
+	@echo artifacts/reference/index.html
 
 tables: $(VENV)/.dev ## README tables from tests/benchmarks/results; says which bars are met
 	$(BIN)/python -m tests.benchmarks.tables

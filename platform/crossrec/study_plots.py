@@ -55,30 +55,32 @@ def targets(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
     return (spread + points).properties(width=WIDTH, height={"step": 14})
 
 
-def cost(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
-    """What each way costs and what it gives: seconds against a metric, a point a way.
+def tradeoff(frame: pl.DataFrame, x_title: str, y_title: str) -> Chart:
+    """What each way costs and what it gives, a point a way, joined in the order of the rows.
 
     Args:
-        frame: columns `way`, `seconds`, `value`, and where known `low` and `high`.
-        metric: name of the metric, for the axis.
+        frame: columns `way`, `x`, `y`, and where known `low` and `high` of `y`.
+        x_title: of the cost, with its unit.
+        y_title: of the gain, with its unit.
 
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("way", "seconds", "value"), "cost")
+    _need(frame, ("way", "x", "y"), "trade-off")
     table = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
     ways = frame["way"].unique(maintain_order=True).to_list()
-    base = alt.Chart(table).encode(
-        x=alt.X("seconds:Q", title="seconds of training (less is better)").scale(zero=True),
-        color=_line_colour("way", ways, "way"),
+    base = alt.Chart(table.with_row_index("step")).encode(
+        x=alt.X("x:Q", title=x_title).scale(zero=False, padding=16)
     )
+    path = base.mark_line(color=GREY, strokeDash=[2, 3]).encode(y="y:Q", order="step:O")
     points = base.mark_point(filled=True, size=110, opacity=1).encode(
-        y=alt.Y("value:Q", title=f"{metric} on test (line: 95 %)").scale(zero=False, padding=12),
-        tooltip=["way:N", alt.Tooltip("seconds:Q", format=".0f"), "value:Q"],
+        y=alt.Y("y:Q", title=y_title).scale(zero=False, padding=16),
+        color=_line_colour("way", ways, ""),
+        tooltip=["way:N", alt.Tooltip("x:Q", format=".4g"), alt.Tooltip("y:Q", format=".4g")],
     )
     lines = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
-    spread = lines.encode(y="low:Q", y2="high:Q")
-    return (spread + points).properties(width=WIDTH, height=240)
+    spread = lines.encode(y="low:Q", y2="high:Q", color=_line_colour("way", ways, ""))
+    return (path + spread + points).properties(width=WIDTH, height=240)
 
 
 def settings(frame: pl.DataFrame, names: Sequence[str], metric: str = "NDCG@10") -> Chart:
@@ -204,7 +206,7 @@ def deletion(frame: pl.DataFrame) -> Chart:
 
 
 def _line_colour(field: str, names: list[str], title: str) -> alt.Color:
-    legend = alt.Legend(title=title or None, orient="top", columns=3, labelLimit=160)
+    legend = alt.Legend(title=title or None, orient="top", columns=3, labelLimit=160, symbolOpacity=1)
     colours = [LINES[n % len(LINES)] for n in range(len(names))]
     return alt.Color(f"{field}:N", legend=legend).scale(domain=names, range=colours)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crossrec.plots import Chart
 
 MAX_ROWS = 10
-MAX_CELL_CHARS = 120
+MAX_CELL_CHARS = 240
 NOTHING = "–"
 
 
