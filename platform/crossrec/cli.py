@@ -20,6 +20,7 @@ from crossrec.commands import (
     feedback,
     folds,
     keys,
+    learner,
     refresh,
     release,
     serving,
@@ -55,6 +56,9 @@ app.command()(explaining.explain)
 app.command()(watching.watch)
 app.command()(refresh.refresh)
 app.add_typer(feedback.app, name="feedback", help="Count, export and prune what users did.")
+app.add_typer(
+    learner.app, name="learner", help="Weights learned online: look, order, judge off-line."
+)
 app.add_typer(users.app, name="users", help="Erase users; keep pseudonyms in place of ids.")
 app.add_typer(keys.app, name="keys", help="API keys of the service.")
 app.command()(doctor.doctor)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, RequestError, ServiceError, error_class
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
+from crossrec.serving.learning_messages import Action, LearnerOrder, LearnerStatus
 from crossrec.serving.messages import (
     DomainCard,
     DomainList,
@@ -149,6 +150,21 @@ class Client:
     def erase_user(self, domain: str, user_id: str) -> ErasureResponse:
         """Erase a user; needs the scope `admin`. Says what remains in trained weights."""
         return self._send("DELETE", _path(domain, "users", user_id), ErasureResponse)
+
+    def learner(self, domain: str) -> LearnerStatus:
+        """What was learned online of the objectives' weights."""
+        return self._get(_path(domain, "learner"), LearnerStatus)
+
+    def order_learner(
+        self, domain: str, action: Action, version: int | None = None
+    ) -> LearnerStatus:
+        """Freeze, resume, reset or roll back a learner; needs the scope `admin`.
+
+        Raises:
+            RequestError: no such version.
+        """
+        order = _build(LearnerOrder, {"action": action, "version": version})
+        return self._post(_path(domain, "learner"), order, LearnerStatus)
 
     def _get(self, path: str, answer: type[Answer], params: dict[str, Any] | None = None) -> Answer:
         return self._send("GET", path, answer, params=params)

@@ -15,6 +15,7 @@ from crossrec.verbs.feedback import (
     prune_feedback,
 )
 from crossrec.verbs.inputs import settings
+from crossrec.verbs.learning import judge, learner
 from crossrec.verbs.refreshing import refresh
 from crossrec.verbs.releases import evaluate, list_releases, release, watch
 from crossrec.verbs.serving import recommend, serve
@@ -37,6 +38,8 @@ __all__ = [
     "import_data",
     "infer_domain",
     "init_domain",
+    "judge",
+    "learner",
     "list_releases",
     "prune_feedback",
     "pseudonymise",
