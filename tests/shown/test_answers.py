@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import crossrec
-from crossrec.errors import RequestError, UnknownItemError
+from crossrec.domains import load_domain
+from crossrec.errors import ConfigError, RequestError, UnknownItemError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest
 from crossrec.serving.recommender import Recommender
 from crossrec.verbs.answering import Opened
+from tests.small_release import make_small_domain
 
 
 def test_an_opened_release_answers_as_a_service_does(answers: Opened, home: Path):
@@ -93,3 +96,35 @@ def test_it_answers_where_an_event_loop_runs_already(answers: Opened):
         return len(answers.recommend(user_id="user-0", k=2).items)
 
     assert asyncio.run(in_a_notebook()) == 2
+
+
+def test_weights_are_learned_where_that_is_asked_for(home: Path):
+    path = home / "domains" / "films.yaml"
+    declared = "objectives: [{name: relevance, weight: 1.0}, {name: year, column: year}]\n"
+    learning = "learning: {within: 2.0, explore_share: 0.2, per_user: 0}\n"
+    path.write_text(path.read_text(encoding="utf-8") + declared + learning, encoding="utf-8")
+    films = make_small_domain(home / "data" / "films")
+    domain = load_domain("films")
+    changed = replace(
+        films,
+        dataset=replace(films.dataset, domain=domain),
+        model=replace(films.model, domain=domain),
+    )
+    changed.publish(ReleaseStore())
+    with crossrec.release("films").open(learning=True) as answers:
+        answers.learn()
+        for n in range(60):  # everybody takes the oldest film that is shown
+            user = f"user-{n % 18}"
+            answer = answers.recommend(user_id=user, k=5, exclude_seen=False)
+            oldest = min(answer.items, key=lambda item: item.item["year"])
+            event = {"event_id": f"e{n}", "user_id": user, "item_id": oldest.item_id}
+            sent = FeedbackEvent(**event, event="watch", request_id=answer.request_id)
+            assert answers.feedback([sent]).accepted == 1
+        status = answers.learn()
+    assert status.counts["learned"] > 30
+    assert status.weights["year"].high < 0
+
+
+def test_learning_must_be_asked_for(answers: Opened):
+    with pytest.raises(ConfigError, match=r"open\(learning=True\)"):
+        answers.learn()

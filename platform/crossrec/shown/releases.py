@@ -26,15 +26,18 @@ PARTS = ("all", "warm", "cold")
 class Release(Shown, store.Release):
     """One immutable folder, with the figures of its evaluation."""
 
-    def open(self) -> Opened:
+    def open(self, learning: bool = False) -> Opened:
         """Answers of this release in this process, without a service; close it, or use `with`.
+
+        Args:
+            learning: let the weights of objectives be learned from feedback, see `Opened.learn`.
 
         Raises:
             ReleaseError: it is damaged.
         """
         from crossrec.verbs.answering import Opened
 
-        return Opened(self)
+        return Opened(self, learning)
 
     def headline(self) -> str:
         """Domain, version, and whether it is current."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from crossrec.errors import RequestError
+from crossrec.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from crossrec.explanation.phrases import Language
     from crossrec.releases.store import Release
     from crossrec.serving.encoder_service import EncoderService
+    from crossrec.serving.learned_weights import LearnedWeights
+    from crossrec.serving.learning import DomainLearner
+    from crossrec.serving.learning_messages import LearnerStatus
     from crossrec.serving.messages import FeedbackEvent, FeedbackResponse, RecommendRequest
     from crossrec.shown.answers import Explanation, Recommendations
 
@@ -33,11 +36,16 @@ class Opened:
     request has some. Feedback goes to the log of this home, as a service's does.
     """
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, learning: bool = False) -> None:
         """Verify a release and read it.
 
+        Args:
+            learning: weigh objectives as the domain's learner says, and note what is shown, as a
+                service does; then `learn` learns from the feedback on it. Not beside a running
+                service, which has the learner. False: the declared weights hold.
+
         Raises:
-            ReleaseError: a file is missing or altered.
+            ReleaseError: a file is missing or altered, or asks to learn what it cannot.
         """
         from crossrec.releases.store import ReleaseStore
         from crossrec.serving.explaining import Explainer
@@ -49,7 +57,15 @@ class Opened:
         self._loaded = self._store.load(release.domain, release.version)
         self._log = FeedbackLog()
         self._encoder: EncoderService | None = None
-        self._recommender = Recommender(self._loaded, self._encode, self._log)
+        self._weights: LearnedWeights | None = None
+        self._learner: DomainLearner | None = None
+        if learning:
+            from crossrec.serving.learned_weights import LearnedWeights
+
+            self._weights = LearnedWeights(release.domain)
+        self._recommender = Recommender(self._loaded, self._encode, self._log, weigh=self._weights)
+        if self._weights is not None:
+            self._weights.declare(self._recommender)
         self._explainer = Explainer(self._recommender)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -108,6 +124,28 @@ class Opened:
         """
         return self._wait(self._recommender.feedback(list(events)))
 
+    def learn(self) -> LearnerStatus:
+        """Learn the weights of objectives from the feedback that came; what was learned so far.
+
+        The next answer is weighed by it.
+
+        Raises:
+            ConfigError: it was not opened with `learning`.
+            ServiceError: another process is the domain's learner.
+        """
+        if self._weights is None:
+            raise ConfigError("this release was opened without learning; open(learning=True)")
+        if self._learner is None:
+            from crossrec.serving.learning import DomainLearner
+            from crossrec.serving.learning_log import LearningLog
+
+            self._notes = LearningLog()
+            self._learner = DomainLearner(self.release.domain, self._notes)
+        self._weights.close()  # what was shown is on disk then
+        while self._learner.step():
+            pass
+        return self._learner.status()
+
     def users(self, n: int = 5) -> list[str]:
         """A few users with a stored history, to start from."""
         return self._loaded.catalogue.example_users(n)
@@ -121,6 +159,11 @@ class Opened:
         self._loop.close()
         if self._encoder is not None:
             self._encoder.close()
+        if self._weights is not None:
+            self._weights.close()
+        if self._learner is not None:
+            self._learner.close()
+            self._notes.close()
         self._log.close()
         self._loaded.close()
 
