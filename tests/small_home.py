@@ -20,6 +20,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from crossrec.config import home
+from crossrec.errors import ServiceError
 from crossrec.evaluation import saved
 from crossrec.evaluation.detail import CaseNotes, Detail, figures
 from crossrec.releases.store import LoadedRelease, ReleaseStore
@@ -27,7 +29,9 @@ from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_summary
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app, system_app
+from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.messages import DomainSummary, FeedbackEvent
+from crossrec.serving.metrics_page import metrics_page
 from crossrec.serving.recommender import Recommender
 from crossrec.tuning.selection import TrialRecord, append_trial
 from tests.ports import free_port
@@ -132,6 +136,9 @@ class _Backend:
     recommender: Recommender
     feedback_log: FeedbackLog
 
+    async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
+        raise ServiceError("no learner runs here", 503)
+
 
 class _Directory:
     def __init__(self, loaded: LoadedRelease) -> None:
@@ -139,6 +146,10 @@ class _Directory:
 
     async def states(self) -> dict[str, str]:
         return {"encoder": "RUNNING", "domain-films": "RUNNING"}
+
+    async def metrics(self) -> bytes:
+        metrics_folder = home() / "metrics"
+        return metrics_page(metrics_folder)
 
     async def domains(self) -> list[DomainSummary]:
         return [domain_summary(self._loaded)]

@@ -1,6 +1,7 @@
-"""Live: what the service is doing now: applications, alerts, feedback; seen every few seconds.
+"""Live: what the service is doing now: applications, requests and their time by stage, feedback,
+learned weights, drift, alerts; asked for again every few seconds.
 
-Leaves to others: counting (the service), calls (service.py), charts (release_plots).
+Leaves to others: counting (the service; over longer times Prometheus), calls (service.py), charts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import streamlit as st
 from app_pages import controls, frames, service, view
 from app_pages.words import t
 from crossrec import release_plots
-from crossrec.serving.insight_messages import LiveState
+from crossrec.errors import CrossrecError
+from crossrec.serving.insight_messages import LiveState, Row
 
 EVERY_S = 10.0
 
@@ -46,13 +48,93 @@ def now() -> None:
         ]
     )
     alerts(found)
-    left, right = st.columns([6, 5], gap="medium")
+    of_all = t("all")
+    domains = sorted({row["domain"] for row in [*found.requests, *found.feedback]} - {""})
+    names = [of_all, *domains]
+    chosen = str(st.selectbox(t("Domain"), names, key="live.domain", bind=controls.URL))
+    only = None if chosen == of_all else chosen
+    left, right = st.columns(2, gap="medium")
     with left:
-        given(found)
+        requests(_of(found.requests, only))
+        given(_of(found.feedback, only))
     with right:
-        view.section(t("Applications"))
-        rows = [{"application": n, "state": s} for n, s in sorted(found.applications.items())]
-        view.table(pl.DataFrame(rows), "applications")
+        stages(_of(found.stages, only))
+        learned(where, only)
+        drift(_of(found.drift, only))
+    applications(found)
+
+
+def _of(rows: list[Row], domain: str | None) -> list[Row]:
+    return [row for row in rows if domain is None or row["domain"] == domain]
+
+
+def requests(rows: list[Row]) -> None:
+    """How many of each kind, and how long they take."""
+    view.section(t("Requests"), t("Since the service began; milliseconds in a replica."))
+    if not rows:
+        view.nothing(t("Nobody has asked anything yet."))
+        return
+    frame = pl.DataFrame(rows).with_columns(pl.col("mean_ms", "p50_ms", "p95_ms").round(2))
+    view.table(frame, "requests")
+
+
+def stages(rows: list[Row]) -> None:
+    """Where the time of a request goes."""
+    view.section(t("Time by stage"), t("Mean of the requests so far; the parts sum to the whole."))
+    if not rows:
+        view.nothing(t("Nobody has asked anything yet."))
+        return
+    view.chart(release_plots.stages(pl.DataFrame(rows)), t("Mean time of each route by stage"))
+
+
+def learned(where: service.Address, domain: str | None) -> None:
+    """Weights of objectives as feedback has taught them, with what is believed of them."""
+    view.section(t("Learned weights"))
+    if domain is None:
+        st.caption(t("Choose a domain to see what was learned of its objectives."))
+        return
+    try:
+        found = service.learner(where, domain)
+    except CrossrecError as err:
+        st.caption(frames.plain(str(err)))
+        return
+    state = t("learning") if found.learning else t("not learning")
+    st.caption(f"{state} · " + t("version {n}, {why}", n=found.version, why=found.why))
+    rows = [
+        {"label": name, "value": one.weight, "low": one.low, "high": one.high}
+        for name, one in found.weights.items()
+    ]
+    if not rows:
+        view.nothing(t("This domain has no objective beside relevance."))
+        return
+    title = t("weight, 95 % of what is believed")
+    drawn = release_plots.intervals(pl.DataFrame(rows), title, zero="no weight")
+    view.chart(drawn, t("Learned weight of each objective"))
+    kept = [{"version": one.version, "at": _when(one.at), "why": one.why} for one in found.versions]
+    view.table(pl.DataFrame(kept), "learned-versions")
+
+
+def drift(rows: list[Row]) -> None:
+    """Whether requests still are what the release was made for."""
+    view.section(
+        t("Drift"),
+        t("psi: best scores against the release's own; above .25 much has changed."),
+    )
+    if not rows:
+        view.nothing(t("Nobody has asked anything yet."))
+        return
+    view.table(pl.DataFrame(rows, infer_schema_length=None), "drift")
+
+
+def applications(found: LiveState) -> None:
+    """Each with its state in words."""
+    view.section(t("Applications"))
+    rows = [{"application": n, "state": s} for n, s in sorted(found.applications.items())]
+    view.table(pl.DataFrame(rows), "applications")
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def alerts(found: LiveState) -> None:
@@ -63,17 +145,13 @@ def alerts(found: LiveState) -> None:
         st.success(t("Nothing is wrong."), icon=":material/check_circle:")
 
 
-def given(found: LiveState) -> None:
-    """Feedback of the last weeks, of one domain or of all."""
+def given(rows: list[Row]) -> None:
+    """Feedback of the last weeks."""
     view.section(t("Feedback"), t("Events of the last 30 days, by the day they came."))
-    if not found.feedback:
+    if not rows:
         view.nothing(t("No feedback came in the last 30 days."))
         return
-    frame = pl.DataFrame(found.feedback)
-    names = [t("all"), *sorted(frame["domain"].unique())]
-    chosen = st.selectbox(t("Domain"), names, key="live.domain", bind=controls.URL)
-    if chosen != names[0]:
-        frame = frame.filter(pl.col("domain") == chosen)
+    frame = pl.DataFrame(rows)
     view.chart(release_plots.feedback(frame), t("Feedback events by day and kind"))
     view.table(frame, "feedback")
 

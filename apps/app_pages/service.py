@@ -31,6 +31,7 @@ from crossrec.serving.insight_messages import (
     ReleaseReport,
     TransferList,
 )
+from crossrec.serving.learning_messages import LearnerStatus
 from crossrec.serving.messages import (
     DomainCard,
     DomainSummary,
@@ -193,6 +194,12 @@ def transfers(where: Address) -> TransferList:
 def live(where: Address) -> LiveState:
     """What the service is doing now; never from a cache."""
     return _insight(where).live()
+
+
+@st.cache_data(ttl="5s", max_entries=20, show_spinner=False)
+def learner(where: Address, domain: str) -> LearnerStatus:
+    """What was learned of the objectives' weights."""
+    return _insight(where).learner(domain)
 
 
 def send(where: Address, domain: str, event: FeedbackEvent) -> FeedbackResponse:

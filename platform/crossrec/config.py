@@ -23,8 +23,9 @@ def home() -> Path:
     """Folder of everything crossrec keeps: `$CROSSREC_HOME`, else `~/.crossrec`.
 
     Below it: `domains/` (the user's YAMLs), `data/<domain>/`, `downloads/`, `cache/`,
-    `runs/<run>/`, `releases/<domain>/<version>/`, `feedback.db`, `feedback/` (exports),
-    `keys.json`, `users.json` (the key of pseudonyms), `audit.jsonl`.
+    `runs/<run>/`, `releases/<domain>/<version>/`, `reports/` (evaluations), `transfers/`,
+    `feedback.db`, `feedback/` (exports), `keys.json`, `users.json` (the key of pseudonyms),
+    `audit.jsonl`.
     """
     return Path(os.environ.get("CROSSREC_HOME") or Path.home() / ".crossrec").absolute()
 

@@ -32,7 +32,7 @@ def rank_changes(frame: pl.DataFrame) -> Chart:
         DataError: a column is missing, or there is no row.
     """
     check_columns(frame, ("title", "before", "after"), "rank changes")
-    last = max(frame["before"].max() or 0, frame["after"].max() or 0)  # type: ignore[type-var]
+    last = int(frame.select(pl.max_horizontal(pl.col("before", "after").max())).item())
     change = (
         pl.when(pl.col("before").is_null() | (pl.col("after") < pl.col("before")))
         .then(pl.lit("up or new"))
@@ -293,8 +293,9 @@ def _axis(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     column = frame[name]
     numbers = column if column.dtype.is_numeric() else column.rank("dense")
     numbers = numbers.cast(pl.Float64)
-    span = (numbers.max() or 0.0) - (numbers.min() or 0.0)  # type: ignore[operator]
-    place = (numbers - numbers.min()) / span if span else numbers * 0 + 0.5
+    values = numbers.to_numpy()
+    span = float(values.max() - values.min())
+    place = pl.Series((values - values.min()) / span if span else values * 0 + 0.5)
     shown = pl.Series([f"{one:.4g}" if isinstance(one, float) else str(one) for one in column])
     return frame.select("trial", "value").with_columns(shown=shown, place=place)
 
@@ -352,7 +353,7 @@ def matrix(frame: pl.DataFrame, title: str) -> Chart:
         DataError: a column is missing, or there is no row.
     """
     check_columns(frame, ("source", "target", "gain"), "matrix")
-    most = max(1e-9, float(frame["gain"].abs().max() or 0.0))  # type: ignore[arg-type]
+    most = max(1e-9, float(frame["gain"].abs().to_numpy().max()))
     base = alt.Chart(frame).encode(
         x=alt.X("target:N", title="to", axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("source:N", title="begins with"),
@@ -385,6 +386,32 @@ def feedback(frame: pl.DataFrame) -> Chart:
         color=alt.Color("event:N", legend=alt.Legend(orient="top", title=None)),
         tooltip=["day:O", "event:N", alt.Tooltip("sum(n):Q", format=",")],
     ).properties(width=WIDTH, height=200)
+
+
+def stages(frame: pl.DataFrame) -> Chart:
+    """Mean time of each route, in the stages that sum to it.
+
+    Args:
+        frame: columns `domain`, `route`, `stage`, `n`, `mean_ms`; means of several domains are
+            weighed by their number of requests.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    check_columns(frame, ("domain", "route", "stage", "n", "mean_ms"), "stages")
+    spent = pl.col("n") * pl.col("mean_ms")
+    # Not every request goes through every stage: the whole is divided by all that came in.
+    came = frame.group_by("domain", "route").agg(pl.col("n").max())
+    asked = came.group_by("route").agg(asked=pl.col("n").sum())
+    table = frame.group_by("route", "stage", maintain_order=True).agg(ms=spent.sum())
+    table = table.join(asked, "route").with_columns(ms=pl.col("ms") / pl.col("asked"))
+    bars = alt.Chart(table).mark_bar(cornerRadius=2)
+    return bars.encode(
+        y=alt.Y("route:N", title=None, sort="-x"),
+        x=alt.X("ms:Q", title="mean milliseconds in a replica"),
+        color=alt.Color("stage:N", legend=alt.Legend(orient="top", title=None, columns=4)),
+        tooltip=["route:N", "stage:N", alt.Tooltip("ms:Q", format=".2f"), "asked:Q"],
+    ).properties(width=WIDTH, height={"step": 28})
 
 
 def _percent() -> alt.Axis:

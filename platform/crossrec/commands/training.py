@@ -191,15 +191,19 @@ def evaluate(
     baseline: Annotated[
         list[str] | None, typer.Option(help="Only this baseline; repeatable. none: no baseline.")
     ] = None,
+    reasons: Annotated[
+        int, typer.Option(min=0, help="Test users whose explanations are put to the deletion test.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compare a release with baselines fitted now and the peers' published figures.
 
     Full ranking of the catalogue; warm and cold targets apart, with confidence intervals,
-    protocol and data hash.
+    protocol and data hash. What was found is kept for the app's pages.
 
     \b
     crossrec evaluate movies
+    crossrec evaluate movies --reasons 100
     crossrec evaluate movies --baseline ease_recency --baseline popularity --json
     """
     from crossrec.models.baselines import NAMES
@@ -211,6 +215,7 @@ def evaluate(
             domain,
             release=release,
             baselines=wanted,
+            reasons=reasons,
             on_step=lambda name: progress.update(task, advance=1, description=name),
         )
     if as_json:

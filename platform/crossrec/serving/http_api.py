@@ -246,7 +246,7 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
     async def start() -> Response:
         return RedirectResponse(API_PAGE)
 
-    app.include_router(insight_routes(SYSTEM, directory.states))
+    app.include_router(insight_routes(SYSTEM, directory.states, directory.metrics))
 
     async def unknown_domain(domain: str) -> Response:
         served = _served(await directory.states())

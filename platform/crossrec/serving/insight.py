@@ -28,6 +28,7 @@ from crossrec.serving.insight_messages import (
     ReleaseReport,
     TransferList,
 )
+from crossrec.serving.live_figures import read_page
 
 TRIALS = "trials.jsonl"
 """What a search keeps of its trials (tuning/selection.py), in `<home>/runs/<run>/<domain>/`."""
@@ -133,11 +134,12 @@ def transfers() -> TransferList:
     return TransferList(transfers=found)
 
 
-def live(states: dict[str, str], log: FeedbackLog) -> LiveState:
+def live(states: dict[str, str], page: bytes, log: FeedbackLog) -> LiveState:
     """What the service is doing.
 
     Args:
         states: application → its state in words.
+        page: of all figures, in Prometheus' format.
         log: of feedback.
     """
     alerts = [
@@ -149,4 +151,13 @@ def live(states: dict[str, str], log: FeedbackLog) -> LiveState:
     columns = ("domain", "day", "event", "n", "n_users")
     rows = log.per_day(now - N_DAYS * 24 * 3600)
     feedback = [dict(zip(columns, row, strict=True)) for row in rows]
-    return LiveState(at=now, applications=states, feedback=feedback, alerts=alerts)
+    figures = read_page(page)
+    return LiveState(
+        at=now,
+        applications=states,
+        feedback=feedback,
+        requests=figures.requests,
+        stages=figures.stages,
+        drift=figures.drift,
+        alerts=[*alerts, *figures.alerts],
+    )

@@ -20,6 +20,7 @@ from crossrec.serving.insight_messages import (
     ReleaseReport,
     TransferList,
 )
+from crossrec.serving.learning_messages import LearnerStatus
 
 
 class InsightClient(Client):
@@ -71,6 +72,10 @@ class InsightClient(Client):
     def live(self) -> LiveState:
         """What the service is doing now."""
         return self._get("/v1/live", LiveState)
+
+    def learner(self, domain: str) -> LearnerStatus:
+        """What was learned of the objectives' weights of a domain."""
+        return self._get(f"/v1/domains/{quote(domain, safe='')}/learner", LearnerStatus)
 
 
 def _insight(domain: str, *parts: str) -> str:

@@ -192,5 +192,12 @@ class LiveState(_Message):
     applications: dict[str, str]
     feedback: list[Row]
     """domain, day (ISO), event, n, n_users: the newest 30 days with feedback."""
+    requests: list[Row] = []
+    """domain, route, status, n, mean_ms, p50_ms, p95_ms: since the service began."""
+    stages: list[Row] = []
+    """domain, route, stage, n, mean_ms: parts of a request's time."""
+    drift: list[Row] = []
+    """domain, answers, psi (of the best scores against the release's own; null: too few answers),
+    words, unknown_words (share that no item has)."""
     alerts: list[str] = []
     """What is wrong, one sentence each."""

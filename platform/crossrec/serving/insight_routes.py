@@ -53,11 +53,16 @@ class _Parts:
         return FeedbackLog()
 
 
-def insight_routes(prefix: str, states: Callable[[], Awaitable[dict[str, str]]]) -> APIRouter:
+def insight_routes(
+    prefix: str,
+    states: Callable[[], Awaitable[dict[str, str]]],
+    figures: Callable[[], Awaitable[bytes]],
+) -> APIRouter:
     """The routes below `prefix`; plain functions run beside the event loop.
 
     Args:
         states: of the service's applications.
+        figures: of all replicas, in Prometheus' format.
     """
     router, parts = APIRouter(prefix=prefix), _Parts()
 
@@ -113,9 +118,9 @@ def insight_routes(prefix: str, states: Callable[[], Awaitable[dict[str, str]]])
 
     @router.get("/live", response_model=LiveState)
     async def live() -> Response:
-        """Applications, feedback and alerts."""
-        now = await states()
-        return _json(await run_in_threadpool(lambda: insight.live(now, parts.log)))
+        """Applications, requests and their times, feedback, drift, alerts."""
+        now, page = await states(), await figures()
+        return _json(await run_in_threadpool(lambda: insight.live(now, page, parts.log)))
 
     return router
 

@@ -62,6 +62,7 @@ def evaluate(
     release: str = "current",
     baselines: Sequence[str] | None = None,
     part: Part = "test",
+    reasons: int = 0,
     on_step: Callable[[str], None] | None = None,
     progress: bool = False,
 ) -> Judged:
@@ -72,6 +73,7 @@ def evaluate(
 
     Args:
         baselines: names out of `models.baselines.NAMES`; None: all.
+        reasons: test users with whom the deletion test of explanations is run; 0: not run.
         on_step: called with the name of each model that is done.
         progress: draw a bar of the models.
 
@@ -117,21 +119,28 @@ def evaluate(
             watch=notes,
         )
     if part == "test":
-        _keep(loaded, data, split, notes, made)
+        _keep(loaded, data, split, notes, made, reasons)
     return shown_as(Judged, made)
 
 
 def _keep(
-    loaded: store.LoadedRelease, data: Dataset, split: Split, notes: CaseNotes, made: Report
+    loaded: store.LoadedRelease,
+    data: Dataset,
+    split: Split,
+    notes: CaseNotes,
+    made: Report,
+    reasons: int,
 ) -> None:
     """Save the report with its single cases, for comparisons and audits."""
     from crossrec.data.traits import provider_column, providers, traits
     from crossrec.evaluation.detail import Detail, figures
     from crossrec.evaluation.saved import save
+    from crossrec.explanation.faithfulness import deletion_test
 
     detail = Detail.of(split, "test", notes)
     item_ids = loaded.model.vocabulary.item_ids
     found = figures(detail, traits(data, detail.users), providers(data, item_ids))
+    found["deletion"] = deletion_test(loaded.model, split, reasons) if reasons else None
     titles = loaded.catalogue.titles(list(range(len(item_ids))))
     save(
         loaded.release.domain,

@@ -5,12 +5,15 @@ Leaves to others: doing it (training/, tuning/).
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossrec.config import Placement, RunConfig
+from crossrec.config import Placement, RunConfig, home
 from crossrec.domains import load_domain
 from crossrec.errors import ConfigError
 from crossrec.verbs.data import dataset
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from crossrec.data.folds import By
     from crossrec.evaluation.protocols import Evaluation
     from crossrec.shown.results import CrossValidated, Trained, Trainings, Transferred, Tuned
+    from crossrec.training.transfer import TransferReport
 
 
 def train(
@@ -205,6 +209,7 @@ def transfer(
             source_users=source_users,
             tell=told,
         )
+        _keep(report)
         if not publish:
             return shown_as(Transferred, report)
         read = known_users(to)
@@ -214,6 +219,16 @@ def transfer(
         )
     forget_again(to, [result.release] if result.release else [], read)
     return shown_as(Transferred, replace(report, release=result.release))
+
+
+def _keep(report: TransferReport) -> None:
+    """Leave it where the app looks: `<home>/transfers/<when>-<target>.json`."""
+    now = time.time()
+    folder = home() / "transfers"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{report.target}.json"
+    text = json.dumps({"at": int(now), **report.to_dict()}, indent=1)
+    (folder / name).write_text(text, encoding="utf-8")
 
 
 def cross_validate(
