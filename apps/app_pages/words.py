@@ -1,15 +1,19 @@
-"""The interface's language: every sentence of the app in Chinese, by its English one.
+"""The interface's language: pages write `t("…")` with the English text; `{…}` is filled in.
 
-Pages write `t("…")` with the English text; `{…}` is filled in. Leaves to others: sentences of
-explanations (crossrec.explanation.phrases). A test reads all pages and fails where one lacks.
+Leaves to others: the Chinese of each (zh.yaml; a test fails where one lacks), sentences of
+explanations (crossrec.explanation.phrases).
 """
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+import yaml
 
+CHINESE = Path(__file__).with_name("zh.yaml")
 LANGUAGES = {"en": "English", "zh": "中文"}
 
 
@@ -36,8 +40,12 @@ def choose_language() -> None:
 
 def t(text: str, **values: Any) -> str:
     """The text in the visitor's language, filled in."""
-    said = ZH.get(text, text) if language() == "zh" else text
+    said = chinese().get(text, text) if language() == "zh" else text
     return said.format(**values) if values else said
 
 
-ZH: dict[str, str] = {}
+@cache
+def chinese() -> dict[str, str]:
+    """English → Chinese."""
+    found: dict[str, str] = yaml.safe_load(CHINESE.read_text(encoding="utf-8"))
+    return found

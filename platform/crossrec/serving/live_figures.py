@@ -69,7 +69,8 @@ def _timed(samples: Samples, name: str, labels: tuple[str, ...]) -> list[Row]:
             continue
         times = {f"p{share}_ms": _quantile(bounds, share / 100) for share in (50, 95)}
         mean = 1000 * totals.get(key, 0.0) / n
-        rows.append({**dict(zip(labels, key, strict=True)), "n": int(n), "mean_ms": mean, **times})
+        named: Row = dict(zip(labels, key, strict=True))
+        rows.append({**named, "n": int(n), "mean_ms": mean, **times})
     return rows
 
 
