@@ -123,13 +123,16 @@ def _setting(table: pl.DataFrame, name: str, states: list[str], metric: str) -> 
     )
 
 
-def rounds(frame: pl.DataFrame, title: str, best: float | None = None) -> Chart:
+def rounds(
+    frame: pl.DataFrame, title: str, best: float | None = None, steps: str = "round"
+) -> Chart:
     """A figure over rounds, a line an arm, with its 95 % interval where it is known.
 
     Args:
         frame: columns `round`, `arm`, `value`, and where known `low` and `high`.
         title: of the figure, with its unit.
         best: a level to draw as dashes (what could be had at most); None: none.
+        steps: what a round is called.
 
     Raises:
         DataError: a column is missing, or there is no row.
@@ -138,7 +141,7 @@ def rounds(frame: pl.DataFrame, title: str, best: float | None = None) -> Chart:
     table = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
     arms = frame["arm"].unique(maintain_order=True).to_list()
     base = alt.Chart(table).encode(
-        x=alt.X("round:Q", title="round", axis=alt.Axis(tickMinStep=1, format="d")),
+        x=alt.X("round:Q", title=steps, axis=alt.Axis(tickMinStep=1, format="d")),
         color=_line_colour("arm", arms, ""),
     )
     band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.15)
@@ -206,7 +209,9 @@ def deletion(frame: pl.DataFrame) -> Chart:
 
 
 def _line_colour(field: str, names: list[str], title: str) -> alt.Color:
-    legend = alt.Legend(title=title or None, orient="top", columns=3, labelLimit=160, symbolOpacity=1)
+    legend = alt.Legend(
+        title=title or None, orient="top", columns=3, labelLimit=160, symbolOpacity=1
+    )
     colours = [LINES[n % len(LINES)] for n in range(len(names))]
     return alt.Color(f"{field}:N", legend=legend).scale(domain=names, range=colours)
 
