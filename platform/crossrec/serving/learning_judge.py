@@ -66,9 +66,8 @@ def logged_answers(
         np.concatenate([part[n] for part in parts]) for n in range(5)
     )
     length = np.array([one.n_shown for one in answers])
-    model_logged, model_policy = _modelled(
-        reward, shown, picked, np.repeat(_folds(answers), length)
-    )
+    folds = np.repeat(np.arange(len(answers)) % N_FOLDS, length)
+    model_logged, model_policy = _modelled(reward, shown, picked, folds)
     scale = len(reward) / len(answers)
     users = np.unique([one.user_id or one.request_id for one in answers], return_inverse=True)[1]
     rounds = Rounds(

@@ -100,10 +100,10 @@ def _judge_own(domain: str, policy: str | Mapping[str, float], since: float) -> 
     from crossrec.serving.learning_log import LearningLog
     from crossrec.serving.learning_store import LearnerStore
 
-    load_domain(domain)
     store = LearnerStore(domain)
     state, to_learn = store.state(), store.to_learn()
     if state is None or to_learn is None:
+        load_domain(domain)  # where it is the name that is wrong, that is said
         raise DataError(
             f"nothing was learned of '{domain}' yet, so no answers are kept; serve it and run:"
             f" crossrec learner resume {domain}"
