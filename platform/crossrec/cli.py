@@ -21,6 +21,7 @@ from crossrec.commands import (
     folds,
     keys,
     learner,
+    live,
     refresh,
     release,
     serving,
@@ -51,6 +52,11 @@ app.command()(folds.crossvalidate)
 app.add_typer(benchmark.app, name="benchmark", help="Ours beside peers on public data.")
 app.add_typer(release.app, name="release", help="List, verify, roll back and delete releases.")
 app.command()(serving.serve)
+app.command()(live.deploy)
+app.command()(live.undeploy)
+app.command()(live.status)
+app.add_typer(live.experiment, name="experiment", help="Releases side by side: A/B, canary.")
+app.add_typer(live.shadow, name="shadow", help="A release that gets copies of requests.")
 app.command()(serving.recommend)
 app.command()(explaining.explain)
 app.command()(watching.watch)

@@ -11,7 +11,7 @@ import os
 from fastapi import FastAPI
 from ray import serve
 
-from crossrec.serving.deployments import N_CPUS
+from crossrec.serving.applications import N_CPUS
 from crossrec.serving.service_process import main
 
 app = FastAPI()

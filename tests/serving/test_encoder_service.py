@@ -89,10 +89,46 @@ def test_a_release_that_was_not_resident_is_loaded_when_asked_for(
 def test_only_the_newest_versions_stay_resident(
     service: EncoderService, store: ReleaseStore, encoder: TextEncoder, films
 ):
-    versions = [publish(films, store, encoder) for _ in range(4)]
-    for version in versions:
+    versions = [publish(films, store, encoder) for _ in range(KEPT_VERSIONS + 1)]
+    for version in versions[:-1]:
         service.load("films", version)
-    assert service.resident == [f"films@{version}" for version in versions[-KEPT_VERSIONS:]]
+    service.load("films", versions[0])  # is asked for still, though it came first
+    service.load("films", versions[-1])
+    gone = f"films@{versions[1]}"
+    assert set(service.resident) == {f"films@{version}" for version in versions} - {gone}
+    service.forget("films")
+    assert service.resident == []
+
+
+def test_nothing_is_encoded_for_whoever_has_gone(
+    service: EncoderService, store: ReleaseStore, encoder: TextEncoder, films, monkeypatch
+):
+    version = publish(films, store, encoder)
+    service.load("films", version)
+    read: list[str] = []
+    tokenize = encoder.tokenize
+    monkeypatch.setattr(encoder, "tokenize", lambda t, *a: (read.extend(t), tokenize(t, *a))[1])
+
+    async def asks() -> np.ndarray:
+        first = asyncio.create_task(service.encode(["first"], "films", version))
+        await asyncio.sleep(0)  # its batch is being made
+        waits = [asyncio.create_task(service.encode([t], "films", version)) for t in ("a", "b")]
+        await asyncio.sleep(0)
+        waits[0].cancel()
+        await first
+        return await waits[1]
+
+    assert asyncio.run(asks()).shape == (1, encoder.dim)
+    assert "b" in read
+    assert "a" not in read
+
+
+def test_a_domain_whose_adapter_is_gone_does_not_keep_the_encoder_from_the_others(
+    service: EncoderService, store: ReleaseStore, encoder: TextEncoder, films
+):
+    version = publish(films, store, encoder)
+    service.load_current(["gone", "films"])
+    assert service.resident == [f"films@{version}"]
 
 
 def test_an_unknown_domain_or_version_is_never_answered_by_the_base_model(

@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from crossrec.errors import ConfigError
-from crossrec.serving.traffic import (
-    Experiment,
-    Shadow,
-    Traffic,
-    TrafficStore,
-    experiment_of,
-    fraction,
-)
+from crossrec.errors import RequestError
+from crossrec.serving.traffic import Experiment, ExperimentStore, experiment_of, fraction
 
 USERS = [f"user-{n}" for n in range(20_000)]
 
@@ -28,22 +21,22 @@ def names(experiment: Experiment) -> list[str]:
 
 
 def test_shares_are_kept_and_users_stay():
-    found = names(experiment_of("x", arms(b=0.3, c=0.1)))
-    assert found == names(experiment_of("x", arms(b=0.3, c=0.1)))
+    found = names(experiment_of("x", "v-0", arms(b=0.3, c=0.1)))
+    assert found == names(experiment_of("x", "v-0", arms(b=0.3, c=0.1)))
     for name, share in {"b": 0.3, "c": 0.1, "control": 0.6}.items():
         assert found.count(name) / len(USERS) == pytest.approx(share, abs=0.012)
 
 
 def test_an_arm_that_grows_keeps_its_users_and_takes_none_from_another():
-    before = experiment_of("x", arms(b=0.05, c=0.2))
+    before = experiment_of("x", "v-0", arms(b=0.05, c=0.2))
     after = before.with_shares({"b": 0.5})
     for old, new in zip(names(before), names(after), strict=True):
         assert new == old or (old, new) == ("control", "b")
 
 
 def test_two_experiments_split_users_independently():
-    first = names(experiment_of("x1", arms(b=0.5)))
-    second = names(experiment_of("x2", arms(b=0.5)))
+    first = names(experiment_of("x1", "v-0", arms(b=0.5)))
+    second = names(experiment_of("x2", "v-0", arms(b=0.5)))
     both = sum(pair == ("b", "b") for pair in zip(first, second, strict=True))
     assert both / len(USERS) == pytest.approx(0.25, abs=0.015)
 
@@ -55,8 +48,8 @@ def test_the_hash_is_the_same_in_every_process():
 
 
 def test_all_and_nobody_are_shares():
-    assert set(names(experiment_of("x", arms(b=1.0)))) == {"b"}
-    assert set(names(experiment_of("x", arms(b=0.0)))) == {"control"}
+    assert set(names(experiment_of("x", "v-0", arms(b=1.0)))) == {"b"}
+    assert set(names(experiment_of("x", "v-0", arms(b=0.0)))) == {"control"}
 
 
 @pytest.mark.parametrize(
@@ -70,23 +63,27 @@ def test_all_and_nobody_are_shares():
     ],
 )
 def test_an_experiment_that_does_not_fit_is_one_sentence(given, reason):
-    with pytest.raises(ConfigError, match=reason):
-        experiment_of("x", given)
+    with pytest.raises(RequestError, match=reason):
+        experiment_of("x", "v-0", given)
 
 
 def test_shares_of_an_unknown_arm_are_refused():
-    with pytest.raises(ConfigError, match="did you mean 'blue'"):
-        experiment_of("x", arms(blue=0.5)).with_shares({"bleu": 0.1})
+    running = experiment_of("x", "v-0", arms(blue=0.5))
+    with pytest.raises(RequestError, match="did you mean 'blue'"):
+        running.with_shares({"bleu": 0.1})
+    with pytest.raises(RequestError, match="what the other arms leave"):
+        running.with_shares({"control": 0.1})
+    assert (running.version_of("blue"), running.version_of("control")) == ("v-blue", "v-0")
 
 
-def test_traffic_is_remembered_until_there_is_none(tmp_path: Path):
-    store = TrafficStore(tmp_path / "traffic")
-    assert store.read("films") == Traffic()
-    kept = Traffic(experiment=experiment_of("x", arms(b=0.5)), shadow=Shadow(version="v", share=1))
-    store.write("films", kept)
-    assert store.read("films") == kept
-    assert store.read("books") == Traffic()
-    (tmp_path / "traffic" / "books.json").write_text("{")
-    assert store.read("books") == Traffic()
-    store.write("films", Traffic())
-    assert not (tmp_path / "traffic" / "films.json").exists()
+def test_an_experiment_is_remembered_until_there_is_none(tmp_path: Path):
+    store = ExperimentStore(tmp_path / "experiments")
+    assert store.read("films") is None
+    running = experiment_of("x", "v-0", arms(b=0.5))
+    store.write("films", running)
+    assert store.read("films") == running
+    assert store.read("books") is None
+    (tmp_path / "experiments" / "books.json").write_text("{")
+    assert store.read("books") is None
+    store.write("films", None)
+    assert not (tmp_path / "experiments" / "films.json").exists()

@@ -51,6 +51,12 @@ def serve(
     ] = "haproxy",
     address: Address = None,
     replicas: Annotated[int, typer.Option(min=1, help="Replicas of each domain.")] = 1,
+    max_replicas: Annotated[
+        int | None, typer.Option(min=1, help="As many as the load asks for, up to this.")
+    ] = None,
+    max_encoders: Annotated[
+        int | None, typer.Option(min=1, help="The same for the encoder, from one on.")
+    ] = None,
 ) -> None:
     """Serve the current releases of domains behind one HTTP API, until Ctrl-C.
 
@@ -68,6 +74,8 @@ def serve(
             mode=mode,
             address=address,
             replicas=replicas,
+            max_replicas=max_replicas,
+            max_encoders=max_encoders,
         )
     out.print(f"API       {service.address}/v1/domains\nits page  {service.address}{API_PAGE}")
     err.print("Ctrl-C stops the service")

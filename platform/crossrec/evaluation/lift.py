@@ -81,7 +81,8 @@ def _grouped(counts: Counts) -> Floats:
     n = len(counts)
     if n <= MAX_GROUPS:
         return counts.astype(np.float64)
-    return np.bincount(np.arange(n) % MAX_GROUPS, weights=counts, minlength=MAX_GROUPS)
+    sums = np.bincount(np.arange(n) % MAX_GROUPS, weights=counts, minlength=MAX_GROUPS)
+    return np.asarray(sums, np.float64)
 
 
 def _interval(draws: Floats) -> Interval:

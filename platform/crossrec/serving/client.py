@@ -17,6 +17,7 @@ from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, RequestError, ServiceError, error_class
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.learning_messages import Action, LearnerOrder, LearnerStatus
+from crossrec.serving.live_client import LiveClient
 from crossrec.serving.messages import (
     DomainCard,
     DomainList,
@@ -57,6 +58,11 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.base_url = base_url.rstrip("/")
         self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout_s)
+
+    @property
+    def operations(self) -> LiveClient:
+        """What changes the service while it runs: deploy, experiments, shadows."""
+        return LiveClient(self._send)
 
     def __enter__(self) -> Client:
         return self

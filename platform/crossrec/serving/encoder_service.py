@@ -7,6 +7,7 @@ A plain class without Ray. Leaves to others: the mathematics (models/mixed.py), 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.errors import EncoderError
+from crossrec.errors import CrossrecError, EncoderError
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.mixed import MixedEncoder
 from crossrec.releases.store import Release, ReleaseStore
@@ -28,9 +29,12 @@ Vectors = NDArray[np.float32]
 Timed = tuple[Vectors, dict[str, float]]
 """(n, E), and the seconds of the stages of the batch that they were encoded in."""
 
+log = logging.getLogger(__name__)
+
 MAX_BATCH_TEXTS = 64
-KEPT_VERSIONS = 2
-"""Releases of a domain whose adapters stay: while replicas move on, both are asked for."""
+KEPT_VERSIONS = 6
+"""Releases of a domain whose adapters stay: those last made ready, or found so. While replicas move
+on two are asked for; an experiment has up to five, and one may be in the shadow."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,18 @@ class EncoderService:
             EncoderError: it was made with another encoder; all is as before.
         """
         with self._loading:  # two requests may be the first of a release
-            if version not in self._versions.get(domain, []):
+            known = self._versions.get(domain, [])
+            if version in known:
+                self._versions[domain] = [*(v for v in known if v != version), version]
+            else:
                 self._load(domain, version)
+
+    def forget(self, domain: str) -> None:
+        """Let go of all adapters of a domain; they are loaded again where they are asked for."""
+        with self._loading:
+            for version in self._versions.pop(domain, []):
+                self._mixed.remove(_name(domain, version))
+                del self._max_tokens[_name(domain, version)]
 
     def _load(self, domain: str, version: str) -> None:
         release = self._store.show(domain, version)
@@ -104,9 +118,15 @@ class EncoderService:
             )
 
     def load_current(self, domains: Iterable[str]) -> None:
-        """Make the adapters of the domains' current releases resident."""
+        """Make the adapters of the domains' current releases resident.
+
+        One that cannot be is logged: it must not keep the encoder from the other domains.
+        """
         for domain in domains:
-            self.load(domain, self._store.show(domain).version)
+            try:
+                self.load(domain, self._store.show(domain).version)
+            except CrossrecError:
+                log.exception("the adapter of '%s' was not loaded", domain)
 
     async def encode(self, texts: list[str], domain: str, version: str) -> Vectors:
         """Vectors of the texts with the release's adapter: (n, E) float32, unit length.
@@ -133,6 +153,8 @@ class EncoderService:
         loop = asyncio.get_running_loop()
         while self._waiting:
             jobs = self._next_batch()
+            if not jobs:
+                return
             self._count(jobs)
             try:
                 vectors, seconds = await loop.run_in_executor(self._thread, self._encode_jobs, jobs)
@@ -146,14 +168,20 @@ class EncoderService:
                 start += len(job.texts)
 
     def _next_batch(self) -> list[_Job]:
-        """The longest waiting, and those behind them that fit and cut their texts alike."""
-        jobs = [self._waiting.popleft()]
-        n_texts = len(jobs[0].texts)
-        while self._waiting and n_texts + len(self._waiting[0].texts) <= MAX_BATCH_TEXTS:
-            if self._waiting[0].max_tokens != jobs[0].max_tokens:
-                break
-            jobs.append(self._waiting.popleft())
-            n_texts += len(jobs[-1].texts)
+        """The longest waiting, and those behind them that fit and cut their texts alike.
+
+        Nothing is encoded for those who have gone: their deadline was over, or they hung up.
+        """
+        jobs: list[_Job] = []
+        n_texts = 0
+        while self._waiting:
+            job = self._waiting[0]
+            if not job.done.cancelled():
+                n_texts += len(job.texts)
+                if jobs and (n_texts > MAX_BATCH_TEXTS or job.max_tokens != jobs[0].max_tokens):
+                    break
+                jobs.append(job)
+            self._waiting.popleft()
         return jobs
 
     def _count(self, jobs: list[_Job]) -> None:

@@ -45,8 +45,10 @@ RETRY_AFTER_S = 1
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ASKED_BY_POST = ("/recommendations", "/explanations")
 """Ends of paths that are only asked, although their method is POST."""
+ADMIN = "/v1/admin/"
+"""What lies below it needs that scope, even to look."""
 ROUTES = (
-    *("recommendations", "explanations", "feedback", "items", "users", "card", "learner"),
+    *("recommendations", "explanations", "feedback", "items", "users", "card", "learner", "admin"),
     "domains",
 )
 """First parts of paths that may be written down; anything else may be a user's id."""
@@ -85,6 +87,8 @@ def needed_scope(method: str, path: str) -> str:
     >>> needed_scope("POST", "/recommendations"), needed_scope("GET", "/items/x/feedback")
     ('read', 'read')
     """
+    if path.startswith(ADMIN):
+        return "admin"
     if method in ("GET", "HEAD", "OPTIONS"):
         return "read"
     if method == "POST" and path.endswith("/feedback"):

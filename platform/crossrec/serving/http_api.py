@@ -20,6 +20,8 @@ from starlette.exceptions import HTTPException
 import crossrec
 from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import CrossrecError, RequestError, UnknownDomainError, suggest
+from crossrec.serving.arguments import domains_of
+from crossrec.serving.arms import Arms
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
 from crossrec.serving.drift import Drift
@@ -31,6 +33,7 @@ from crossrec.serving.insight_routes import insight_routes
 from crossrec.serving.item_updates import Refreshing
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_routes import Addressed, learner_routes
+from crossrec.serving.live_routes import Operator, live_routes
 from crossrec.serving.messages import (
     API_PAGE,
     DomainCard,
@@ -109,12 +112,14 @@ def domain_app(
     title: str,
     refresh: Callable[[], Awaitable[None]] | None = None,
     metrics: Metrics | None = None,
+    arms: Arms | None = None,
 ) -> Gateway:
     """All routes of one domain, behind the gateway.
 
     Args:
         refresh: done before each request that the gateway lets through.
         metrics: where what happens is counted; None: nowhere that anybody reads.
+        arms: the releases that answer, where there may be several; None: `backend.recommender`.
     """
     app = _app(title)
     metrics = metrics or Metrics()
@@ -126,10 +131,12 @@ def domain_app(
             request.user_id = inside(request.user_id)
         return request
 
+    def chosen(request: RecommendRequest, request_id: str = "") -> Recommender:
+        return arms.choose(request.user_id, request_id)[0] if arms else backend.recommender
+
     async def answer(request: RecommendRequest, request_id: str) -> Response:
-        recommender = backend.recommender
-        response = await recommender.recommend(known(request), request_id)
-        drift.answered(recommender, request, response)
+        response = await (arms or backend.recommender).recommend(known(request), request_id)
+        drift.answered(chosen(request, request_id), request, response)
         return _json(response)
 
     @app.post("/recommendations", response_model=RecommendResponse)
@@ -141,7 +148,7 @@ def domain_app(
     async def explanation(request: ExplainRequest) -> Response:
         """Why one item is in the answer to a request, and what would take it out."""
         request.request = known(request.request)
-        return _json(await Explainer(backend.recommender).explain(request))
+        return _json(await Explainer(chosen(request.request)).explain(request))
 
     partly: dict[int | str, dict[str, Any]] = {422: {"model": FeedbackResponse | ErrorBody}}
 
@@ -154,7 +161,7 @@ def domain_app(
         events, unreadable = request.sort_out()
         for event in events:
             event.user_id = inside(event.user_id)
-        answer = await backend.recommender.feedback(events)
+        answer = await (arms or backend.recommender).feedback(events)
         answer.rejected = [*unreadable, *answer.rejected]
         metrics.feedback(events, answer, backend.recommender.rules.meaning)
         return _json(answer, status=422 if answer.rejected else 200)
@@ -215,8 +222,14 @@ def domain_app(
     return Gateway(routes, keys, name=title, metrics=metrics)
 
 
-def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
-    """The routes of the whole service; any other path below it is answered as unknown."""
+def system_app(
+    directory: Directory, keys: KeyRing | None, operator: Operator | None = None
+) -> Gateway:
+    """The routes of the whole service; any other path below it is answered as unknown.
+
+    Args:
+        operator: changes what is served; None: this service cannot be changed over HTTP.
+    """
     app = _app("crossrec", prefix=SYSTEM)
 
     @app.get(f"{SYSTEM}/domains", response_model=DomainList)
@@ -227,7 +240,7 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
     @app.get(f"{SYSTEM}/health", response_model=Health)
     async def health() -> Response:
         """The service is up."""
-        names = sorted(_served(await directory.states()))
+        names = domains_of(await directory.states())
         return _json(Health(version=crossrec.__version__, domains=names))
 
     @app.get(f"{SYSTEM}/ready", response_model=Readiness)
@@ -242,6 +255,9 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
         """What all replicas count and time, for Prometheus."""
         return Response(await directory.metrics(), media_type=METRICS_TYPE)
 
+    if operator is not None:
+        app.include_router(live_routes(operator), prefix=SYSTEM)
+
     @app.get("/", include_in_schema=False)
     async def start() -> Response:
         return RedirectResponse(API_PAGE)
@@ -249,7 +265,7 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
     app.include_router(insight_routes(SYSTEM, directory.states, directory.metrics))
 
     async def unknown_domain(domain: str) -> Response:
-        served = _served(await directory.states())
+        served = domains_of(await directory.states())
         raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
 
     everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -258,16 +274,6 @@ def system_app(directory: Directory, keys: KeyRing | None) -> Gateway:
             SYSTEM + path, unknown_domain, methods=everything, include_in_schema=False
         )
     return Gateway(app, keys, SYSTEM, name="crossrec")
-
-
-def domain_application(domain: str) -> str:
-    """Name of the application that serves a domain."""
-    return f"domain-{domain}"
-
-
-def _served(states: dict[str, str]) -> list[str]:
-    prefix = domain_application("")
-    return [name.removeprefix(prefix) for name in states if name.startswith(prefix)]
 
 
 def _app(title: str, prefix: str = "") -> FastAPI:

@@ -234,6 +234,11 @@ class Current:
         self.holds = 0.0
         """Up to which change of the added items it has all; see `Editions.holds`."""
 
+    @property
+    def edition(self) -> int:
+        """Of the items that were added, the state that answers; 0: none were."""
+        return self._stamp
+
     async def refresh(self) -> None:
         """Answer from the edition that is current now; requests under way end on the old one.
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from crossrec.config import home
 from crossrec.errors import AuthError, ConfigError, ReleaseError, ServiceError, error_class
 from crossrec.releases.store import CURRENT, ReleaseStore
+from crossrec.serving.arguments import Scaled, parse
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import local_ray_environment, serve_environment
 from crossrec.serving.process_tree import end_tree, has_ended, tree_of
@@ -52,6 +53,9 @@ class ServiceSettings(BaseModel):
     mode: Mode = "haproxy"
     address: str | None = None
     replicas: int = 1
+    max_replicas: int | None = None
+    """As many as the load asks for, up to this; None: always `replicas`."""
+    max_encoders: int | None = None
     temp_folder: str = ""
     """Of Ray's session and HAProxy's files."""
 
@@ -148,6 +152,8 @@ def serve_domains(
     mode: Mode = "haproxy",
     address: str | None = None,
     replicas: int = 1,
+    max_replicas: int | None = None,
+    max_encoders: int | None = None,
 ) -> Service:
     """Serve the current releases of some domains, and return once they answer.
 
@@ -159,10 +165,13 @@ def serve_domains(
         mode: haproxy: HAProxy in front and Serve's throughput settings; plain: Serve's own proxy.
         address: an existing Ray cluster; None: a local one that ends with the service.
         replicas: of each domain.
+        max_replicas: of each domain; as many run as the load asks for. None: always `replicas`.
+        max_encoders: replicas of the encoder, likewise; None: one.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
-        ConfigError: the port is taken, or the access is not safe.
+        ConfigError: the port is taken, the access is not safe, or fewer replicas at most than
+            at least.
         AuthError: keys are asked for and none exists.
         ServiceError: the service did not come up; the message has the end of its log.
     """
@@ -177,7 +186,10 @@ def serve_domains(
         mode=mode,
         address=address,
         replicas=replicas,
+        max_replicas=max_replicas,
+        max_encoders=max_encoders,
     )
+    parse(Scaled, {"replicas": replicas, "max_replicas": max_replicas})
     return start(settings)
 
 

@@ -173,6 +173,9 @@ class RecommendResponse(_Message):
     """Of the learner whose weights these are; None: they were not learned."""
     items: list[Recommendation]
     request_id: str
+    experiment: str | None = None
+    """Where one runs: its name, and the arm that answered; a user stays in an arm."""
+    arm: str | None = None
 
 
 class FeedbackEvent(_Message):

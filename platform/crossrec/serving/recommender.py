@@ -28,7 +28,7 @@ from crossrec.releases.probes import blank_queries
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.context import restrictions
 from crossrec.serving.feedback import FeedbackRules
-from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.feedback_log import FeedbackLog, SeenBy
 from crossrec.serving.learned_weights import LearnedWeights
 from crossrec.serving.messages import (
     Explanation,
@@ -178,8 +178,13 @@ class Recommender:
         lap(RANK)
         return Asked(question, wish, allowed, scored, ranking)
 
-    async def feedback(self, events: list[FeedbackEvent]) -> FeedbackResponse:
+    async def feedback(
+        self, events: list[FeedbackEvent], seen_by: SeenBy | None = None
+    ) -> FeedbackResponse:
         """Store what can be stored; it is on disk when this returns.
+
+        Args:
+            seen_by: the arm of an experiment that the users are in.
 
         Raises:
             ServiceError: nothing could be stored.
@@ -189,7 +194,7 @@ class Recommender:
         if kept:
             if self._learned is not None:
                 self._learned.heard(kept)
-            added = await asyncio.wrap_future(self._log.append(self.domain.name, kept))
+            added = await asyncio.wrap_future(self._log.append(self.domain.name, kept, seen_by))
         return FeedbackResponse(accepted=added, duplicates=len(kept) - added, rejected=rejected)
 
     def _note(self, request_id: str, user_id: str | None, asked: Asked) -> None:

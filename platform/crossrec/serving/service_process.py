@@ -19,20 +19,21 @@ from ray import serve
 
 from crossrec.errors import CrossrecError
 from crossrec.releases.store import CURRENT
-from crossrec.serving.deployments import (
-    DOMAIN_ROUTE,
+from crossrec.serving.applications import N_CPUS, build_encoder, build_system, targets_of
+from crossrec.serving.arguments import (
     ENCODER_APPLICATION,
-    N_CPUS,
     SYSTEM_APPLICATION,
-    build_domain,
-    build_encoder,
-    build_system,
+    DomainArguments,
+    domain_application,
+    domains_of,
+    shadow_application,
 )
-from crossrec.serving.http_api import domain_application
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
 from crossrec.serving.learning_service import LEARNER_APPLICATION, build_learner
 from crossrec.serving.process_tree import end_tree, tree_of
 
+DOMAINS_TO_COME = 20
+"""That may be deployed while it runs, or be in a shadow."""
 OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go through the store
 
 
@@ -79,7 +80,7 @@ def _connect(settings: ServiceSettings) -> None:
         ray.init(address=settings.address, log_to_driver=False)
     else:
         ray.init(
-            num_cpus=max(2, math.ceil(1 + N_CPUS * settings.replicas * len(settings.domains))),
+            num_cpus=_logical_cpus(settings),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=False,
@@ -89,34 +90,45 @@ def _connect(settings: ServiceSettings) -> None:
     serve.start(http_options={"host": settings.host, "port": settings.port})
 
 
+def _logical_cpus(settings: ServiceSettings) -> int:
+    """What Ray counts with: room for all replicas that may be, and for domains to come."""
+    each = settings.max_replicas or settings.replicas
+    n_domains = len(settings.domains) + DOMAINS_TO_COME
+    encoders = 0.5 * (settings.max_encoders or 1)
+    return max(2, math.ceil(0.5 + encoders + N_CPUS * each * n_domains))
+
+
 def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
     """All applications of the service; without domains there are none."""
     if not settings.domains:
         return []
+    scaled = {"replicas": settings.replicas, "max_replicas": settings.max_replicas}
+    encoder = {"domains": settings.domains, "max_replicas": settings.max_encoders}
+    system = {"access": settings.access, **scaled}
     return [
-        serve.RunTarget(build_encoder({"domains": settings.domains}), ENCODER_APPLICATION, None),
-        serve.RunTarget(build_system({"access": settings.access}), SYSTEM_APPLICATION, "/"),
+        serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
+        serve.RunTarget(build_system(system), SYSTEM_APPLICATION, "/"),
         serve.RunTarget(build_learner(), LEARNER_APPLICATION, None),
-        *[_domain_target(settings, domain, CURRENT) for domain in settings.domains],
+        *[one for domain in settings.domains for one in _domain(settings, domain, CURRENT)],
     ]
 
 
-def _domain_target(settings: ServiceSettings, domain: str, version: str) -> serve.RunTarget:
-    arguments = {
-        "domain": domain,
-        "version": version,
-        "access": settings.access,
-        "replicas": settings.replicas,
-    }
-    application = build_domain(arguments)
-    return serve.RunTarget(application, domain_application(domain), f"{DOMAIN_ROUTE}/{domain}")
+def _domain(settings: ServiceSettings, domain: str, version: str) -> list[serve.RunTarget]:
+    arguments = DomainArguments(
+        domain=domain,
+        version=version,
+        access=settings.access,
+        replicas=settings.replicas,
+        max_replicas=settings.max_replicas,
+    )
+    return targets_of(arguments)
 
 
 def _follow(settings: ServiceSettings, order: ServiceOrder) -> Exception | None:
     """Serve another release of one domain."""
     try:
-        target = _domain_target(settings, order.domain, order.version)
-        serve.run_many([target], wait_for_applications_running=True)
+        targets = _domain(settings, order.domain, order.version)
+        serve.run_many(targets, wait_for_applications_running=True)
     except Exception as err:
         return err
     return None
@@ -127,12 +139,21 @@ def _disconnect(settings: ServiceSettings) -> None:
     if not ray.is_initialized():
         return
     if settings.address is not None:
-        names = [*map(domain_application, settings.domains), SYSTEM_APPLICATION]
-        for name in [*names, ENCODER_APPLICATION]:
+        for name in _ours(settings):
             serve.delete(name, _blocking=False)
     below = tree_of(os.getpid())[1:]
     ray.shutdown()
     end_tree(below)  # HAProxy is no process of Ray's own
+
+
+def _ours(settings: ServiceSettings) -> list[str]:
+    """Applications of this service, those that were deployed since among them."""
+    found = serve.status().applications
+    domains = {*settings.domains, *domains_of(found)}
+    names = [
+        place(one) for one in sorted(domains) for place in (domain_application, shadow_application)
+    ]
+    return [n for n in [*names, SYSTEM_APPLICATION, ENCODER_APPLICATION] if n in found]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which release of a domain answers whom: arms of an experiment, and a release in the shadow.
+"""Which release of a domain answers whom: the arms of an experiment, and a release in the shadow.
 
 Plain values and a hash. Leaves to others: answering (arms.py), copies of requests (shadow.py),
 changing it while the domain is served (operations.py), figures (experiments.py).
@@ -10,12 +10,12 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crossrec.config import home
-from crossrec.errors import ConfigError, suggest
+from crossrec.errors import RequestError, suggest
 
 CONTROL = "control"
 """The arm of the release that is served anyway; it answers whom no other arm does."""
@@ -45,6 +45,8 @@ class Experiment(_Values):
 
     experiment: str
     """Its name: salts the hash, so that two experiments split users independently."""
+    control: str
+    """Version of the release that is served anyway."""
     arms: list[Arm] = Field(min_length=1, max_length=MAX_ARMS - 1)
 
     @model_validator(mode="after")
@@ -76,29 +78,29 @@ class Experiment(_Values):
         arm = self.arms[slot]
         return arm if place - slot < arm.share * len(self.arms) else None
 
-    def arm(self, name: str) -> Arm:
-        """The arm of that name.
+    def version_of(self, name: str) -> str:
+        """Version of the arm of that name, or of `control`.
 
         Raises:
-            ConfigError: there is none.
+            RequestError: there is no such arm.
         """
-        for one in self.arms:
-            if one.name == name:
-                return one
-        names = [CONTROL, *(one.name for one in self.arms)]
-        raise ConfigError(f"the experiment has no arm '{name}': {suggest(name, names)}")
+        versions = {CONTROL: self.control} | {arm.name: arm.version for arm in self.arms}
+        if name not in versions:
+            raise RequestError(f"the experiment has no arm '{name}': {suggest(name, versions)}")
+        return versions[name]
 
     def with_shares(self, shares: dict[str, float]) -> Experiment:
         """The same with other shares for some arms; users stay in theirs while shares grow.
 
         Raises:
-            ConfigError: no such arm, or the shares do not fit.
+            RequestError: no such arm, or the shares do not fit.
         """
         for name in shares:
-            self.arm(name)
-        arms = [{"name": a.name, "version": a.version, "share": shares.get(a.name, a.share)}
-                for a in self.arms]  # fmt: skip
-        return experiment_of(self.experiment, arms)
+            self.version_of(name)
+        if CONTROL in shares:
+            raise RequestError(f"the share of '{CONTROL}' is what the other arms leave to it")
+        arms = [arm.model_dump() | {"share": shares.get(arm.name, arm.share)} for arm in self.arms]
+        return experiment_of(self.experiment, self.control, arms)
 
 
 class Shadow(_Values):
@@ -108,24 +110,18 @@ class Shadow(_Values):
     share: Share
 
 
-class Traffic(_Values):
-    """What a domain has beside its release."""
-
-    experiment: Experiment | None = None
-    shadow: Shadow | None = None
-
-
-def experiment_of(name: str, arms: list[dict[str, object]]) -> Experiment:
+def experiment_of(name: str, control: str, arms: list[dict[str, Any]]) -> Experiment:
     """An experiment from plain values.
 
     Raises:
-        ConfigError: they do not fit together.
+        RequestError: they do not fit together.
     """
+    values = {"experiment": name, "control": control, "arms": arms}
     try:
-        return Experiment.model_validate({"experiment": name, "arms": arms})
+        return Experiment.model_validate(values)
     except ValidationError as err:
         reasons = "; ".join(found["msg"].removeprefix("Value error, ") for found in err.errors())
-        raise ConfigError(f"this is no experiment: {reasons}") from err
+        raise RequestError(f"this is no experiment: {reasons}") from err
 
 
 def new_name() -> str:
@@ -139,8 +135,8 @@ def fraction(text: str) -> float:
     return (int.from_bytes(digest) >> 11) / (1 << 53)
 
 
-class TrafficStore:
-    """Remembers the traffic of domains, so that a service that starts again goes on with it.
+class ExperimentStore:
+    """Remembers what runs in a domain, so that a service that starts again goes on with it.
 
     One file a domain in `<home>/traffic/`, replaced as a whole.
     """
@@ -148,22 +144,22 @@ class TrafficStore:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or home() / "traffic"
 
-    def read(self, domain: str) -> Traffic:
-        """What was kept; nothing where nothing was, or where the file cannot be read."""
+    def read(self, domain: str) -> Experiment | None:
+        """What runs; None where nothing does, or where the file cannot be read."""
         try:
-            return Traffic.model_validate_json(self._path(domain).read_bytes())
+            return Experiment.model_validate_json(self._path(domain).read_bytes())
         except (OSError, ValidationError):
-            return Traffic()
+            return None
 
-    def write(self, domain: str, traffic: Traffic) -> None:
-        """Keep it; nothing is left on disk of a domain that has only its release."""
+    def write(self, domain: str, experiment: Experiment | None) -> None:
+        """Keep it; None leaves nothing on disk."""
         path = self._path(domain)
-        if traffic == Traffic():
+        if experiment is None:
             path.unlink(missing_ok=True)
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}-{os.getpid()}")
-        beside.write_text(traffic.model_dump_json(), encoding="utf-8")
+        beside.write_text(experiment.model_dump_json(), encoding="utf-8")
         os.replace(beside, path)
 
     def _path(self, domain: str) -> Path:

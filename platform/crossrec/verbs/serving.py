@@ -23,6 +23,8 @@ def serve(
     mode: Mode = "haproxy",
     address: str | None = None,
     replicas: int = 1,
+    max_replicas: int | None = None,
+    max_encoders: int | None = None,
 ) -> Service:
     """Serve the current releases of domains behind one HTTP API; returns once they answer.
 
@@ -33,6 +35,8 @@ def serve(
         mode: haproxy: HAProxy in front; plain: Ray Serve's own proxy.
         address: of a Ray cluster; None: a local one that ends with the service.
         replicas: of each domain.
+        max_replicas: as many as the load asks for, up to this; None: always `replicas`.
+        max_encoders: the same for the encoder; None: one.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
@@ -44,7 +48,15 @@ def serve(
 
     expect_domains(domains)
     return serve_domains(
-        domains, host, port, open_on_loopback, mode=mode, address=address, replicas=replicas
+        domains,
+        host,
+        port,
+        open_on_loopback,
+        mode=mode,
+        address=address,
+        replicas=replicas,
+        max_replicas=max_replicas,
+        max_encoders=max_encoders,
     )
 
 
