@@ -386,7 +386,7 @@ def _known_first(values: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def _colour(field: str, domain: list[str], colours: list[str], title: str, columns: int = 4) -> Any:
-    legend = alt.Legend(title=title, orient="top", columns=columns, labelLimit=110)
+    legend = alt.Legend(title=title, orient="top", columns=columns, labelLimit=110, symbolOpacity=1)
     return alt.Color(f"{field}:N", legend=legend).scale(domain=domain, range=colours)
 
 
