@@ -28,8 +28,14 @@ OBJECTIVES = [
 LEARNING = Learning(explore_share=0.2, within=2.0)
 
 
-def published(films: SmallDomain, learning: Learning | None = LEARNING) -> LoadedRelease:
-    """A release whose YAML says what to learn."""
+def published(
+    films: SmallDomain, learning: Learning | None = LEARNING, **encoder: str
+) -> LoadedRelease:
+    """A release whose YAML says what to learn.
+
+    Args:
+        encoder: name and fingerprint, as `SmallDomain.publish` takes them.
+    """
     domain = DOMAIN.model_copy(
         update={
             "objectives": OBJECTIVES,
@@ -42,7 +48,7 @@ def published(films: SmallDomain, learning: Learning | None = LEARNING) -> Loade
         dataset=replace(films.dataset, domain=domain),
         model=replace(films.model, domain=domain),
     )
-    small.publish(ReleaseStore())
+    small.publish(ReleaseStore(), **encoder)
     return ReleaseStore().load("films")
 
 
