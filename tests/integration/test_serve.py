@@ -6,6 +6,7 @@ One service for all tests of this file, in a process of its own with a Ray of it
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from crossrec.serving.messages import FeedbackEvent, ItemUpsert
 from crossrec.serving.process_tree import tree_of
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
+from tests.prometheus import FILES, programs_missing, prometheus
 from tests.small_release import SmallDomain, make_small_domain
 
 pytestmark = pytest.mark.ray
@@ -237,6 +239,50 @@ def _name(process: psutil.Process) -> str:
 
 def _maps(process: psutil.Process) -> str:
     return Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(programs_missing(), reason="Debian's package prometheus is not installed")
+def test_prometheus_reads_every_replica_and_each_panel_shows_something(
+    world: World, client: Client
+):
+    ends = threading.Event()
+
+    def use() -> None:
+        with world.client(world.writer) as own:
+            for n in range(10_000):
+                if ends.wait(0.02):
+                    return
+                own.recommend("films", user_id=f"user-{n % 20}", text=f"horror {n} xqzvw" * (n % 2))
+                own.recommend("books", user_id=f"user-{n % 20}")
+                events = [
+                    FeedbackEvent(event_id=f"e{n}", user_id="fan", item_id="film-2", event="click")
+                ]
+                own.feedback("films", events)
+                with contextlib.suppress(RequestError):
+                    own.recommend("films", filters={"none": 1})
+
+    user = threading.Thread(target=use)
+    user.start()
+    try:
+        with prometheus(world.service.address.removeprefix("http://"), world.reader) as found:
+            found.wait_for("crossrec:top_score:psi", 40)
+            found.wait_for("crossrec:interest_per_answer:1d")
+            dashboard = json.loads((FILES / "dashboard.json").read_text(encoding="utf-8"))
+            for panel in dashboard["panels"]:
+                for target in panel["targets"]:
+                    query = target["expr"].replace("$domain", ".*")
+                    assert found.wait_for(query.replace("$__rate_interval", "15s")), panel["title"]
+            [whole] = found.query('sum(crossrec_request_seconds_sum{domain="films"})')
+            [parts] = found.query('sum(crossrec_stage_seconds_sum{domain="films"})')
+            assert float(parts["value"][1]) == pytest.approx(float(whole["value"][1]), rel=0.05)
+            stages = found.query('sum by (stage) (crossrec_stage_seconds_sum{domain="films"}) > 0')
+            names = {one["metric"]["stage"] for one in stages}
+            assert {"queue", "tokenise", "encode", "search", "rank", "log"} <= names
+            assert len(found.query("crossrec_adapter_resident")) >= 2
+            assert found.get("/api/v1/rules")["groups"]
+    finally:
+        ends.set()
+        user.join()
 
 
 def test_only_the_encoder_has_torch_and_no_replica_has_polars(world: World, client: Client):

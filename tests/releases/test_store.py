@@ -23,7 +23,7 @@ def test_what_is_published_is_current_and_scores_as_before(films: SmallDomain, s
     loaded = store.load("films")
     assert loaded.release.version == release.version
     assert release.is_current
-    assert release.metrics["metrics"] == {"ndcg@10": 0.5}
+    assert release.metrics["metrics"]["ndcg@10"] == 0.5
     probes = load_file(release.folder / PROBES)
     assert probes["scores"].shape == (3, 24)
     assert loaded.catalogue.n_items == 24

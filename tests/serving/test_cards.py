@@ -70,7 +70,7 @@ def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
         "diversity": (0, ""),
     }
     assert {"watch", "like", "dislike", "impression", "shown"} <= set(card.events)
-    assert card.metrics["metrics"] == {"ndcg@10": 0.5}
+    assert card.metrics["metrics"]["ndcg@10"] == 0.5
     assert len(card.example_users) == 10
 
 

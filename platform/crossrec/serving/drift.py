@@ -81,6 +81,8 @@ class Drift:
             await asyncio.sleep(PAUSE_S)
         if len(best) >= len(TENTHS) + 1:
             self._bounds = np.quantile(best, TENTHS)
+            for tenth in range(1, len(TENTHS) + 2):  # an empty tenth is a figure too
+                self._metrics.add("crossrec_top_score", 0.0, tenth=str(tenth))
 
 
 def _is_plain(request: RecommendRequest, response: RecommendResponse) -> bool:

@@ -120,12 +120,17 @@ class Metrics:
         for stage, seconds in stages.seconds.items():
             self.observe("crossrec_stage_seconds", seconds, route=route, stage=stage)
 
-    def feedback(self, events: Sequence[FeedbackEvent], answer: FeedbackResponse) -> None:
+    def feedback(
+        self,
+        events: Sequence[FeedbackEvent],
+        answer: FeedbackResponse,
+        meaning: Callable[[str], str],
+    ) -> None:
         """Count feedback; the names of rejected events may be anything, so they are no label."""
         rejected = {one.event_id for one in answer.rejected}
         kept = (event.event for event in events if event.event_id not in rejected)
         for event, n in Counter(kept).items():
-            self.add("crossrec_feedback_events", n, event=event)
+            self.add("crossrec_feedback_events", n, event=event, meaning=meaning(event))
         self.add("crossrec_feedback_refused", len(answer.rejected), reason="rejected")
         self.add("crossrec_feedback_refused", answer.duplicates, reason="duplicate")
 
@@ -146,9 +151,8 @@ def describe_release(metrics: Metrics, loaded: LoadedRelease) -> None:
     adapter = "yes" if release.adapter_folder else "no"
     metrics.set("crossrec_release_info", 1, release=release.version, adapter=adapter)
     metrics.set("crossrec_items", loaded.catalogue.n_items)
-    for figure, value in release.metrics.items():
-        if isinstance(value, int | float):
-            metrics.set("crossrec_release_quality", value, figure=figure)
+    for figure, value in release.metrics.get("metrics", {}).items():
+        metrics.set("crossrec_release_quality", value, figure=figure)
 
 
 def metrics_folder(service: str) -> Path:
