@@ -46,12 +46,14 @@ def targets(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
         yOffset=place,
         color=colour,
     )
+    line = "; line: 95 % interval" if table["low"].drop_nulls().len() else ""
+    axis = alt.Axis(tickCount=6)
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=alt.X("value:Q", title=f"{metric} (0 to 1; line: 95 % interval)").scale(zero=True),
+        x=alt.X("value:Q", title=f"{metric} (0 to 1{line})", axis=axis).scale(zero=True),
         tooltip=["model:N", "label:N", alt.Tooltip("value:Q", format=".4f")],
     )
     lines = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
-    spread = lines.encode(x="low:Q", x2="high:Q")
+    spread = lines.encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
     return (spread + points).properties(width=WIDTH, height={"step": 14})
 
 

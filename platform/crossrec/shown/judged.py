@@ -66,18 +66,20 @@ class Judged(Shown, Report):
         return self.to_polars().select(wanted)
 
     def targets(self) -> pl.DataFrame:
-        """Columns `model`, `targets` (all, warm, cold), `value` (NDCG@10), `n`, for the chart."""
+        """Columns `model`, `kind`, `targets` (all, warm, cold), `value` (NDCG@10) and `n` cases, as
+        `study_plots.targets` takes them."""
         import polars as pl
 
         n = {"all": self.n, "warm": self.n - self.n_cold, "cold": self.n_cold}
         names = {"all": MAIN, "warm": f"warm_{MAIN}", "cold": f"cold_{MAIN}"}
         rows = [
-            (row.model, part, row.figures.get(name), n[part])
+            (row.model, row.origin, part, row.figures.get(name), n[part])
             for row in self.rows
             for part, name in names.items()
             if n[part]
         ]
-        kinds = {"model": pl.String, "targets": pl.String, "value": pl.Float64, "n": pl.Int64}
+        texts = dict.fromkeys(("model", "kind", "targets"), pl.String)
+        kinds = {**texts, "value": pl.Float64, "n": pl.Int64}
         return pl.DataFrame(rows, kinds, orient="row").drop_nulls("value")
 
     def chart(self) -> Chart:
