@@ -67,7 +67,8 @@ class Judged(Shown, Report):
 
     def targets(self) -> pl.DataFrame:
         """Columns `model`, `kind`, `targets` (all, warm, cold), `value` (NDCG@10) and `n` cases, as
-        `study_plots.targets` takes them."""
+        `study_plots.targets` takes them.
+        """
         import polars as pl
 
         n = {"all": self.n, "warm": self.n - self.n_cold, "cold": self.n_cold}
