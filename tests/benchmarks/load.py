@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+SLOW_S = 1.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -33,6 +36,9 @@ class Load:
     n_clients: int
     seconds: float
     """At most so long; what was not begun by then is left out."""
+    patience_s: float = 0.0
+    """A request that was cut off, or answered with 5xx, is asked once more as soon as whoever is
+    asked is well again, at most so much later; 0: it has failed. See `Client`."""
 
 
 @dataclass
@@ -43,11 +49,15 @@ class Outcome:
         times_ms: of the requests that were answered with 200.
         errors: status or error → how often.
         seconds: from the first request to the last answer.
+        first_errors: the same as `errors`, of requests that were asked once more.
+        hit_at: when a request ended that was asked once more, or took over SLOW_S, by the clock.
     """
 
     times_ms: list[float] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    first_errors: dict[str, int] = field(default_factory=dict)
+    hit_at: list[float] = field(default_factory=list)
 
     @property
     def per_second(self) -> float:
@@ -83,6 +93,21 @@ class Connections:
             raise
         return int(answer.split(b" ", 2)[1])
 
+    async def tried(self, ask: Ask) -> str:
+        """The status, or the kind of error where there is none."""
+        try:
+            return str(await self.ask(ask))
+        except (OSError, EOFError) as err:
+            return type(err).__name__
+
+    async def wait_for(self, ask: Ask, patience_s: float) -> None:
+        """Until the domain that is asked answers, or patience ends."""
+        health = Ask(ask.url.rpartition("/")[0] + "/health")
+        until, pause_s = time.perf_counter() + patience_s, FIRST_PAUSE_S
+        while time.perf_counter() < until and await self.tried(health) != "200":
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
     def close(self) -> None:
         """Close all of them."""
         for _, writer in self._open.values():
@@ -100,14 +125,19 @@ async def offer(load: Load) -> Outcome:
             began = time.perf_counter()
             if began - start > load.seconds:
                 break
-            try:
-                status = await connections.ask(ask)
-            except (OSError, EOFError) as err:
-                status = type(err).__name__
-            if status == 200:
-                outcome.times_ms.append((time.perf_counter() - began) * 1000)
+            status = await connections.tried(ask)
+            again = load.patience_s > 0 and status not in ("200", "404", "422", "429")
+            if again:
+                outcome.first_errors[status] = outcome.first_errors.get(status, 0) + 1
+                await connections.wait_for(ask, load.patience_s)
+                status = await connections.tried(ask)
+            took = time.perf_counter() - began
+            if again or took > SLOW_S:
+                outcome.hit_at.append(time.time())
+            if status == "200":
+                outcome.times_ms.append(took * 1000)
             else:
-                outcome.errors[str(status)] = outcome.errors.get(str(status), 0) + 1
+                outcome.errors[status] = outcome.errors.get(status, 0) + 1
         connections.close()
 
     await asyncio.gather(*(client() for _ in range(load.n_clients)))

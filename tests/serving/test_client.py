@@ -108,3 +108,55 @@ def test_a_service_that_is_down_is_one_sentence():
         client.health()
     assert str(err.value).startswith("no crossrec service answers at http://127.0.0.1:9;")
     assert err.value.status is None
+
+
+class Dying(Handler):
+    """A service whose process dies under the second request, and that comes back a little later."""
+
+    n_asked = 0
+    n_health = 0
+    how = "reset"
+
+    def do_GET(self) -> None:
+        kind = type(self)
+        if self.path == "/v1/domains/films/health":
+            kind.n_health += 1
+            self._say(200 if kind.n_health > 2 else 503, "{}")
+            return
+        kind.n_asked += 1
+        if kind.n_asked != 2:
+            self._say(200, CARD)
+        elif kind.how == "reset":
+            self.close_connection = True
+        else:
+            self._say(500, "Internal Server Error")
+
+    def _say(self, status: int, body: str) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+@pytest.mark.parametrize("how", ["reset", "proxy"])
+def test_a_request_that_a_dying_process_cut_off_is_sent_once_more(how: str):
+    handler = type("Once", (Dying,), {"how": how, "n_asked": 0, "n_health": 0})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            for _ in range(3):
+                assert client.item("films", "a").title == "T"
+        server.shutdown()
+    assert (handler.n_asked, handler.n_health) == (4, 3)
+
+
+def test_without_patience_a_request_is_sent_once():
+    handler = type("Never", (Dying,), {"n_asked": 0, "n_health": 0})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}", patience_s=0) as client:
+            client.item("films", "a")
+            with pytest.raises(ServiceError, match="no crossrec service answers"):
+                client.item("films", "a")
+        server.shutdown()
+    assert (handler.n_asked, handler.n_health) == (2, 0)

@@ -35,7 +35,7 @@ def refresh(
     out.print(report.decision, markup=False)
     if report.release is not None:
         out.print(
-            f"a running service goes on with {report.served} until it is told:"
-            f" Service.update('{domain}') in Python, or start crossrec serve again",
+            f"a running service goes on with {report.served} until it is told, by:"
+            f" crossrec deploy {domain}",
             markup=False,
         )

@@ -96,14 +96,14 @@ def rollback(
 ) -> None:
     """Make an earlier release current; it is verified first.
 
-    A running service goes on with the release it serves until it is told: by Service.update in
-    Python, without downtime, or by starting crossrec serve again.
+    A running service goes on with the release it serves until it is told: by crossrec deploy
+    (which also takes --previous, and then makes that one current), without downtime.
     """
     release = ReleaseStore().roll_back(domain, to)
     out.print(f"current release of {release.domain} is now {release.version}")
     out.print(
-        "a running service goes on with its release until it is told:"
-        f" Service.update('{release.domain}') in Python, or start crossrec serve again",
+        "a running service goes on with its release until it is told, by:"
+        f" crossrec deploy {release.domain}",
         markup=False,
     )
 

@@ -30,6 +30,7 @@ from crossrec.serving.arguments import (
     parse,
     shadow_application,
 )
+from crossrec.serving.asking import ask
 from crossrec.serving.deployments import (
     DomainDeployment,
     EncoderDeployment,
@@ -42,7 +43,7 @@ from crossrec.serving.http_api import system_app
 from crossrec.serving.messages import DomainSummary
 from crossrec.serving.metrics import metrics_folder
 from crossrec.serving.metrics_page import metrics_page
-from crossrec.serving.operations import Operations, ask
+from crossrec.serving.operations import Operations
 from crossrec.serving.shared_encoder import encoder_of
 from crossrec.serving.traffic import Experiment, ExperimentStore
 

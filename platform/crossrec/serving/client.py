@@ -5,6 +5,7 @@ Leaves to others: what the messages mean (recommender.py), the server's side (de
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
@@ -39,6 +40,10 @@ from crossrec.serving.messages import (
     UserCard,
 )
 
+DOMAIN_PATH = "/v1/domains/"
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Between two looks at whether the service is well again."""
+
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -53,11 +58,28 @@ class Client:
     """
 
     def __init__(
-        self, base_url: str = DEFAULT_URL, api_key: str | None = None, timeout_s: float = 30.0
+        self,
+        base_url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        timeout_s: float = 30.0,
+        patience_s: float = 30.0,
     ) -> None:
+        """A client of the service at `base_url`.
+
+        Args:
+            base_url: its address.
+            api_key: a key with the scopes that are needed; None: the service asks for none.
+            timeout_s: how long one request may take.
+            patience_s: where a process of the service died under a request, how long to wait
+                until another one answers; the request is then sent once more. 0: it never is.
+                Nothing is done twice: feedback has ids, and all else says how things should be.
+        """
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.base_url = base_url.rstrip("/")
         self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout_s)
+        self._patience_s = patience_s
+        self._met = False
+        """Whether the service has answered: one that never did is not waited for."""
 
     @property
     def operations(self) -> LiveClient:
@@ -196,7 +218,7 @@ class Client:
     ) -> Answer:
         """Ask; `partly` is what a 422 may hold instead of an error: a batch stored in part."""
         try:
-            response = self._http.request(method, path, **options)
+            response = self._ask(method, path, **options)
         except httpx.TimeoutException as err:
             raise ServiceError(
                 f"{self.base_url} did not answer within {self._http.timeout.read} s"
@@ -220,9 +242,49 @@ class Client:
                 response.status_code,
             ) from err
 
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer; asked for once more where whoever was to give it died."""
+        again = self._met and self._patience_s > 0
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TimeoutException:
+            raise
+        except httpx.TransportError:
+            if not again:
+                raise
+        else:
+            cut_off = _cut_off(response)
+            self._met = self._met or not cut_off
+            if not (cut_off and again):
+                return response
+        self._wait_for(path)
+        return self._http.request(method, path, **options)
+
+    def _wait_for(self, path: str) -> None:
+        """Until whoever answers at `path` is well, or patience ends; ever longer between."""
+        until, pause_s = time.monotonic() + self._patience_s, FIRST_PAUSE_S
+        health = "/".join(path.split("/")[:4]) if path.startswith(DOMAIN_PATH) else "/v1"
+        while time.monotonic() < until:
+            with suppress(httpx.HTTPError):
+                if self._http.get(f"{health}/health", timeout=LONGEST_PAUSE_S).is_success:
+                    return
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _cut_off(response: httpx.Response) -> bool:
+    """Whether a proxy answered in the place of a process that died: not in our words."""
+    if response.status_code not in (500, 502, 503, 504):
+        return False
+    try:
+        ErrorBody.model_validate_json(response.content)
+    except ValidationError:
+        return True
+    return False
+
 
 def _path(domain: str, *parts: str) -> str:
-    return "/v1/domains/" + "/".join(quote(part, safe="") for part in (domain, *parts))
+    return DOMAIN_PATH + "/".join(quote(part, safe="") for part in (domain, *parts))
 
 
 def _build(message: type[Answer], fields: dict[str, Any]) -> Answer:

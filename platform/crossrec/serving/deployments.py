@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENCODER_TIMEOUT_S = 30.0
+AGAIN_S = 0.2
+"""Between two attempts to reach an encoder whose process has ended."""
 COPY_TIMEOUT_S = 10.0
 """After which a copy for the shadow is given up."""
 
@@ -205,26 +209,38 @@ class DomainDeployment:
     async def _encode(self, texts: list[str], version: str) -> Vectors:
         """Ask the encoder, which lives in another application.
 
+        While it starts anew the request waits for it: encoding twice does no harm.
+
         Raises:
-            ServiceError: it does not answer, or has too much to do (429).
+            ServiceError: it does not answer in time, or has too much to do (429).
         """
+        until = time.monotonic() + ENCODER_TIMEOUT_S
+        while True:
+            try:
+                vectors, seconds = await self._asked(texts, version, until - time.monotonic())
+            except BackPressureError as err:
+                raise TooBusyError from err
+            except Exception as err:
+                cause = getattr(err, "cause", err)  # Ray wraps what was raised, with a traceback
+                if isinstance(cause, CrossrecError):
+                    raise cause from err
+                if isinstance(err, RayTaskError) or time.monotonic() + AGAIN_S > until:
+                    raise ServiceError(
+                        "the encoder does not answer, so words cannot be read now; ask without"
+                        " text", 503
+                    ) from err  # fmt: skip
+                log.warning("the encoder went away (%s); asking again", type(err).__name__)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                split(QUEUE, seconds)
+                return vectors
+
+    async def _asked(self, texts: list[str], version: str, timeout_s: float) -> Timed:
         if self._handle is None:
             self._handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
-        try:
-            answer = self._handle.encode.remote(texts, self._domain, version)
-            timed: Timed = await asyncio.wait_for(answer, ENCODER_TIMEOUT_S)
-        except BackPressureError as err:
-            raise TooBusyError from err
-        except Exception as err:
-            cause = getattr(err, "cause", err)  # Ray wraps what was raised, and adds a traceback
-            if isinstance(cause, CrossrecError):
-                raise cause from err
-            raise ServiceError(
-                "the encoder does not answer, so words cannot be read now; ask without text", 503
-            ) from err
-        vectors, seconds = timed
-        split(QUEUE, seconds)
-        return vectors
+        answer = self._handle.encode.remote(texts, self._domain, version)
+        timed: Timed = await asyncio.wait_for(answer, timeout_s)
+        return timed
 
 
 class ShadowDeployment(DomainDeployment):

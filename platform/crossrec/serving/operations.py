@@ -19,7 +19,6 @@ from ray import serve
 from crossrec.errors import CrossrecError, RequestError, ServiceError, UnknownDomainError, suggest
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.arguments import (
-    DOMAIN,
     ENCODER,
     ENCODER_APPLICATION,
     SHADOW,
@@ -29,6 +28,7 @@ from crossrec.serving.arguments import (
     domains_of,
     shadow_application,
 )
+from crossrec.serving.asking import answer_of, applications_now, ask
 from crossrec.serving.audit import AuditLog
 from crossrec.serving.changes import Changes
 from crossrec.serving.item_updates import give_back_memory
@@ -52,8 +52,8 @@ from crossrec.serving.traffic import (
 
 STATES_AGE_S = 0.5
 """How old the service's idea of its own state may be."""
-ASK_TIMEOUT_S = 5.0
 PREPARE_TIMEOUT_S = 60.0
+RESULTS_TIMEOUT_S = 30.0
 CHANGE_TIMEOUT_S = 120.0
 """A domain that is not up by then is taken back."""
 
@@ -82,7 +82,7 @@ class Operations:
     async def applications(self) -> dict[str, ApplicationStatus]:
         """Every application, as Serve sees it."""
         if time.monotonic() - self._asked_at >= STATES_AGE_S:
-            self._applications = await asyncio.to_thread(_applications)
+            self._applications = await asyncio.to_thread(applications_now)
             self._asked_at = time.monotonic()
         return self._applications
 
@@ -193,7 +193,9 @@ class Operations:
     async def results(self, domain: str, experiment: str | None) -> ExperimentResults:
         """What came of the arms of an experiment, of the latest where none is named."""
         await self._expect_served(domain)
-        found: ExperimentResults | None = await ask(domain, "results", experiment, quiet=False)
+        found: ExperimentResults | None = await ask(
+            domain, "results", experiment, quiet=False, timeout_s=RESULTS_TIMEOUT_S
+        )
         if found is None:
             which = f"no experiment '{experiment}'" if experiment else "no experiment"
             raise RequestError(f"'{domain}' has had {which} whose answers were counted")
@@ -227,7 +229,7 @@ class Operations:
         """What came of the copies."""
         await self._shadowed(domain)
         handle = serve.get_deployment_handle(SHADOW, shadow_application(domain))
-        found: ShadowResults = await _answer(handle.compared.remote(), ASK_TIMEOUT_S)
+        found: ShadowResults = await answer_of(handle.compared.remote())
         return found
 
     async def _prepare(self, domain: str, version: str) -> None:
@@ -241,7 +243,7 @@ class Operations:
         await asyncio.to_thread(self._store.verify, domain, version)
         give_back_memory()
         handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
-        await _answer(handle.prepare.remote(domain, version), PREPARE_TIMEOUT_S)
+        await answer_of(handle.prepare.remote(domain, version), PREPARE_TIMEOUT_S)
 
     async def _apply(self, wanted: DomainArguments, before: DomainArguments | None) -> str:
         """Run a domain with other arguments; where that fails, with those of before.
@@ -286,14 +288,14 @@ class Operations:
             give_back_memory()
 
     async def _end_shadow(self, domain: str) -> None:
-        if shadow_application(domain) in await asyncio.to_thread(_applications):
+        if shadow_application(domain) in await asyncio.to_thread(applications_now):
             await asyncio.to_thread(serve.delete, shadow_application(domain))
 
     async def _encoder(self, method: str, *arguments: Any) -> None:
         """Tell the encoder; where it has several replicas one of them hears it."""
         handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
         try:
-            await _answer(getattr(handle, method).remote(*arguments), ASK_TIMEOUT_S)
+            await answer_of(getattr(handle, method).remote(*arguments))
         except CrossrecError:
             log.exception("the encoder could not %s %s", method, arguments)
 
@@ -306,7 +308,7 @@ class Operations:
         Where no replica can be asked, for a release of it does not come up, what is known from
         elsewhere.
         """
-        if domain_application(domain) not in await asyncio.to_thread(_applications):
+        if domain_application(domain) not in await asyncio.to_thread(applications_now):
             return None
         told: DomainArguments | None = await ask(domain, "arguments")
         if told is None:
@@ -322,7 +324,7 @@ class Operations:
         return told
 
     async def _expect_served(self, domain: str) -> None:
-        found = await asyncio.to_thread(_applications)
+        found = await asyncio.to_thread(applications_now)
         if domain_application(domain) not in found:
             served = domains_of(found)
             raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
@@ -338,47 +340,6 @@ class Operations:
         if before.shadow is None:
             raise RequestError(f"no release is in the shadow of '{domain}'")
         return before
-
-
-async def ask(domain: str, method: str, *arguments: Any, quiet: bool = True) -> Any:
-    """What one replica of a domain says; None where none answers in time.
-
-    Raises:
-        CrossrecError: where not `quiet`, what it raised, or that it does not answer.
-    """
-    try:
-        handle = serve.get_deployment_handle(DOMAIN, domain_application(domain))
-        return await _answer(getattr(handle, method).remote(*arguments), ASK_TIMEOUT_S)
-    except Exception:  # it is being removed, or not there yet
-        if not quiet:
-            raise
-        return None
-
-
-async def _answer(response: Any, timeout_s: float) -> Any:
-    """The answer of another application, or the error it raised."""
-    try:
-        return await asyncio.wait_for(response, timeout_s)
-    except Exception as err:
-        cause = getattr(err, "cause", err)  # Ray wraps what was raised, and adds a traceback
-        if isinstance(cause, CrossrecError):
-            raise cause from err
-        raise ServiceError(f"a part of the service does not answer: {type(err).__name__}") from err
-
-
-def _applications() -> dict[str, ApplicationStatus]:
-    return {
-        name: ApplicationStatus(
-            state=str(found.status.value),
-            message=found.message,
-            replicas={
-                str(state): n
-                for deployment in found.deployments.values()
-                for state, n in deployment.replica_states.items()
-            },
-        )
-        for name, found in serve.status().applications.items()
-    }
 
 
 def _note(what: str, domain: str, **facts: Any) -> None:
