@@ -7,6 +7,7 @@ frames (verbs, notebooks), charts of one answer, one training or one report (plo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -108,9 +109,14 @@ def _setting(table: pl.DataFrame, name: str, states: list[str], metric: str) -> 
     drawn = table.select("value", "state", x=pl.col(name))
     number = drawn["x"].dtype.is_numeric()
     wide = number and drawn["x"].min() > 0 and drawn["x"].max() / drawn["x"].min() > 20  # type: ignore[operator]
-    scale = alt.Scale(type="log") if wide else alt.Scale(zero=False)
+    scale: dict[str, Any] = {"type": "log"} if wide else {"zero": False}
     title = name.rsplit(".", 1)[-1].replace("_", " ")
-    x = alt.X("x:Q", title=title, scale=scale) if number else alt.X("x:N", title=title)
+    ticks = alt.Axis(tickCount=4, format="~g", labelOverlap=True)
+    x = (
+        alt.X("x:Q", title=title, axis=ticks, scale=alt.Scale(**scale, nice=False, padding=8))
+        if number
+        else alt.X("x:N", title=title, axis=alt.Axis(labelAngle=0))
+    )
     colours = [STATE_COLOURS[one] for one in states]
     legend = alt.Legend(title="trial", orient="top")
     return (
