@@ -1,9 +1,10 @@
 """What learning weights online saves in the simulated city, and what hostile users do to it.
 
 Guests with known tastes are shown ten restaurants, look at the top of the list first, and choose
-one or none. The same guests at the same moments are answered twice: with the domain's weights
-(relevance alone), and with those a learner has learned by then. Recommender, logs and learner are
-those of the service, without Ray. Figures are simulated.
+one or none. Since the release was trained, prices and distances have come to matter twice as much.
+The same guests at the same moments are answered twice: with the domain's weights (relevance alone),
+and with those a learner has learned by then. Recommender, logs and learner are those of the
+service, without Ray. Figures are simulated.
 
 What a list is worth to a guest is the utility they can expect of it (log Σ exp, McFadden 1974):
 log(1 + Σ_p p^-η exp(u_p - u_0)), u the true utilities, u_0 that of staying at home. Regret is what
@@ -57,6 +58,8 @@ N_ROUNDS = 5000
 SEEDS = (0, 1, 2)
 K = 10
 LEARNED = Learning(objectives=["price", "distance", "popularity"], within=2.0)
+CHANGED = {"price_weight": 2.0, "distance_weight": 2.0}
+"""What each guest's taste is multiplied with, of the tastes that the release was trained on."""
 LOOKS = 1.0
 """η: the tenth position is looked at a tenth as often as the first."""
 HOME_SHARE = 0.9
@@ -114,7 +117,8 @@ def visitors(n: int, seed: int) -> Visitors:
     restaurants, guests = town()
     rng = np.random.default_rng((seed, 77))
     rows = rng.integers(N_GUESTS, size=n)
-    who = Guests(**{one.name: getattr(guests, one.name)[rows] for one in fields(Guests)})
+    now = {one.name: getattr(guests, one.name)[rows] for one in fields(Guests)}
+    who = Guests(**{name: values * CHANGED.get(name, 1) for name, values in now.items()})
     moments = draw_moments(who, rng)
     parts = {**steady_utilities(restaurants, who), **moment_utilities(restaurants, who, moments, 0)}
     utilities = np.sum(list(parts.values()), axis=0)
