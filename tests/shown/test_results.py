@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ import pytest
 import crossrec
 from crossrec.domains import load_domain
 from crossrec.evaluation.report import Report
+from crossrec.monitoring.alarm import Rule
+from crossrec.monitoring.report import watch_labels
+from crossrec.shown.base import shown_as
+from crossrec.shown.results import Tuned
+from crossrec.shown.watched import Watched
 from crossrec.training.runs import TrainResult
 from crossrec.tuning.selection import TrialRecord, TuneResult
 from crossrec.verbs.refreshing import Comparison, RefreshReport
@@ -75,9 +81,6 @@ def test_a_search_shows_its_best_trial_first(tmp_path: Path):
         TrialRecord(2, {"model.dim": 64}, 0.2, "stopped early", 1),
         TrialRecord(3, {"model.dim": 96}, None, "failed", 0, error="it <broke>"),
     ]
-    from crossrec.shown.base import shown_as
-    from crossrec.shown.results import Tuned
-
     found = TuneResult("movies", "run", crossrec.settings(), 0.2, trials, tmp_path)
     tuned = shown_as(Tuned, found)
     assert tuned.rows_shown()["trial"].to_list() == [2, 1, 3]
@@ -94,3 +97,23 @@ def test_a_refresh_says_its_decision():
     nothing = RefreshReport("movies", "v1", None, 0, None, "no feedback")
     assert nothing.to_polars().is_empty()
     assert isinstance(nothing.to_polars(), pl.DataFrame)
+
+
+def test_a_watched_stream_shows_its_alarms_and_a_panel_a_topic():
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 31)]
+    bad = [5 if day.day == 30 else 1 for day in days]
+    rows = [
+        {"time": day, "topics": ["<b>"], "label": "negative" if n < n_bad else "positive"}
+        for day, n_bad in zip(days, bad, strict=True)
+        for n in range(5)
+    ]
+    labels, rule = ["negative", "positive"], Rule()
+    found = watch_labels(
+        pl.DataFrame(rows), labels, label="negative", every="1d", rule=rule, n_topics=3
+    )
+    watched = shown_as(Watched, found)
+    assert watched.rows_shown()["start"].dt.day().to_list() == [30]
+    assert watched.to_polars().height == 30
+    shown = watched._repr_html_()
+    assert "negative: 1 of 30 topics&#x27; periods of 1d raise an alarm" in shown
+    assert "data:image/svg+xml" in shown

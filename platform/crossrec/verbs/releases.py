@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from crossrec.evaluation.report import Report
     from crossrec.models.encoder import TextEncoder
     from crossrec.monitoring.alarm import Rule
-    from crossrec.monitoring.report import WatchReport
     from crossrec.releases import store
     from crossrec.shown.judged import Judged
     from crossrec.shown.releases import Release, Releases
+    from crossrec.shown.watched import Watched
 
 
 def list_releases(domain: str | None = None) -> Releases:
@@ -180,7 +180,7 @@ def watch(
     topics: Mapping[str, Sequence[str]] | None = None,
     rule: Rule | None = None,
     n_topics: int = 10,
-) -> WatchReport:
+) -> Watched:
     """Label a stream of dated texts by a released classifier; say when a label's share is unusual.
 
     `crossrec.watch("finance_sentiment", "tweets.jsonl").alarms` has a row for each topic and
@@ -203,9 +203,11 @@ def watch(
     from crossrec.monitoring.polarity import Classifier
     from crossrec.monitoring.watching import watch_texts
     from crossrec.releases.store import ReleaseStore
+    from crossrec.shown.base import shown_as
+    from crossrec.shown.watched import Watched
 
     load_domain(domain)
-    return watch_texts(
+    found = watch_texts(
         Classifier.open(ReleaseStore().load(domain, release)),
         texts,
         label=label,
@@ -214,3 +216,4 @@ def watch(
         rule=rule,
         n_topics=n_topics,
     )
+    return shown_as(Watched, found)
