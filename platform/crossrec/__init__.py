@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crossrec.verbs import (
         add_feedback,
+        capacity,
         count_feedback,
         cross_validate,
         dataset,
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "add_feedback",
+    "capacity",
     "count_feedback",
     "cross_validate",
     "dataset",

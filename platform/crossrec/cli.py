@@ -12,6 +12,7 @@ import typer
 import crossrec
 from crossrec.commands import (
     benchmark,
+    capacity,
     data,
     demo,
     doctor,
@@ -55,6 +56,7 @@ app.command()(serving.serve)
 app.command()(live.deploy)
 app.command()(live.undeploy)
 app.command()(live.status)
+app.command()(capacity.capacity)
 app.add_typer(live.experiment, name="experiment", help="Releases side by side: A/B, canary.")
 app.add_typer(live.shadow, name="shadow", help="A release that gets copies of requests.")
 app.command()(serving.recommend)

@@ -18,12 +18,13 @@ from crossrec.verbs.inputs import settings
 from crossrec.verbs.learning import judge, learner
 from crossrec.verbs.refreshing import refresh
 from crossrec.verbs.releases import evaluate, list_releases, release, watch
-from crossrec.verbs.serving import recommend, serve
+from crossrec.verbs.serving import capacity, recommend, serve
 from crossrec.verbs.training import cross_validate, train, transfer, tune
 from crossrec.verbs.users import erase_user, erasures, pseudonymise
 
 __all__ = [
     "add_feedback",
+    "capacity",
     "count_feedback",
     "cross_validate",
     "dataset",

@@ -11,6 +11,9 @@ from crossrec.config import DEFAULT_URL
 from crossrec.verbs.inputs import expect_domains
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crossrec.serving.capacity import CapacityReport
     from crossrec.serving.launch import Mode, Service
     from crossrec.shown.answers import Recommendations
 
@@ -57,6 +60,45 @@ def serve(
         replicas=replicas,
         max_replicas=max_replicas,
         max_encoders=max_encoders,
+    )
+
+
+def capacity(
+    *domains: str,
+    requests_per_s: float,
+    text_share: float = 0.2,
+    n_items: int | None = None,
+    node_cores: float = 8,
+    node_memory_gib: float = 32,
+    costs_file: Path | None = None,
+) -> CapacityReport:
+    """Replicas, memory and nodes that a load on some domains needs; costs are measured here.
+
+    Args:
+        requests_per_s: of each domain.
+        text_share: of the requests that have words, which cost the encoder's time.
+        n_items: of each domain; None: as the current releases have.
+        costs_file: where costs are read from if it is there, and kept if not.
+
+    Raises:
+        UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
+        ServiceError: the service that is measured did not come up.
+        ConfigError: the nodes are too small, or the costs are of other domains.
+    """
+    from crossrec.serving.capacity import CapacityReport, Costs, Demand, plan
+    from crossrec.serving.capacity_probe import measure
+
+    expect_domains(domains)
+    if costs_file is not None and costs_file.is_file():
+        costs = Costs.model_validate_json(costs_file.read_bytes())
+    else:
+        costs = measure(domains)
+        if costs_file is not None:
+            costs_file.write_text(costs.model_dump_json(indent=1), encoding="utf-8")
+    demand = Demand(requests_per_s=requests_per_s, text_share=text_share, n_items=n_items)
+    demands = dict.fromkeys(domains, demand)
+    return CapacityReport(
+        costs=costs, plan=plan(costs, demands, node_cores, node_memory_gib * 2**30)
     )
 
 

@@ -1,0 +1,142 @@
+"""How many replicas, how much memory and how many nodes a load needs, from measured costs.
+
+A linear model: every process spends seconds of processor time on each request and holds memory.
+What a replica spends on looking through the catalogue grows with the items; the rest does not.
+Leaves to others: measuring the costs (capacity_probe.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from crossrec.errors import ConfigError, suggest
+
+BUSY = 0.6
+"""Share of a core that a process is planned to use: beyond it requests wait for each other."""
+MEMORY_SHARE = 0.8
+"""Of a node's memory; the rest is for the system and its file cache."""
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DomainCost(_Figures):
+    """What one domain's replica needs."""
+
+    n_items: int
+    by_id_s: float
+    """Processor seconds of a request by user id."""
+    by_text_s: float
+    """The same with words, beside what the encoder spends."""
+    per_items_share: float
+    """Share of `by_id_s` that grows with the number of items."""
+    memory_bytes: float
+    item_bytes: float
+    """Of the memory, for each item."""
+
+    def seconds(self, text_share: float, n_items: int) -> float:
+        """Processor seconds of a mean request, with that many items."""
+        grown = self.by_id_s * self.per_items_share * (n_items / self.n_items - 1)
+        return (1 - text_share) * self.by_id_s + text_share * self.by_text_s + grown
+
+    def memory(self, n_items: int) -> float:
+        """Bytes of a replica with that many items."""
+        return self.memory_bytes + self.item_bytes * (n_items - self.n_items)
+
+
+class Costs(_Figures):
+    """What a service's processes need; memory is proportional set size."""
+
+    domains: dict[str, DomainCost]
+    text_s: float
+    """Processor seconds of the encoder for one text."""
+    encoder_bytes: float
+    front_s: float
+    """Of everything before the replicas (HAProxy), for one request."""
+    other_bytes: float
+    """Of everything that is there once: Ray, Serve's controller, the system application."""
+
+
+class Demand(_Figures):
+    """What one domain is asked."""
+
+    requests_per_s: float
+    text_share: float = 0.0
+    """Share of the requests that have words."""
+    n_items: int | None = None
+    """None: as many as were measured."""
+
+
+class Plan(_Figures):
+    """What the demands need."""
+
+    replicas: dict[str, int]
+    encoders: int
+    cores: float
+    """Of processor time at the planned load, all processes together."""
+    memory_bytes: float
+    nodes: int
+
+
+class CapacityReport(_Figures):
+    """Costs, and what follows from them."""
+
+    costs: Costs
+    plan: Plan
+
+
+def plan(
+    costs: Costs, demands: Mapping[str, Demand], node_cores: float, node_memory_bytes: float
+) -> Plan:
+    """Replicas, encoders and nodes so that no process is busy more than BUSY of the time.
+
+    Raises:
+        ConfigError: a demand of a domain that was not measured, or a node too small for a replica.
+    """
+    busy, memory, replicas, texts = 0.0, costs.other_bytes, {}, 0.0
+    for name, demand in demands.items():
+        cost = costs.domains.get(name)
+        if cost is None:
+            raise ConfigError(f"nothing was measured of '{name}': {suggest(name, costs.domains)}")
+        n_items = demand.n_items or cost.n_items
+        seconds = demand.requests_per_s * cost.seconds(demand.text_share, n_items)
+        replicas[name] = max(1, math.ceil(seconds / BUSY))
+        busy += seconds + demand.requests_per_s * costs.front_s
+        memory += replicas[name] * cost.memory(n_items)
+        texts += demand.requests_per_s * demand.text_share
+    encoders = max(1, math.ceil(texts * costs.text_s / BUSY))
+    busy += texts * costs.text_s
+    memory += encoders * costs.encoder_bytes
+    usable = node_memory_bytes * MEMORY_SHARE
+    largest = max(cost.memory_bytes for cost in costs.domains.values())
+    if max(largest, costs.encoder_bytes) > usable:
+        raise ConfigError(
+            f"a node of {node_memory_bytes / 2**30:.1f} GiB has no room for one process of"
+            f" {max(largest, costs.encoder_bytes) / 2**30:.1f} GiB; use larger nodes"
+        )
+    cores = busy / BUSY
+    nodes = max(math.ceil(cores / node_cores), math.ceil(memory / usable), 1)
+    return Plan(replicas=replicas, encoders=encoders, cores=cores, memory_bytes=memory, nodes=nodes)
+
+
+def most_per_second(costs: Costs, shares: Mapping[str, Demand], cores: float) -> float:
+    """Requests a second at which one replica a domain, one encoder or the machine is full.
+
+    Args:
+        shares: domain → demand; only the proportions of `requests_per_s` count.
+        cores: that the service has to itself.
+    """
+    total = sum(demand.requests_per_s for demand in shares.values())
+    machine, text, limits = 0.0, 0.0, []
+    for name, demand in shares.items():
+        cost, share = costs.domains[name], demand.requests_per_s / total
+        seconds = share * cost.seconds(demand.text_share, demand.n_items or cost.n_items)
+        limits.append(seconds)  # a replica answers in one thread
+        machine += seconds + share * costs.front_s
+        text += share * demand.text_share * costs.text_s
+    limits += [text, (machine + text) / cores]
+    return 1 / max(limits)
