@@ -21,7 +21,7 @@ from tests.benchmarks.rows import write_rows
 from tests.benchmarks.served import DOMAIN, copies, running
 
 N_DOMAINS = 8
-OVERHEAD_APPLICATIONS = 2  # the encoder's and the system's, beside the domains'
+OVERHEAD_APPLICATIONS = 3  # the encoder's, the system's and the learners', beside the domains'
 N_REQUESTS = 50
 SETTLE_S = 10
 MIB = 2**20
