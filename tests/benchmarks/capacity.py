@@ -2,8 +2,8 @@
 
 Rows `capacity`: requests a second that were answered over those that the model says, one for
 requests by user id and one where half have words. The costs are measured first, on the same two
-domains with few clients; then the service is asked by 16 clients from a second process, whose own processor
-time is taken off what the service has.
+domains with few clients; then the service is asked by 16 clients from a second process, whose own
+processor time is taken off what the service has.
 """
 
 from __future__ import annotations
