@@ -114,12 +114,17 @@ class Frame:
             parameters: (P,).
             context: (C,).
         """
+        found = self.weights_of_arms(parameters[None], context)[0]
+        return dict(zip(self.objectives, found.tolist(), strict=True))
+
+    def weights_of_arms(self, parameters: Wide, context: Wide) -> Wide:
+        """(M, D) weights, within the bounds, of parameters (M, P)."""
         n, n_features = len(self.objectives), len(self.features)
-        own = parameters[1 : 1 + n]
-        crossed = parameters[1 + n : 1 + n + n * n_features].reshape(n, n_features)
-        wished = self.relevance * (own + crossed @ context) / max(parameters[0], LEAST_RELEVANCE)
+        own = parameters[:, 1 : 1 + n]
+        crossed = parameters[:, 1 + n : 1 + n + n * n_features].reshape(-1, n, n_features)
+        relevance = np.maximum(parameters[:, :1], LEAST_RELEVANCE)
         low, high = self.bounds()
-        return dict(zip(self.objectives, np.clip(wished, low, high).tolist(), strict=True))
+        return np.clip(self.relevance * (own + crossed @ context) / relevance, low, high)
 
     def bounds(self) -> tuple[Wide, Wide]:
         """(D,) lowest and highest weights."""

@@ -130,11 +130,11 @@ class LearnedWeights:
         if state is None or not state.learning or parameters is None:
             return
         features = state.frame.context(context)
-        arms = [list(state.frame.weights(arm, features).values()) for arm in parameters]
+        arms = state.frame.weights_of_arms(parameters, features)
         share = self._exploration.share / max(len(arms) - 1, 1)
         frame = state.frame
         names = tuple(feature.name for feature in frame.features)
-        policy = Policy(frame.objectives, names, features, np.array(arms), share, frame.relevance)
+        policy = Policy(frame.objectives, names, features, arms, share, frame.relevance)
         at = self._clock()
         record = shown_list(request_id, user_id, at, drawn, seen, item_ids, policy)
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +144,13 @@ class LearningLog:
         self._heard = Reader(self._feedback)
         self._shown_writer = GroupWriter(self._storage, _SHOWN)
         self._origin_writer = GroupWriter(self._storage, _ORIGIN)
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="learning-log")
 
     def shown(self, domain: str, shown: ShownList) -> None:
         """Keep an answer; returns at once, and is on its way to the file."""
+        self._maker.submit(self._keep, domain, shown)
+
+    def _keep(self, domain: str, shown: ShownList) -> None:
         row = (domain, shown.request_id, shown.user_id, shown.at, _body(shown))
         self._shown_writer.append([row])
 
@@ -217,6 +222,7 @@ class LearningLog:
 
     def close(self) -> None:
         """Write what waits, then close the connections."""
+        self._maker.shutdown()
         for one in (self._shown_writer, self._origin_writer, self._reader, self._heard):
             one.close()
 
