@@ -121,7 +121,8 @@ class Frame:
         """(M, D) weights, within the bounds, of parameters (M, P)."""
         n, n_features = len(self.objectives), len(self.features)
         own = parameters[:, 1 : 1 + n]
-        crossed = parameters[:, 1 + n : 1 + n + n * n_features].reshape(-1, n, n_features)
+        crossed = parameters[:, 1 + n : 1 + n + n * n_features]
+        crossed = crossed.reshape(len(parameters), n, n_features)
         relevance = np.maximum(parameters[:, :1], LEAST_RELEVANCE)
         low, high = self.bounds()
         return np.clip(self.relevance * (own + crossed @ context) / relevance, low, high)
