@@ -287,9 +287,9 @@ class DomainLearner:
         belief = found.belief
         if found.frame != state.frame:
             belief = belief.renamed(state.frame.prior())
-        return self._next(
-            replace(state, belief=belief, cursor=self._log.last()), f"rolled back to {number}"
-        )
+        context = found.context if found.frame.features == state.frame.features else []
+        now = replace(state, belief=belief, context=context, cursor=self._log.last())
+        return self._next(now, f"rolled back to {number}")
 
     def _status(self) -> LearnerStatus:
         state, caps = self._state, self._caps
