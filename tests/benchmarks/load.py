@@ -91,6 +91,8 @@ class Connections:
         except BaseException:
             self._open.pop(place.netloc)[1].close()
             raise
+        if fields.get(b"connection", b"").strip() == b"close":
+            self._open.pop(place.netloc)[1].close()
         return int(answer.split(b" ", 2)[1])
 
     async def tried(self, ask: Ask) -> str:

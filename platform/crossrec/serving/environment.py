@@ -18,6 +18,9 @@ HAPROXY_THREADS = 2
 PORT_BLOCKS = range(20_000, 30_000, 500)
 """Where blocks of ports for replicas begin; below those that the system gives to connections."""
 PROBED_PORTS = 10
+PROXY_CHECK_S = 2
+"""How often Serve looks whether the proxy lives; after three times that it does not it is started
+anew. Serve's own ten seconds would leave nobody to answer for half a minute."""
 DRAIN_S = 2
 """How long a replica that leaves still answers, and HAProxy keeps old connections."""
 
@@ -39,6 +42,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # Ray's 15 is for batch work; here somebody waits
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": str(PROXY_CHECK_S),
     }
     if mode == "plain":
         return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}

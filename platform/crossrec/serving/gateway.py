@@ -43,13 +43,14 @@ MAX_IN_FLIGHT = 64
 RETRY_AFTER_S = 1
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+LOOKING = ("GET", "HEAD", "OPTIONS")
 ASKED_BY_POST = ("/recommendations", "/explanations")
 """Ends of paths that are only asked, although their method is POST."""
 ADMIN = "/v1/admin/"
 """What lies below it needs that scope, even to look."""
 ROUTES = (
-    *("recommendations", "explanations", "feedback", "items", "users", "card", "learner", "admin"),
-    "domains",
+    *("recommendations", "explanations", "feedback", "items", "users", "card", "learner"),
+    *("domains", "admin", "changes", "experiment", "shadow"),
 )
 """First parts of paths that may be written down; anything else may be a user's id."""
 
@@ -86,10 +87,12 @@ def needed_scope(method: str, path: str) -> str:
     ('admin', 'feedback')
     >>> needed_scope("POST", "/recommendations"), needed_scope("GET", "/items/x/feedback")
     ('read', 'read')
+    >>> needed_scope("GET", "/v1/admin/domains")
+    'admin'
     """
     if path.startswith(ADMIN):
         return "admin"
-    if method in ("GET", "HEAD", "OPTIONS"):
+    if method in LOOKING:
         return "read"
     if method == "POST" and path.endswith("/feedback"):
         return "feedback"
@@ -173,7 +176,7 @@ class Gateway:
             stages.lap(ANSWER)
             self._metrics.request(_first_part(_path(scope)), answer.status, stages)
             # Also of a caller who hung up: what was asked for may have been done.
-            if refused or needed_scope(scope["method"], _path(scope)) == "admin":
+            if refused or _changes(scope):
                 self._note(scope, answer, refused, None if given else answer.request_id)
 
     def _admit(self, scope: Scope, headers: dict[str, bytes]) -> None:
@@ -253,6 +256,12 @@ def _request_id(headers: dict[str, bytes]) -> str | None:
     """The caller's own, if it is harmless."""
     given = headers.get("x-request-id", b"").decode("latin-1")
     return given if re.fullmatch(r"[\w.-]{1,100}", given, re.ASCII) else None
+
+
+def _changes(scope: Scope) -> bool:
+    """Whether a request removes or changes something, and does not only look."""
+    looks = scope["method"] in LOOKING
+    return not looks and needed_scope(scope["method"], _path(scope)) == "admin"
 
 
 def _path(scope: Scope) -> str:

@@ -31,6 +31,7 @@ from crossrec.serving.arguments import (
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
 from crossrec.serving.learning_service import LEARNER_APPLICATION, build_learner
 from crossrec.serving.process_tree import end_tree, tree_of
+from crossrec.serving.traffic import ExperimentStore
 
 DOMAINS_TO_COME = 20
 """That may be deployed while it runs, or be in a shadow."""
@@ -125,8 +126,9 @@ def _domain(settings: ServiceSettings, domain: str, version: str) -> list[serve.
 
 
 def _follow(settings: ServiceSettings, order: ServiceOrder) -> Exception | None:
-    """Serve another release of one domain."""
+    """Serve another release of one domain to everybody."""
     try:
+        ExperimentStore().write(order.domain, None)
         targets = _domain(settings, order.domain, order.version)
         serve.run_many(targets, wait_for_applications_running=True)
     except Exception as err:
