@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from crossrec.serving.client import Client
 from crossrec.serving.launch import ServiceSettings, start
-from tests.benchmarks.learner_regret import DOMAIN, K, release
+from tests.benchmarks.learner_town import DOMAIN, K, release
 from tests.benchmarks.rows import write_rows
 from tests.ports import free_port
 
