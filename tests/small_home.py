@@ -169,7 +169,9 @@ def small_service(keys: KeyRing | None = None) -> Iterator[str]:
         Mount("/", system_app(_Directory(loaded), keys)),
     ]
     port = free_port()
-    config = uvicorn.Config(Starlette(routes=routes), "127.0.0.1", port, log_level="error")
+    config = uvicorn.Config(
+        Starlette(routes=routes), "127.0.0.1", port, log_config=None, access_log=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -49,7 +49,7 @@ def charts(found: Experiment) -> None:
     """Settings, order, cost and learning."""
     frame, metric = frames.trials(found), t("validation figure")
     judged = frame.drop_nulls("value")
-    view.section(t("Settings"), t("One line a trial; the lighter, the better."))
+    view.section(t("Settings"), t("One line a trial; the more orange, the better."))
     settings = judged.drop("state", "epochs", "seconds", "error")
     view.chart(release_plots.parallel(settings, metric), t("Trials across their settings"))
     left, right = st.columns(2, gap="medium")

@@ -55,8 +55,6 @@ def chart(drawn: Chart, alt: str) -> None:
         drawn: the chart.
         alt: what it shows, for those who cannot see it.
     """
-    menu = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
-    drawn = drawn.properties(usermeta={"embedOptions": menu})
     st.altair_chart(drawn, width="stretch", alt=alt)
     note("chart", alt, drawn)
 

@@ -5,35 +5,25 @@ Leaves a screenshot of each width under `artifacts/`.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from crossrec.models.encoder import TextEncoder
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.client import Client
 from crossrec.serving.launch import serve_domains
 from tests.apps.conftest import APPS
+from tests.apps.running import EXCEPTION, MOVES, chromium_at, go, running_app, settle
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
+from tests.small_home import make_small_home, small_service
 from tests.small_release import make_small_domain
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray]
 
 ARTIFACTS = APPS.parent / "artifacts"
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-]
 
 
 @pytest.fixture(scope="module")
@@ -50,43 +40,17 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def app(api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app(api: str) -> Iterator[str]:
     """Address of the app, run as the README says but on a free port."""
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(APPS / "streamlit_app.py")]
-    flags = ["--server.port", str(port), "--server.headless", "true"]
-    log = tmp_path_factory.mktemp("app") / "log.txt"
-    with log.open("w") as output:
-        environment = os.environ | {"CROSSREC_API": api}
-        process = subprocess.Popen(
-            [*command, *flags], stdout=output, stderr=output, env=environment
-        )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(address).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    pytest.fail(f"the app did not come up:\n{log.read_text()}")
+    with running_app(api) as found:
+        yield found.address
 
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     """The system's Chromium."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+    with chromium_at(chromium) as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
@@ -152,3 +116,60 @@ def test_the_page_fits_a_phone(app: str, page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / "explore_390.png")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an app whose service has something to show on every page."""
+    home = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSREC_HOME", str(home))
+        make_small_home(home)
+        with small_service() as address, running_app(address) as found:
+            yield found.address
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_no_control_of_any_page_raises(whole: str, page: Page, name: str) -> None:
+    go(page, whole, name, user="user-1")
+    for move in MOVES[name]:
+        move(page)
+        page.wait_for_timeout(200)
+        settle(page)
+        assert page.locator(EXCEPTION).count() == 0
+    assert page.locator("[data-testid=stMain]").inner_text()
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_a_phone(whole: str, browser: Browser, name: str, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    go(page, whole, name, user="user-1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth") <= 390
+    assert page.locator(EXCEPTION).count() == 0
+    context.close()
+
+
+def test_pages_are_reached_and_moved_by_keyboard_alone(whole: str, page: Page) -> None:
+    go(page, whole, "quality")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel")
+        )
+    names = " ".join(str(one) for one in reached)
+    assert "Fairness" in names
+    assert "Recall@10" in names
+    assert "CSV" in names
+
+
+def test_a_view_and_its_tables_are_taken_home(whole: str, page: Page) -> None:
+    go(page, whole, "fairness")
+    for label, ending in (("CSV", ".csv"), ("Parquet", ".parquet"), ("This view as HTML", ".html")):
+        with page.expect_download(timeout=60_000) as found:
+            page.get_by_role("button", name=label).first.click()
+        assert found.value.suggested_filename.endswith(ending)
+        assert found.value.path().stat().st_size > 100

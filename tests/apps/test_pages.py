@@ -1,0 +1,204 @@
+"""Every page beside Explore, run by AppTest against a real small service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from crossrec.serving.auth import KeyRing
+from tests.apps.conftest import APPS
+from tests.small_home import N_CASES, RUN, make_small_home, small_service
+
+PAGES = (
+    *("whatif", "compare", "quality", "fairness", "item_map", "data"),
+    *("domains", "experiments", "transfer", "live"),
+)
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSREC_HOME", str(home))
+        yield make_small_home(home)
+
+
+@pytest.fixture(scope="module")
+def service(versions: list[str]) -> Iterator[str]:
+    with small_service() as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens a page at an address: `open_page("compare", a="…")`."""
+    monkeypatch.syspath_prepend(str(APPS))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setenv("CROSSREC_API", os.environ.get("CROSSREC_API", service))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+    def visit(page: str, **query: str) -> AppTest:
+        app = AppTest.from_file(str(APPS / "streamlit_app.py"), default_timeout=60)
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+        for name, value in query.items():
+            app.query_params[name] = value
+        # AppTest (Streamlit 1.67) hands a page its bound values from the second run on.
+        app.switch_page(f"app_pages/{page}.py").run()
+        app.run()
+        assert not app.exception, app.exception[0].value
+        return app
+
+    yield visit
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def said(app: AppTest) -> str:
+    """All words on the page."""
+    kinds = (app.subheader, app.markdown, app.caption, app.info, app.success, app.error, app.metric)
+    words = [one.value if kind is not app.metric else one.label for kind in kinds for one in kind]
+    return "\n".join([*map(str, words), *(str(one.value) for one in app.metric)])
+
+
+def made(open_page: Open, page: str, **query: str) -> AppTest:
+    """A page whose data the service makes at the first question."""
+    for _ in range(200):
+        app = open_page(page, **query)
+        if "for the first time" not in said(app):
+            return app
+    raise AssertionError("it was never made")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_with_its_question_and_can_be_taken_home(
+    open_page: Open, page: str
+) -> None:
+    app = made(open_page, page)
+    assert not app.error
+    assert app.subheader[0].value
+    assert app.caption[0].value.endswith(("?", "release."))
+    assert any(one.label == "This view as HTML" for one in app.get("download_button"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_speaks_chinese(open_page: Open, page: str) -> None:
+    app = made(open_page, page, lang="中文")
+    assert ord(app.subheader[0].value[0]) >= 0x4E00
+    assert any(one.label == "将此视图存为 HTML" for one in app.get("download_button"))
+
+
+def test_what_if_the_user_had_not_seen_it(open_page: Open) -> None:
+    app = open_page("whatif", user="user-1")
+    assert "Nothing is changed yet" in said(app)
+    history = app.multiselect(key="out").options
+    app.multiselect(key="out").set_value(history[:1]).run()
+    assert not app.exception
+    assert "Nothing is changed yet" not in said(app)
+    frame = app.dataframe[0].value
+    assert history[0] in set(frame["title"].dropna())  # what one has not had may be recommended
+    app.text_input(key="wish2").set_value("horror").run()
+    assert not app.dataframe[0].value.equals(frame)
+
+
+def test_an_item_is_found_and_added_to_the_history(open_page: Open) -> None:
+    app = open_page("whatif", user="user-1", find="horror number 2")
+    first = app.multiselect(key="add").options[0]
+    app.multiselect(key="add").set_value([first]).run()
+    assert not app.exception
+    assert first not in set(app.dataframe[0].value.dropna(subset=["after"])["title"])
+
+
+def test_two_releases_are_set_beside_each_other(open_page: Open, versions: list[str]) -> None:
+    app = open_page("compare")
+    assert app.selectbox(key="b").value == versions[1]
+    assert app.selectbox(key="a").value == versions[0]
+    assert f"over {N_CASES} users" in said(app)
+    assert {"NDCG@10", "Recall@10", "MRR@10"} <= {one.label for one in app.metric}
+    assert len(app.get("vega_lite_chart")) == 3
+    app.selectbox(key="item").set_value(app.selectbox(key="item").options[3]).run()
+    assert not app.exception
+    app.selectbox(key="a").set_value(versions[1]).run()
+    assert "+0.0000" in said(app)
+
+
+def test_quality_shows_peers_groups_and_what_was_not_run(open_page: Open) -> None:
+    app = open_page("quality")
+    assert "60 test users" in said(app)
+    assert len(app.get("vega_lite_chart")) == 4
+    assert "--reasons 100" in said(app)
+    assert list(app.dataframe[0].value["model"]) == ["crossrec", "popularity"]
+
+
+def test_fairness_compares_groups_that_are_large_enough(open_page: Open) -> None:
+    app = open_page("fairness")
+    assert "at least 20 users" in said(app)
+    assert list(app.dataframe[0].value["value"]) == ["f", "m"]
+    assert set(app.dataframe[1].value["provider"]) == {"comedy", "space", "horror"}
+
+
+def test_items_are_found_on_the_map(open_page: Open) -> None:
+    app = made(open_page, "item_map", find="horror number 2")
+    assert "horror" in app.dataframe[0].value["title"].iloc[0]
+    app.text_input(key="category").set_value("nothing of the kind").run()
+    assert "No item of the map has this category" in said(app)
+
+
+def test_data_says_what_was_rejected_and_how_it_is_distributed(open_page: Open) -> None:
+    app = made(open_page, "data")
+    assert "No row was rejected." in said(app)
+    app.selectbox(key="dist0").set_value("categories").run()
+    assert not app.exception
+
+
+def test_experiments_show_each_trial(open_page: Open) -> None:
+    app = open_page("experiments")
+    assert app.selectbox(key="search").value == f"films · {RUN}"
+    assert len(app.get("vega_lite_chart")) == 4
+    assert list(app.dataframe[0].value["trial"]) == [3, 2, 1]
+
+
+def test_transfer_shows_what_a_start_gains(open_page: Open) -> None:
+    app = open_page("transfer")
+    gains = app.dataframe[0].value.set_index("start")["gain"]
+    assert gains["books"] == pytest.approx(0.03)
+
+
+def test_live_shows_feedback_and_says_that_nothing_is_wrong(open_page: Open) -> None:
+    app = open_page("live")
+    assert "Nothing is wrong." in said(app)
+    assert "2 / 2" in said(app)
+
+
+def test_without_the_right_key_there_is_one_sentence(
+    open_page: Open, versions: list[str], tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = KeyRing(tmp_path / "keys.json")
+    sender = keys.create("sender", ["feedback"])
+    with small_service(keys) as address:
+        monkeypatch.setenv("CROSSREC_API", address)
+        monkeypatch.setenv("CROSSREC_API_KEY", sender)
+        app = AppTest.from_file(str(APPS / "streamlit_app.py"), default_timeout=60).run()
+    assert not app.exception
+    [error] = app.error
+    assert "Set CROSSREC_API_KEY to a key of this service." in error.value
+
+
+def test_a_view_becomes_one_html_file_that_needs_nothing_else(open_page: Open) -> None:
+    app = open_page("fairness")
+    from app_pages import view
+
+    html = view._report(app.session_state[view.PARTS], "http://127.0.0.1/fairness").decode()
+    assert html.count("<svg") == 3
+    assert "<table>" in html
+    assert "Fairness" in html
+    assert "http://127.0.0.1/fairness" in html
+    assert "<script" not in html
