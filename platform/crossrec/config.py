@@ -24,7 +24,8 @@ def home() -> Path:
 
     Below it: `domains/` (the user's YAMLs), `data/<domain>/`, `downloads/`, `cache/`,
     `runs/<run>/`, `releases/<domain>/<version>/`, `reports/` (evaluations), `transfers/`,
-    `feedback.db`, `feedback/` (exports), `keys.json`, `users.json` (the key of pseudonyms),
+    `feedback.db`, `feedback/` (exports), `learners/<domain>/` and `learning.db` (weights learned
+    online, the answers they come from), `keys.json`, `users.json` (the key of pseudonyms),
     `audit.jsonl`.
     """
     return Path(os.environ.get("CROSSREC_HOME") or Path.home() / ".crossrec").absolute()
