@@ -157,7 +157,7 @@ MOVES: dict[str, list[Move]] = {
         write("Wish in words, before", "space"), write("Wish in words, after", "comedy"),
         slide("Days later"), slide("Hour"),
     ],
-    "compare": [press("Lose"), press("Gain"), pick("One item in both", 2),
+    "compare": [pick("One item in both", 2), press("Lose"), press("Gain"),
                 pick("Look closer at", 0), pick("against this one (A)", 0)],
     "quality": [press("Recall@10"), press("MRR@10"), pick("Release", 1)],
     "fairness": [press("Recall@10"), press("NDCG@10"), pick("Release", 1)],

@@ -1,0 +1,150 @@
+"""Seconds until a page of the app shows data, and until it has run again after a widget moved.
+
+Real Chromium, the app and a real service of `movies` on this machine. A first paint is a new
+session that opens the page by its address; answers that the service has given before may come from
+the app's cache, as they do for the second analyst of a day. The worst page counts (rows
+`page_time`). `$CROSSREC_HOME` is used as it is; releases that are missing are trained first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page
+
+import crossrec
+from crossrec.evaluation.saved import path_of
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.insight_client import InsightClient
+from crossrec.serving.launch import serve_domains
+from tests.apps.running import (
+    DATA,
+    EXCEPTION,
+    MOVES,
+    App,
+    Move,
+    chromium_at,
+    go,
+    running_app,
+    settle,
+)
+from tests.benchmarks.rows import write_rows
+from tests.ports import free_port
+
+DOMAIN = "movies"
+N_ROUNDS = 3
+WATCH = """() => {
+  const app = document.querySelector('[data-test-script-state]');
+  window.ended = 0; window.began = 0;
+  new MutationObserver(() => {
+    const state = app.getAttribute('data-test-script-state');
+    if (state === 'notRunning') window.ended = performance.now(); else if (!window.began)
+      window.began = performance.now();
+  }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
+"""Notes when a run of the page's script begins and ends."""
+
+
+@contextmanager
+def served() -> Iterator[tuple[App, Browser]]:
+    """The app over a service of the domain, and a browser."""
+    prepare()
+    with serve_domains([DOMAIN], port=free_port(), open_on_loopback=True) as service:
+        with InsightClient(service.address) as client:
+            while client.item_map(DOMAIN).state != "ready" or client.data(DOMAIN).state != "ready":
+                time.sleep(0.5)
+        with running_app(service.address) as app, chromium_at(_chromium()) as browser:
+            yield app, browser
+
+
+def prepare() -> None:
+    """Two evaluated releases, so that every page has something to show."""
+    store = ReleaseStore()
+    known = [one.version for one in store.list(DOMAIN)] if DOMAIN in store.domains() else []
+    for seed in range(2 - len(known)):
+        overrides = ["training.max_epochs=1", f"training.seed={seed}"]
+        crossrec.train(DOMAIN, overrides=overrides)
+    for release in store.list(DOMAIN)[-2:]:
+        if not path_of(DOMAIN, release.version).is_file():
+            crossrec.evaluate(DOMAIN, release=release.version, baselines=["popularity"])
+
+
+def _chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "the benchmark needs Chromium"
+    return found
+
+
+def first_paint(browser: Browser, app: App, name: str) -> tuple[Page, float]:
+    """A new visitor opens a page; the page, and seconds until there are data on it."""
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    start = time.perf_counter()
+    path = "" if name == "explore" else name
+    page.goto(f"{app.address}/{path}?domain={DOMAIN}&user=7", wait_until="commit")
+    page.wait_for_selector(DATA, timeout=60_000)
+    taken = time.perf_counter() - start
+    settle(page)
+    return page, taken
+
+
+def run_again(page: Page, move: Move) -> float | None:
+    """Seconds from a move to the end of the run that it causes; None where it causes none."""
+    page.evaluate(WATCH)
+    page.wait_for_timeout(300)
+    page.evaluate("window.began = 0; window.ended = 0")
+    move(page)
+    page.wait_for_timeout(400)
+    settle(page)
+    began, ended = page.evaluate("[window.began, window.ended]")
+    return (ended - began) / 1000 if ended > began > 0 else None
+
+
+def main() -> None:
+    """Measure and write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=N_ROUNDS)
+    rounds = parser.parse_args().rounds
+    paints: dict[str, list[float]] = {}
+    again: dict[str, list[float]] = {}
+    exceptions = 0
+    with served() as (app, browser):
+        for name in MOVES:  # the first visitor of the day
+            go(browser.new_page(), app.address, name, domain=DOMAIN)
+        for _ in range(rounds):
+            for name, moves in MOVES.items():
+                page, taken = first_paint(browser, app, name)
+                paints.setdefault(name, []).append(taken)
+                found = [run_again(page, move) for move in moves[:1]]
+                again.setdefault(name, []).extend(one for one in found if one is not None)
+                exceptions += page.locator(EXCEPTION).count()
+                page.close()
+    assert not exceptions, f"{exceptions} pages raised"
+    write_rows("page_time", [*rows("first paint with data", paints), *rows("run again", again)])
+
+
+def rows(what: str, times: dict[str, list[float]]) -> list[dict[str, object]]:
+    """The worst page by its median, and all pages in words."""
+    medians = {name: statistics.median(found) for name, found in times.items() if found}
+    worst = max(medians, key=lambda name: medians[name])
+    told = ", ".join(f"{name} {value:.2f}" for name, value in medians.items())
+    return [
+        {
+            "name": "page_time",
+            "domain": DOMAIN,
+            "value": round(medians[worst], 3),
+            "unit": "s",
+            "n": sum(map(len, times.values())),
+            "ci95": [round(min(times[worst]), 3), round(max(times[worst]), 3)],
+            "protocol": f"{what}: slowest page ({worst}), median of its visits, range in ci95;"
+            f" real Chromium, app, service and browser on one machine; by page: {told}",
+        }
+    ]
+
+
+if __name__ == "__main__":
+    main()
