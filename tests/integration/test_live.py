@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import httpx
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from crossrec.cli import app
 from crossrec.errors import (
     AuthError,
     CrossrecError,
@@ -339,8 +342,6 @@ def test_a_new_item_reaches_every_arm(client: Client, live: LiveClient):
 def test_a_deadline_ends_a_request(world: World, client: Client):
     """Serve's own header; the answer is a timeout and the service goes on."""
     headers = {"Authorization": f"Bearer {world.reader}", "x-request-timeout-seconds": "0.0001"}
-    import httpx
-
     url = f"{world.service.address}/v1/domains/films/recommendations"
     late = httpx.post(url, json={"text": "a horror nobody asked for yet"}, headers=headers)
     assert late.status_code == 408
@@ -364,3 +365,22 @@ def test_a_change_at_a_time(world: World, client: Client, live: LiveClient):
         thread.join()
     assert all("is being changed already" in str(err) for err in failures)
     assert client.card("films").release == ReleaseStore().show("films").version
+
+
+def test_the_command_line_says_what_is_done(world: World, client: Client):
+    def run(*words: str) -> str:
+        where = ("--url", world.service.address, "--api-key", world.admin)
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*words, *where])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    old = client.card("books").release
+    new = world.publish("books")
+    assert f"books serves {new}" in run("deploy", "books")
+    run("experiment", "start", "books", "--arm", f"b={old}:0.5")
+    client.recommend("books", user_id="jane")
+    assert "control" in run("experiment", "results", "books")
+    assert f"books serves {old}" in run("experiment", "promote", "books", "b")
+    assert old in run("status")
+    assert "no longer served" in run("undeploy", "books")
+    assert "books serves" in run("deploy", "books", "--release", new)

@@ -53,9 +53,8 @@ DOMAIN_ONGOING, ENCODER_ONGOING = 8.0, 16.0
 """Requests under way at a replica, on average, from which on another one is started: a domain
 answers most in under a millisecond, so many at once are a queue; the encoder works in batches."""
 SCALING = {
-    "metrics_interval_s": 1.0,
-    "look_back_period_s": 5.0,
-    "upscale_delay_s": 3.0,
+    "look_back_period_s": 20.0,  # replicas say every 10 s what they have to do
+    "upscale_delay_s": 5.0,
     "downscale_delay_s": 60.0,
 }
 N_CPUS = 0.05
