@@ -216,6 +216,18 @@ def test_a_burst_is_bounded_flagged_and_said_in_the_log(
     town.log.close()
 
 
+def test_an_answer_that_was_nobodys_has_the_cap_of_one_user(films: SmallDomain, fresh_home: Path):
+    town = shop(published(films, LEARNING.model_copy(update={"per_user": 3})), fresh_home)
+    town.step()
+    answer = town.ask(None)
+    for n in range(30):  # thirty say that they were given it
+        town.send(f"anybody-{n}", answer.items[n % 10].item_id, answer.request_id)
+    assert town.step() == 3
+    assert list(town.learner.status().flagged_users.values()) == [30]
+    town.learner.close()
+    town.log.close()
+
+
 def test_a_second_learner_waits_until_the_first_lets_go(town: Shop):
     second = DomainLearner("films", town.notes)
     visits(town, 5)

@@ -31,7 +31,7 @@ class Caps:
     addresses: Counter[str] = field(default_factory=Counter)
     """Key → choices in this window, also those beyond the cap."""
 
-    def take(self, user: str, address: str | None, at: float) -> bool:
+    def take(self, user: str, address: str | None, at: float, answer: str | None = None) -> bool:
         """Count a choice; whether it is within both caps.
 
         What comes late, of a window that has ended, counts in the present one.
@@ -40,6 +40,8 @@ class Caps:
             user: key of the user.
             address: key of where it came from; None: unknown, and not counted.
             at: seconds since 1970.
+            answer: key of an answer that was given to nobody in particular, which anybody can say
+                they were given; it has the cap of a user. None: it was given to the user.
 
         >>> caps = Caps(per_user=1, per_address=2, window_s=60)
         >>> [caps.take(user, "here", at) for user, at in [("a", 0), ("a", 1), ("b", 2), ("a", 60)]]
@@ -50,11 +52,12 @@ class Caps:
             self.window = window
             self.users.clear()
             self.addresses.clear()
-        self.users[user] += 1
+        whose = [user] if answer is None else [user, answer]
+        self.users.update(whose)
         if address is not None:
             self.addresses[address] += 1
         return not (
-            _over(self.users[user], self.per_user)
+            any(_over(self.users[key], self.per_user) for key in whose)
             or (address is not None and _over(self.addresses[address], self.per_address))
         )
 

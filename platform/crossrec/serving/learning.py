@@ -23,12 +23,8 @@ from crossrec.errors import RequestError, ServiceError
 from crossrec.ranking.learner import Choice
 from crossrec.ranking.learner_caps import Caps
 from crossrec.serving.learning_log import Heard, LearningLog, ShownList
-from crossrec.serving.learning_messages import (
-    LearnedWeight,
-    LearnerOrder,
-    LearnerStatus,
-    LearnerVersion,
-)
+from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
+from crossrec.serving.learning_status import status_of
 from crossrec.serving.learning_store import LearnerStore, State, ToLearn, first_state, fitted
 
 log = logging.getLogger(__name__)
@@ -44,8 +40,6 @@ FLUSH_EVERY_S = 30.0
 """How often what was read is written down although nothing was learned from it."""
 LEAST_SHARE = 1e-3
 """Of a new choice in the mean context."""
-MAX_FLAGGED = 20
-MAX_VERSIONS = 50
 KEPT_NAMED = 10
 
 
@@ -148,8 +142,9 @@ class DomainLearner:
         """After a restart: who had how many choices in this window already."""
         begin = self._clock() // caps.window_s * caps.window_s
         for event in self._log.heard_since(self.domain, begin, state.cursor):
-            if event.event in self._interests() and self._shown(event) is not None:
-                caps.take(self._user_key(event, state), self._origin(event), event.received_at)
+            shown = self._shown(event) if event.event in self._interests() else None
+            if shown is not None:
+                caps.take(*self._who(event, shown, state))
 
     def _expected(self) -> State:
         if not self._ready() or self._state is None:
@@ -198,7 +193,7 @@ class DomainLearner:
         shown = self._shown(event)
         if shown is None:
             return "without an answer of theirs"
-        if not self._within_caps(event, state):
+        if not self._within_caps(event, shown, state):
             return "beyond a cap"
         listed = shown.item_ids[: shown.n_shown]
         left = np.ones(shown.n_shown, bool)
@@ -228,20 +223,20 @@ class DomainLearner:
     def _interests(self) -> tuple[str, ...]:
         return () if self._to_learn is None else self._to_learn.interests
 
-    def _origin(self, event: Heard) -> str | None:
-        return self._log.origin(self.domain, event.event_id)
+    def _who(
+        self, event: Heard, shown: ShownList, state: State
+    ) -> tuple[str, str | None, float, str | None]:
+        """What `Caps.take` is to know: user, address, moment, and the answer if it was nobody's."""
+        answer = None if shown.user_id is not None else _keyed(f"answer {shown.request_id}", state)
+        origin = self._log.origin(self.domain, event.event_id)
+        return _keyed(event.user_id, state), origin, event.received_at, answer
 
-    @staticmethod
-    def _user_key(event: Heard, state: State) -> str:
-        key, user = state.salt.encode(), event.user_id.encode(errors="replace")
-        return hashlib.blake2b(user, digest_size=8, key=key).hexdigest()
-
-    def _within_caps(self, event: Heard, state: State) -> bool:
+    def _within_caps(self, event: Heard, shown: ShownList, state: State) -> bool:
         """Count a choice; whoever goes beyond a cap is said in the log, once a window."""
         caps = self._caps
         assert caps is not None
-        user, origin = self._user_key(event, state), self._origin(event)
-        within = caps.take(user, origin, event.received_at)
+        user, origin, at, answer = self._who(event, shown, state)
+        within = caps.take(user, origin, at, answer)
         beyond = {
             "user": 0 < caps.per_user == caps.users[user] - 1,
             "address": origin is not None and 0 < caps.per_address == caps.addresses[origin] - 1,
@@ -292,51 +287,8 @@ class DomainLearner:
         return self._next(now, f"rolled back to {number}")
 
     def _status(self) -> LearnerStatus:
-        state, caps = self._state, self._caps
-        assert state is not None
-        return LearnerStatus(
-            domain=self.domain,
-            version=state.version,
-            at=state.at,
-            why=state.why,
-            learning=state.learning,
-            explore_share=state.explore_share if state.learning else 0.0,
-            weights=learned_weights(state),
-            counts=state.counts,
-            flagged_users=_first(caps.flagged_users()) if caps else {},
-            flagged_addresses=_first(caps.flagged_addresses()) if caps else {},
-            versions=[
-                LearnerVersion(version=one.version, at=one.at, why=one.why)
-                for number in self._store.versions()[: -MAX_VERSIONS - 1 : -1]
-                if (one := self._store.version(number)) is not None
-            ],
-        )
-
-
-def learned_weights(state: State) -> dict[str, LearnedWeight]:
-    """Each objective's weight in the mean context of the choices so far, with 95 % of what is
-    believed of it.
-    """
-    frame = state.frame
-    context = np.array(state.context or [0.0] * len(frame.features))
-    draws = state.belief.draws(
-        np.random.default_rng(0).standard_normal((400, len(state.belief.mean)))
-    )
-    drawn = np.array([list(frame.weights(one, context).values()) for one in draws])
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    least, most = frame.bounds()
-    mean = frame.weights(state.belief.mean, context)
-    return {
-        name: LearnedWeight(
-            declared=frame.declared[n],
-            weight=mean[name],
-            low=float(low[n]),
-            high=float(high[n]),
-            least=float(least[n]),
-            most=float(most[n]),
-        )
-        for n, name in enumerate(frame.objectives)
-    }
+        assert self._state is not None
+        return status_of(self.domain, self._state, self._caps, self._store)
 
 
 def _mean_context(state: State, choices: list[Choice]) -> list[float]:
@@ -347,5 +299,6 @@ def _mean_context(state: State, choices: list[Choice]) -> list[float]:
     return [float(value) for value in mean]
 
 
-def _first(counts: dict[str, int]) -> dict[str, int]:
-    return dict(list(counts.items())[:MAX_FLAGGED])
+def _keyed(text: str, state: State) -> str:
+    key = state.salt.encode()
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8, key=key).hexdigest()

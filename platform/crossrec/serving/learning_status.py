@@ -1,0 +1,67 @@
+"""What a learner says of itself.
+
+Leaves to others: learning (learning.py), showing it (commands/learner.py, the app).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crossrec.ranking.learner_caps import Caps
+from crossrec.serving.learning_messages import LearnedWeight, LearnerStatus, LearnerVersion
+from crossrec.serving.learning_store import LearnerStore, State
+
+MAX_FLAGGED = 20
+MAX_VERSIONS = 50
+N_DRAWS = 400
+
+
+def status_of(domain: str, state: State, caps: Caps | None, store: LearnerStore) -> LearnerStatus:
+    """All that there is to say, of the current version."""
+    return LearnerStatus(
+        domain=domain,
+        version=state.version,
+        at=state.at,
+        why=state.why,
+        learning=state.learning,
+        explore_share=state.explore_share if state.learning else 0.0,
+        weights=learned_weights(state),
+        counts=state.counts,
+        flagged_users=_first(caps.flagged_users()) if caps else {},
+        flagged_addresses=_first(caps.flagged_addresses()) if caps else {},
+        versions=[
+            LearnerVersion(version=one.version, at=one.at, why=one.why)
+            for number in store.versions()[: -MAX_VERSIONS - 1 : -1]
+            if (one := store.version(number)) is not None
+        ],
+    )
+
+
+def learned_weights(state: State) -> dict[str, LearnedWeight]:
+    """Each objective's weight in the mean context of the choices so far, with 95 % of what is
+    believed of it.
+    """
+    frame = state.frame
+    context = np.array(state.context or [0.0] * len(frame.features))
+    draws = state.belief.draws(
+        np.random.default_rng(0).standard_normal((N_DRAWS, len(state.belief.mean)))
+    )
+    drawn = np.array([list(frame.weights(one, context).values()) for one in draws])
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    least, most = frame.bounds()
+    mean = frame.weights(state.belief.mean, context)
+    return {
+        name: LearnedWeight(
+            declared=frame.declared[n],
+            weight=mean[name],
+            low=float(low[n]),
+            high=float(high[n]),
+            least=float(least[n]),
+            most=float(most[n]),
+        )
+        for n, name in enumerate(frame.objectives)
+    }
+
+
+def _first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(list(counts.items())[:MAX_FLAGGED])
