@@ -19,11 +19,16 @@ from crossrec.models.domain_model import DomainModel
 N_DRAWS = 1000
 
 
-def deletion_test(model: DomainModel, split: Split, n_users: int) -> dict[str, Any] | None:
+def deletion_test(
+    model: DomainModel, split: Split, n_users: int, request_dim: int
+) -> dict[str, Any] | None:
     """Area under the score curve in the explanations' order, over that of random orders.
 
     The first item of each list; users, drawn by a fixed seed, of whom less than two things are
     known have no order and are left out; None where that is everybody.
+
+    Args:
+        request_dim: width of the (empty) request vectors that the model is given.
 
     Returns:
         ratio (smaller is better, 1: no better than random), ci95 (over users), n.
@@ -31,7 +36,7 @@ def deletion_test(model: DomainModel, split: Split, n_users: int) -> dict[str, A
     rng, cases = np.random.default_rng(0), split.test
     rescorer, areas = Rescorer(model), []
     for row in np.sort(rng.choice(len(cases), min(n_users, len(cases)), replace=False)):
-        query = queries_for(split.sequences, cases.take(np.array([row])), model.request_dim)
+        query = queries_for(split.sequences, cases.take(np.array([row])), request_dim)
         scores = candidates(model.score(query), query.items)[0]
         found = deletion(model, rescorer, query, int(np.nanargmax(scores)), rng)
         if found is not None:

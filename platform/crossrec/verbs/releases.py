@@ -140,7 +140,8 @@ def _keep(
     detail = Detail.of(split, "test", notes)
     item_ids = loaded.model.vocabulary.item_ids
     found = figures(detail, traits(data, detail.users), providers(data, item_ids))
-    found["deletion"] = deletion_test(loaded.model, split, reasons) if reasons else None
+    model = loaded.model
+    found["deletion"] = deletion_test(model, split, reasons, model.request_dim) if reasons else None
     titles = loaded.catalogue.titles(list(range(len(item_ids))))
     save(
         loaded.release.domain,
