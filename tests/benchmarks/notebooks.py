@@ -27,7 +27,7 @@ def main() -> None:
         cases = list(ElementTree.parse(found).iter("testcase"))
     rows = [{"name": "notebooks", "domain": "all", "value": minutes, "n": len(cases)}]
     for case in cases:
-        name = Path(case.attrib["name"]).stem if case.attrib["name"] else case.attrib["classname"]
+        name = Path(case.attrib["name"]).stem
         rows.append({"name": "notebook", "domain": name, "value": float(case.attrib["time"]) / 60})
     write_rows("notebooks", [{"unit": "min", "n": 1, "protocol": HOW} | row for row in rows])
 
