@@ -1,13 +1,16 @@
-"""Makes one HTML file of what a page has shown: standard input to standard output, a process of
-its own, because drawing charts as SVG takes more memory than the app may have.
+"""Makes one HTML file of what a page has shown, or a ZIP of its charts as SVG: standard input to
+standard output, a process of its own, because drawing takes more memory than the app may have.
 
 Leaves to others: collecting the parts (view.py).
 """
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
+import zipfile
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -27,13 +30,18 @@ dl {display: flex; flex-wrap: wrap; gap: 2rem} dt {color: #5d6b7e} dd {margin: 0
 CHART_WIDTH = 640
 
 
-def chart(title: str, spec: dict[str, Any]) -> str:
-    """The chart as SVG, so that the file needs nothing from elsewhere."""
+def svg(spec: dict[str, Any]) -> str:
+    """A chart, drawn."""
     if isinstance(spec.get("width"), int):
         spec["width"] = CHART_WIDTH
     spec["background"] = "white"
-    drawn = vl_convert.vegalite_to_svg(spec)
-    return f"<figure>{drawn}<figcaption>{escape(title)}</figcaption></figure>"
+    drawn: str = vl_convert.vegalite_to_svg(spec)
+    return drawn
+
+
+def chart(title: str, spec: dict[str, Any]) -> str:
+    """The chart as SVG, so that the file needs nothing from elsewhere."""
+    return f"<figure>{svg(spec)}<figcaption>{escape(title)}</figcaption></figure>"
 
 
 def table(title: str, content: dict[str, Any]) -> str:
@@ -86,6 +94,20 @@ def page(parts: list[dict[str, Any]], address: str) -> str:
     )
 
 
+def charts(parts: list[dict[str, Any]]) -> bytes:
+    """A ZIP with an SVG of each chart."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in parts:
+            if part["kind"] == "chart":
+                name = re.sub(r"\W+", "-", part["title"]).strip("-").lower()
+                archive.writestr(f"{name}.svg", svg(part["content"]))
+    return file.getvalue()
+
+
 if __name__ == "__main__":
     asked = json.loads(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(page(asked["parts"], asked["address"]).encode())
+    if asked["form"] == "svg":
+        sys.stdout.buffer.write(charts(asked["parts"]))
+    else:
+        sys.stdout.buffer.write(page(asked["parts"], asked["address"]).encode())

@@ -49,7 +49,7 @@ def section(title: str, help: str = "") -> None:
 
 
 def chart(drawn: Chart, alt: str) -> None:
-    """A chart as wide as there is room; its own menu saves it as PNG or SVG.
+    """A chart as wide as there is room; its own menu saves it as PNG.
 
     Args:
         drawn: the chart.
@@ -91,16 +91,18 @@ def nothing(text: str) -> None:
 
 
 def share() -> None:
-    """The end of every page: the view as a file, and how to send it."""
+    """The end of every page: the view and its charts as files, and how to send it."""
     parts = dict(st.session_state.get(PARTS, {}))
     if not parts:
         return
     st.divider()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         address = st.context.url or ""
-        name = f"crossrec-{datetime.now(UTC):%Y%m%d-%H%M}.html"
-        label = t("This view as HTML")
-        _download(label, name, lambda: _report(parts, address), key="download.report")
+        name = f"crossrec-{datetime.now(UTC):%Y%m%d-%H%M}"
+        html, charts = t("This view as HTML"), t("Charts as SVG")
+        _download(html, f"{name}.html", lambda: _made("html", parts, address), "download.report")
+        if any(kind == "chart" for kind, _ in parts):
+            _download(charts, f"{name}.zip", lambda: _made("svg", parts, address), "download.svg")
         st.caption(t("The address of this page holds the whole view: copy it to send it."))
 
 
@@ -134,13 +136,15 @@ def note(kind: str, title: str, content: Any) -> None:
     st.session_state.setdefault(PARTS, {})[kind, title] = content
 
 
-def _report(parts: dict[tuple[str, str], Any], address: str) -> bytes:
-    """The file, made by a process of its own: what draws SVG takes 100 MiB and more."""
+def _made(form: str, parts: dict[tuple[str, str], Any], address: str) -> bytes:
+    """The file (`html`, or `svg`: a ZIP of the charts), made by a process of its own: what draws
+    SVG takes 100 MiB and more.
+    """
     told = [
         {"kind": kind, "title": title, "content": _plain(kind, content)}
         for (kind, title), content in parts.items()
     ]
-    asked = json.dumps({"parts": told, "address": address}, default=str)
+    asked = json.dumps({"form": form, "parts": told, "address": address}, default=str)
     made = subprocess.run(
         [sys.executable, str(REPORT)], input=asked.encode(), capture_output=True,
         timeout=REPORT_TIMEOUT_S, check=True,

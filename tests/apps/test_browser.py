@@ -168,7 +168,12 @@ def test_pages_are_reached_and_moved_by_keyboard_alone(whole: str, page: Page) -
 
 def test_a_view_and_its_tables_are_taken_home(whole: str, page: Page) -> None:
     go(page, whole, "fairness")
-    for label, ending in (("CSV", ".csv"), ("Parquet", ".parquet"), ("This view as HTML", ".html")):
+    for label, ending in (
+        ("CSV", ".csv"),
+        ("Parquet", ".parquet"),
+        ("This view as HTML", ".html"),
+        ("Charts as SVG", ".zip"),
+    ):
         with page.expect_download(timeout=60_000) as found:
             page.get_by_role("button", name=label).first.click()
         assert found.value.suggested_filename.endswith(ending)
