@@ -40,6 +40,11 @@ SAID = {
     "refused": "Set CROSSREC_API_KEY to a key of this service",
 }
 """State → what a page says of it."""
+NOTE = """setInterval(() => {
+  const spinner = document.querySelector('[data-testid=stSpinner]');
+  if (spinner) window.asking = spinner.innerText;
+}, 100)"""
+"""Remembers what a page said while it waited: by the time one looks it may be done."""
 
 
 class Proxy:
@@ -149,17 +154,20 @@ def opened(app: str, browser: Browser) -> dict[str, Page]:
     pages = {}
     for name in MOVES:
         pages[name] = browser.new_page()
+        pages[name].add_init_script(NOTE)
         pages[name].goto(f"{app}/{'' if name == 'explore' else name}", wait_until="commit")
     return pages
 
 
 def saying(page: Page, name: str, state: str) -> list[str]:
     """Whether it says what is the matter, once."""
-    place = ALERT if state != "slow" else "[data-testid=stSpinner]"
     try:
-        page.wait_for_selector(place, timeout=60_000)
-        text, n = page.locator(place).first.inner_text(), page.locator(ALERT).count()
-        if SAID[state] in text and n == (state != "slow") and not page.locator(EXCEPTION).count():
+        page.wait_for_selector(DATA if state == "slow" else ALERT, timeout=120_000)
+        if state == "slow":
+            text, n = str(page.evaluate("window.asking")), 1
+        else:
+            text, n = page.locator(ALERT).first.inner_text(), page.locator(ALERT).count()
+        if SAID[state] in text and n == 1 and not page.locator(EXCEPTION).count():
             return []
         return [f"{name} while {state}: {n} sentences, '{text[:60]}'"]
     except Error as err:
