@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from crossrec import record_plots as records
 from crossrec import release_plots as charts
 from crossrec.errors import DataError
 
@@ -34,14 +35,14 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, list[Any]], tuple[Any, ...]
     "calibration": (charts.calibration, CALIBRATION, ("movies",)),
     "exposure": (charts.exposure, {"provider": ["a", "b", "c"], **SHARES}, ()),
     "item_map": (charts.item_map, MAP, ()),
-    "parallel": (charts.parallel, {**TRIALS, "model.dim": ["x", "y"]}, ("NDCG@10",)),
-    "cost": (charts.cost, TRIALS, ("NDCG@10",)),
+    "parallel": (records.parallel, {**TRIALS, "model.dim": ["x", "y"]}, ("NDCG@10",)),
+    "cost": (records.cost, TRIALS, ("NDCG@10",)),
     "trial_curves": (
-        charts.trial_curves, {"trial": [1], "epoch": [1], "value": [0.1]}, ("NDCG@10",),
+        records.trial_curves, {"trial": [1], "epoch": [1], "value": [0.1]}, ("NDCG@10",),
     ),
-    "matrix": (charts.matrix, {"source": ["a"], "target": ["b"], "gain": [-0.1]}, ("gain",)),
-    "feedback": (charts.feedback, {"day": ["2026-01-01"], "event": ["like"], "n": [2]}, ()),
-    "stages": (charts.stages, STAGES, ()),
+    "matrix": (records.matrix, {"source": ["a"], "target": ["b"], "gain": [-0.1]}, ("gain",)),
+    "feedback": (records.feedback, {"day": ["2026-01-01"], "event": ["like"], "n": [2]}, ()),
+    "stages": (records.stages, STAGES, ()),
 }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_an_item_that_left_the_list_ends_below_it() -> None:
 
 def test_cost_adds_up_the_seconds_and_keeps_the_best() -> None:
     frame = pl.DataFrame({"trial": [1, 2, 3], "value": [0.2, None, 0.1], "seconds": [5, 5, 5]})
-    rows = values(charts.cost(frame, "NDCG@10").to_dict())
+    rows = values(records.cost(frame, "NDCG@10").to_dict())
     assert [(row["spent"], row["best"]) for row in rows] == [(5, 0.2), (10, 0.2), (15, 0.2)]
 
 
@@ -92,5 +93,5 @@ def test_stages_are_means_over_all_that_came_in() -> None:
             "mean_ms": [2.0, 8.0],
         }
     )
-    rows = values(charts.stages(frame).to_dict())
+    rows = values(records.stages(frame).to_dict())
     assert {row["stage"]: row["ms"] for row in rows} == {"rank": 2.0, "encode": 4.0}

@@ -1,6 +1,6 @@
 """Experiments: searches for settings: which settings matter, what the best one cost.
 
-Leaves to others: searching (`crossrec tune`), calls (service.py), charts (plots, release_plots).
+Leaves to others: searching (`crossrec tune`), calls (service.py), charts (plots, record_plots).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import streamlit as st
 
 from app_pages import controls, frames, service, view
 from app_pages.words import t
-from crossrec import plots, release_plots
+from crossrec import plots, record_plots
 from crossrec.serving.insight_messages import Experiment
 
 
@@ -51,11 +51,11 @@ def charts(found: Experiment) -> None:
     judged = frame.drop_nulls("value")
     view.section(t("Settings"), t("One line a trial; the more orange, the better."))
     settings = judged.drop("state", "epochs", "seconds", "error")
-    view.chart(release_plots.parallel(settings, metric), t("Trials across their settings"))
+    view.chart(record_plots.parallel(settings, metric), t("Trials across their settings"))
     left, right = st.columns(2, gap="medium")
     with left:
         view.section(t("Best against cost"), t("Dashed: the best so far."))
-        drawn = release_plots.cost(frame.select("trial", "value", "seconds"), metric)
+        drawn = record_plots.cost(frame.select("trial", "value", "seconds"), metric)
         view.chart(drawn, t("Best figure so far against seconds of training"))
     with right:
         view.section(t("In the order of start"), t("Dashed: the best so far."))
@@ -63,7 +63,7 @@ def charts(found: Experiment) -> None:
     curves = frames.curves(found)
     if not curves.is_empty():
         view.section(t("Learning curves"), t("Best figure of each trial up to each epoch."))
-        view.chart(release_plots.trial_curves(curves, metric), t("Figure of each trial by epoch"))
+        view.chart(record_plots.trial_curves(curves, metric), t("Figure of each trial by epoch"))
 
 
 show()

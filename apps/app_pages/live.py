@@ -14,7 +14,7 @@ import streamlit as st
 
 from app_pages import controls, frames, service, view
 from app_pages.words import t
-from crossrec import release_plots
+from crossrec import record_plots, release_plots
 from crossrec.errors import CrossrecError
 from crossrec.serving.insight_messages import LiveState, Row
 
@@ -84,7 +84,7 @@ def stages(rows: list[Row]) -> None:
     if not rows:
         view.nothing(t("Nobody has asked anything yet."))
         return
-    view.chart(release_plots.stages(pl.DataFrame(rows)), t("Mean time of each route by stage"))
+    view.chart(record_plots.stages(pl.DataFrame(rows)), t("Mean time of each route by stage"))
 
 
 def learned(where: service.Address, domain: str | None) -> None:
@@ -152,7 +152,7 @@ def given(rows: list[Row]) -> None:
         view.nothing(t("No feedback came in the last 30 days."))
         return
     frame = pl.DataFrame(rows)
-    view.chart(release_plots.feedback(frame), t("Feedback events by day and kind"))
+    view.chart(record_plots.feedback(frame), t("Feedback events by day and kind"))
     view.table(frame, "feedback")
 
 

@@ -1,6 +1,6 @@
 """Transfer: what a domain with little data gains when it begins with the weights of another.
 
-Leaves to others: trying (`crossrec transfer`), calls (service.py), charts (release_plots).
+Leaves to others: trying (`crossrec transfer`), calls (service.py), charts (record_plots).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import streamlit as st
 
 from app_pages import controls, frames, service, view
 from app_pages.words import t
-from crossrec import release_plots
+from crossrec import record_plots
 
 
 def show() -> None:
@@ -47,7 +47,7 @@ def show() -> None:
     if gains.is_empty():
         view.nothing(t("No start was tried at this share."))
         return
-    view.chart(release_plots.matrix(gains, t("gain in NDCG@10")), t("Gain of each pair of domains"))
+    view.chart(record_plots.matrix(gains, t("gain in NDCG@10")), t("Gain of each pair of domains"))
     view.section(t("All figures"))
     view.table(frame, "transfers")
     newest = datetime.fromtimestamp(max(row.get("at", 0) for row in known), UTC)
