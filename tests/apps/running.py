@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.ports import free_port
 
@@ -129,8 +129,17 @@ def pick(label: str, position: int = 1) -> Move:
     """Choose another option of a select box."""
 
     def move(page: Page) -> None:
-        page.get_by_role("combobox", name=label).first.click()
-        page.get_by_role("option").nth(position).click()
+        box = page.get_by_role("combobox", name=label).first
+        option = page.get_by_role("option").nth(position)
+        for _ in range(3):  # a run of the page that comes in between closes the list again
+            box.click()
+            try:
+                option.click(timeout=5_000)
+            except Error:
+                page.keyboard.press("Escape")
+            else:
+                return
+        raise AssertionError(f"'{label}' offers no option number {position}")
 
     return move
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from crossrec import verbs
 from crossrec.errors import (
     AuthError,
     RequestError,
@@ -17,12 +18,17 @@ from crossrec.errors import (
     UnknownDomainError,
     UnknownItemError,
 )
-from crossrec.evaluation.saved import forget
+from crossrec.evaluation.saved import forget, path_of
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving import insight
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.drawing import data_profile, project
+from crossrec.serving.erasure import Erasures
+from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.insight_client import InsightClient
 from crossrec.serving.insight_messages import DataProfile, ItemMap
 from crossrec.serving.pictures import Pictures
+from crossrec.training.transfer import TransferReport
 from tests.small_home import N_CASES, RUN, TRANSFER, make_small_home, small_service
 from tests.small_release import N_ITEMS
 
@@ -198,3 +204,30 @@ def test_looking_needs_a_key_with_the_scope_read(versions, tmp_path: Path):
         for key in (None, sender):
             with InsightClient(address, key) as client, pytest.raises(AuthError):
                 client.live()
+
+
+def test_an_erasure_reaches_the_saved_evaluations(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    home = tmp_path_factory.mktemp("erasing")
+    monkeypatch.setenv("CROSSREC_HOME", str(home))
+    versions = make_small_home(home)
+    (home / "data").rename(home / "elsewhere")  # imported data are cleaned by a test of their own
+    log = FeedbackLog()
+    answer = Erasures("films", log, ReleaseStore()).erase("user-7")
+    log.close()
+    assert answer.tables["evaluations"] == len(versions)
+    for version in versions:
+        assert b"user-7" not in path_of("films", version).read_bytes()
+
+
+def test_a_transfer_is_kept_where_the_app_looks(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CROSSREC_HOME", str(tmp_path_factory.mktemp("kept")))
+    report = TransferReport("films", ["books"], "c" * 64, 0, {"books": 0.7}, [], {})
+    verbs.training._keep(report)
+    [kept] = insight.transfers().transfers
+    assert kept["target"] == "films"
+    assert kept["nearness"] == {"books": 0.7}
+    assert kept["at"] > 1_700_000_000
