@@ -23,7 +23,7 @@ KIND_COLOURS = {
     "base": "#8d96a3",
     "popularity": "#a178c4",
     "history": "#3f83c9",
-    "request": "#e0812c",
+    "request": "#da7a24",
     "context": "#2fa37c",
     "objective": "#c2527f",
     "other": "#b3b9c2",
@@ -34,9 +34,9 @@ KIND_COLOURS = {
 SIGNAL_COLOURS = {
     "sequence": "#3f83c9",
     "collaborative": "#2fa37c",
-    "neighbours": "#4aa3b5",
+    "neighbours": "#459dae",
     "text": "#c2a022",
-    "request": "#e0812c",
+    "request": "#da7a24",
     "lexical": "#b5543c",
     "asked": "#8c6d3f",
     "popularity": "#a178c4",
@@ -45,12 +45,12 @@ SIGNAL_COLOURS = {
 }
 """Signals that relevance is made of (models.signals.SIGNALS)."""
 
-SOURCE_COLOURS = {"training": "#3f83c9", "feedback": "#e0812c"}
+SOURCE_COLOURS = {"training": "#3f83c9", "feedback": "#da7a24"}
 STATE_COLOURS = {"complete": "#3f83c9", "stopped early": "#b3b9c2", "failed": "#d1495b"}
 GREY = "#8d96a3"
 WIDTH = 420  # pixels, where the page gives no width of its own
 
-_HUES = ("#3f83c9", "#e0812c", "#2fa37c", "#d1495b", "#a178c4", "#9c755f", "#cf6aa5", "#4aa3b5")
+_HUES = ("#3f83c9", "#da7a24", "#2fa37c", "#d1495b", "#a178c4", "#9c755f", "#cf6aa5", "#459dae")
 _HUE_SALT = "crossrec7"  # tried so that the domains of the demo get different colours
 
 

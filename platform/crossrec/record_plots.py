@@ -30,7 +30,7 @@ def parallel(frame: pl.DataFrame, metric: str) -> Chart:
         part.with_columns(axis=pl.lit(name)) for part, name in zip(parts, axes, strict=True)
     )
     best = alt.Color("value:Q", title=metric, legend=alt.Legend(orient="top")).scale(
-        range=[GREY, "#e0812c"]
+        range=[GREY, "#da7a24"]
     )
     base = alt.Chart(long).encode(
         x=alt.X("axis:N", sort=axes, title=None, axis=alt.Axis(labelAngle=-25, labelLimit=120)),

@@ -15,9 +15,9 @@ import polars as pl
 from crossrec.errors import DataError, suggest
 from crossrec.plots import GREY, KIND_COLOURS, STATE_COLOURS, WIDTH, Chart
 
-TARGET_COLOURS = {"all": GREY, "warm": "#e0812c", "cold": "#3f83c9"}
+TARGET_COLOURS = {"all": GREY, "warm": "#da7a24", "cold": "#3f83c9"}
 """Items that training has seen, and items that it has not."""
-LINES = ("#3f83c9", "#e0812c", "#2fa37c", "#a178c4", "#c2527f", "#9c755f")
+LINES = ("#3f83c9", "#da7a24", "#2fa37c", "#a178c4", "#c2527f", "#9c755f")
 
 
 def targets(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
