@@ -1,7 +1,8 @@
 """What an evaluation leaves on disk, a file a release: `<home>/reports/<domain>/<version>.sqlite`.
 
-Standard library and numpy only, so that a service can read it. Leaves to others: the figures
-themselves (detail.py, report.py), what is asked of two of them (serving/comparing.py).
+Standard library only, so that a service can read it, and a replica forget somebody. Leaves to
+others: the figures themselves (detail.py, report.py), what is asked of two of them
+(serving/comparing.py).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from crossrec.config import home
 from crossrec.errors import ReleaseError
-from crossrec.evaluation.detail import Detail
-from crossrec.evaluation.metrics import recall
+
+if TYPE_CHECKING:
+    from crossrec.evaluation.detail import Detail
 
 _TABLES = (
     "CREATE TABLE figures (text TEXT)",
@@ -82,7 +84,7 @@ def _cases(detail: Detail, items: Sequence[tuple[str, str]]) -> list[tuple[Any, 
 
 def _items(detail: Detail, items: Sequence[tuple[str, str]]) -> list[tuple[Any, ...]]:
     n_targets, n_hits = [0] * len(items), [0] * len(items)
-    hits = recall(detail.ranks, 10).tolist()
+    hits = (detail.ranks <= 10).tolist()
     for target, hit in zip(detail.targets.tolist(), hits, strict=True):
         n_targets[target] += 1
         n_hits[target] += int(hit)

@@ -29,7 +29,6 @@ from crossrec.serving.explaining import Explainer
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import App, Gateway, error_body, status_of
-from crossrec.serving.insight_routes import insight_routes
 from crossrec.serving.item_updates import Refreshing
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_routes import Addressed, learner_routes
@@ -261,6 +260,8 @@ def system_app(
     @app.get("/", include_in_schema=False)
     async def start() -> Response:
         return RedirectResponse(API_PAGE)
+
+    from crossrec.serving.insight_routes import insight_routes  # replicas of domains go without
 
     app.include_router(insight_routes(SYSTEM, directory.states, directory.metrics))
 
