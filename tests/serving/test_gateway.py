@@ -12,7 +12,7 @@ import pytest
 from crossrec.serving import audit
 from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing
-from crossrec.serving.gateway import Gateway
+from crossrec.serving.gateway import MAX_IN_FLIGHT, Gateway
 
 
 async def routes(scope: Any, receive: Any, send: Any) -> None:
@@ -200,3 +200,30 @@ def test_lines_of_several_writers_do_not_mix_and_a_long_log_is_set_aside(
 def test_a_log_that_cannot_be_written_stops_nobody(fresh_home: Path):
     (fresh_home / "audit.jsonl").mkdir()
     assert ask(None, "", ("DELETE", "/users/7"))[0].status_code == 200
+
+
+def test_requests_that_wait_for_the_loop_are_counted(fresh_home: Path):
+    """No answer gives the loop away, as scoring does not; those beyond the limit hear at once."""
+    gateway, statuses = Gateway(routes, None, name="films"), []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = dict(message["headers"])
+            statuses.append((message["status"], headers.get(b"retry-after")))
+
+    async def at_once(n: int) -> None:
+        def scope() -> dict[str, Any]:
+            found = {"type": "http", "method": "GET", "path": "/card", "headers": []}
+            return found | {"client": ("127.0.0.1", 1)}
+
+        await asyncio.gather(*(gateway(scope(), receive, send) for _ in range(n)))
+
+    asyncio.run(at_once(MAX_IN_FLIGHT + 10))
+    assert statuses.count((429, b"1")) == 10
+    assert statuses.count((200, None)) == MAX_IN_FLIGHT
+    statuses.clear()
+    asyncio.run(at_once(MAX_IN_FLIGHT))
+    assert {status for status, _ in statuses} == {200}

@@ -35,6 +35,9 @@ class Directory:
     async def domains(self) -> list[DomainSummary]:
         return [DomainSummary(name="films", title="Films", release="1")]
 
+    async def metrics(self) -> bytes:
+        return b""
+
 
 @pytest.fixture
 def backend(recommender: Recommender, log: FeedbackLog) -> Backend:

@@ -6,6 +6,7 @@ the routes (http_api.py), keys (auth.py), their rates (limits.py), what was refu
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import re
@@ -163,6 +164,10 @@ class Gateway:
         stages = begin()
         refused = False
         try:
+            # An answer keeps the loop to itself, so without this a request would be counted only
+            # once all before it were answered: neither MAX_IN_FLIGHT nor Serve's scaling would
+            # see those that wait.
+            await asyncio.sleep(0)
             if self._in_flight > MAX_IN_FLIGHT:
                 raise TooBusyError
             self._admit(scope, headers)
