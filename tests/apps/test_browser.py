@@ -175,6 +175,7 @@ def test_a_view_and_its_tables_are_taken_home(whole: str, page: Page) -> None:
         ("Charts as SVG", ".zip"),
     ):
         with page.expect_download(timeout=60_000) as found:
-            page.get_by_role("button", name=label).first.click()
+            buttons = page.locator("[data-testid=stDownloadButton] button")
+            buttons.filter(has_text=label).first.click()
         assert found.value.suggested_filename.endswith(ending)
         assert found.value.path().stat().st_size > 100
