@@ -40,8 +40,8 @@ N_ROUNDS = 5000
 SEEDS = (0, 1)
 BATCH = 25
 """Rounds between two steps of the learner; the service takes one every quarter of a second."""
-N_TUNING = 200
-JUDGED_EVERY = 5
+N_TUNING = 100
+JUDGED_EVERY = 10
 """Rounds between two whose regret is looked at: the best list costs an answer more."""
 HOSTILE_SHARE = 0.01
 HOSTILE_ROUNDS = 60

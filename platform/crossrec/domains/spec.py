@@ -198,7 +198,7 @@ class Learning(_Strict):
     half_life: float = Field(20_000, ge=100)
     """Choices after which an earlier one counts half."""
     per_user: int = Field(10, ge=0)
-    """Choices of one user that count in a window; 0: no bound."""
+    """Choices of one user that count in a window, the n-th of them 1/n; 0: no bound."""
     per_address: int = Field(1_000, ge=0)
     """Choices from one address that count in a window, whoever is said to be the user; 0: no bound,
     where one application sends the feedback of all users."""

@@ -31,7 +31,7 @@ class Caps:
     addresses: Counter[str] = field(default_factory=Counter)
     """Key → choices in this window, also those beyond the cap."""
 
-    def take(self, user: str, address: str | None, at: float, answer: str | None = None) -> bool:
+    def take(self, user: str, address: str | None, at: float, answer: str | None = None) -> float:
         """Count a choice; whether it is within both caps.
 
         What comes late, of a window that has ended, counts in the present one.
@@ -45,7 +45,7 @@ class Caps:
 
         >>> caps = Caps(per_user=1, per_address=2, window_s=60)
         >>> [caps.take(user, "here", at) for user, at in [("a", 0), ("a", 1), ("b", 2), ("a", 60)]]
-        [True, False, False, True]
+        [1.0, 0.0, 0.0, 1.0]
         """
         window = int(at // self.window_s)
         if window > self.window:
@@ -56,10 +56,9 @@ class Caps:
         self.users.update(whose)
         if address is not None:
             self.addresses[address] += 1
-        return not (
-            any(_over(self.users[key], self.per_user) for key in whose)
-            or (address is not None and _over(self.addresses[address], self.per_address))
-        )
+        most = max(self.users[key] for key in whose)
+        over_address = address is not None and _over(self.addresses[address], self.per_address)
+        return 0.0 if over_address or _over(most, self.per_user) else 1 / most
 
     def flagged_users(self) -> dict[str, int]:
         """Users beyond the cap in this window → their choices, most first."""

@@ -193,7 +193,8 @@ class DomainLearner:
         shown = self._shown(event)
         if shown is None:
             return "without an answer of theirs"
-        if not self._within_caps(event, shown, state):
+        weight = self._weight(event, shown, state)
+        if not weight:
             return "beyond a cap"
         listed = shown.item_ids[: shown.n_shown]
         left = np.ones(shown.n_shown, bool)
@@ -207,7 +208,8 @@ class DomainLearner:
         if shown.features != names:
             return "of another release"
         standings = shown.standings_of(state.frame.objectives)[: shown.n_shown]
-        return Choice(shown.relevance[: shown.n_shown], standings, taken, left, shown.context)
+        relevance = shown.relevance[: shown.n_shown]
+        return Choice(relevance, standings, taken, left, shown.context, weight)
 
     def _shown(self, event: Heard) -> ShownList | None:
         """The answer that an event is on, if that was given to its user, not long ago, with the
@@ -231,12 +233,14 @@ class DomainLearner:
         origin = self._log.origin(self.domain, event.event_id)
         return _keyed(event.user_id, state), origin, event.received_at, answer
 
-    def _within_caps(self, event: Heard, shown: ShownList, state: State) -> bool:
-        """Count a choice; whoever goes beyond a cap is said in the log, once a window."""
+    def _weight(self, event: Heard, shown: ShownList, state: State) -> float:
+        """What a choice counts, 0 beyond a cap; whoever goes beyond one is said in the log, once a
+        window.
+        """
         caps = self._caps
         assert caps is not None
         user, origin, at, answer = self._who(event, shown, state)
-        within = caps.take(user, origin, at, answer)
+        weight = caps.take(user, origin, at, answer)
         beyond = {
             "user": 0 < caps.per_user == caps.users[user] - 1,
             "address": origin is not None and 0 < caps.per_address == caps.addresses[origin] - 1,
@@ -248,7 +252,7 @@ class DomainLearner:
                     "learner of '%s': the %s %s is beyond its cap; what more comes in this window"
                     " is stored, and not learned from", self.domain, what, key
                 )  # fmt: skip
-        return within
+        return weight
 
     def _prune(self) -> None:
         now = self._clock()
