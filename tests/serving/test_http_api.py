@@ -32,11 +32,11 @@ class Directory:
     async def states(self) -> dict[str, str]:
         return self.now
 
+    async def metrics(self) -> bytes:
+        return b"crossrec_items 24\n"
+
     async def domains(self) -> list[DomainSummary]:
         return [DomainSummary(name="films", title="Films", release="1")]
-
-    async def metrics(self) -> bytes:
-        return b""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass
 
 from crossrec.releases.editions import Editions
@@ -13,6 +14,8 @@ from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import App
 from crossrec.serving.http_api import domain_app
 from crossrec.serving.item_updates import Current, ItemUpdates
+from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
+from crossrec.serving.learning_service import Learners
 from crossrec.serving.messages import ErasureResponse, ItemsResponse, ItemUpsert
 from crossrec.serving.recommender import Recommender
 from tests.serving.conftest import NOW, WordCounter
@@ -41,6 +44,13 @@ class WholeReplica:
 
     async def erase(self, user_id: str) -> ErasureResponse:
         return await asyncio.to_thread(self.erasures.erase, user_id)
+
+    async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
+        def ask() -> LearnerStatus:
+            with closing(Learners()) as learners:
+                return learners.ask("films", order)
+
+        return await asyncio.to_thread(ask)
 
     def app(self, keys: KeyRing) -> App:
         """Its routes."""

@@ -12,7 +12,10 @@ from crossrec.releases import store
 def test_a_release_shows_what_made_it_and_its_figures(home: Path):
     release = crossrec.release("films")
     assert isinstance(release, store.Release)
-    assert release.to_polars().rows() == [("all", "ndcg@10", 0.5, None, None, None)]
+    assert release.to_polars().rows() == [
+        ("all", "ndcg@10", 0.5, None, None, None),
+        ("all", "recall@10", 0.7, None, None, None),
+    ]
     shown = release._repr_html_()
     assert f"films {release.version}, current" in shown
     assert "leave_one_out" in shown
