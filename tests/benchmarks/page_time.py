@@ -9,6 +9,7 @@ the app's cache, as they do for the second analyst of a day. The worst page coun
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import time
@@ -141,7 +142,8 @@ def rows(what: str, times: dict[str, list[float]]) -> list[dict[str, object]]:
             "n": sum(map(len, times.values())),
             "ci95": [round(min(times[worst]), 3), round(max(times[worst]), 3)],
             "protocol": f"{what}: slowest page ({worst}), median of its visits, range in ci95;"
-            f" real Chromium, app, service and browser on one machine; by page: {told}",
+            " real Chromium, app, service and browser on one machine, whose load average was"
+            f" {os.getloadavg()[1]:.1f}; by page: {told}",
         }
     ]
 
