@@ -36,12 +36,7 @@ def test_numbers_are_cut_at_their_quartiles_and_words_stay(tmp_path: Path):
     assert found["gender"] == ["f", UNKNOWN, UNKNOWN, UNKNOWN]
     assert found["age"] == ["20 to 29", "50 to 59", UNKNOWN, "20 to 29"]
     everybody = traits(made(tmp_path), [f"u{n}" for n in range(40)])["age"]
-    assert sorted({value: everybody.count(value) for value in everybody}.values()) == [
-        9,
-        10,
-        10,
-        11,
-    ]
+    assert {everybody.count(value) for value in everybody} == {10}
 
 
 def test_the_provider_is_the_column_of_the_exposure_objective(tmp_path: Path):

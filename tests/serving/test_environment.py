@@ -10,23 +10,24 @@ from crossrec.errors import ServiceError
 from crossrec.serving import environment
 
 
+# Below the blocks of services that other tests start, whose ports wait for a while after their end.
 def test_services_on_one_machine_share_no_port_of_replicas(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(environment, "PORT_BLOCKS", range(20_000, 21_000, 500))
+    monkeypatch.setattr(environment, "PORT_BLOCKS", range(19_000, 20_000, 500))
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(("", 20_003))
+        other.bind(("", 19_003))
         other.listen()
         found = environment.local_ray_environment()
-    assert found["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] == "20500"
-    assert found["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "20749"
-    assert found["RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT"] == "20750"
-    assert found["RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"] == "20999"
+    assert found["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] == "19500"
+    assert found["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "19749"
+    assert found["RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT"] == "19750"
+    assert found["RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"] == "19999"
 
 
 def test_no_free_block_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(environment, "PORT_BLOCKS", range(20_000, 20_500, 500))
+    monkeypatch.setattr(environment, "PORT_BLOCKS", range(19_000, 19_500, 500))
     with socket.socket() as other:
-        other.bind(("", 20_000))
+        other.bind(("", 19_000))
         other.listen()
-        with pytest.raises(ServiceError, match="no block of ports is free from 20000 to 20500"):
+        with pytest.raises(ServiceError, match="no block of ports is free from 19000 to 19500"):
             environment.local_ray_environment()

@@ -30,6 +30,6 @@ def test_no_made_up_request_gets_an_answer_that_is_not_documented(
 def test_the_routes_of_the_whole_service_answer_as_documented(store: ReleaseStore):  # noqa: F811
     ring = KeyRing()
     app = system_app(Directory(), ring)
-    outcome = fuzz(app, "/v1/openapi.json", ring.create("fuzz", ["admin"]), 12)
+    outcome = fuzz(app, "/v1/openapi.json", ring.create("fuzz", ["admin"]), 40)
     assert outcome.faults == []
-    assert set(outcome.statuses) == {200}
+    assert {200, 404} <= set(outcome.statuses)  # nothing was evaluated or compared here

@@ -25,7 +25,7 @@ from crossrec.releases.store import LoadedRelease
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app
 from crossrec.serving.learned_weights import ADDRESS, LearnedWeights
-from crossrec.serving.learning import DomainLearner
+from crossrec.serving.learning import NOTE_DELAY_S, DomainLearner
 from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerStatus
 from crossrec.serving.learning_store import LearnerStore
@@ -120,6 +120,7 @@ def test_only_those_who_were_shown_an_item_can_choose_it_and_once(town: Shop):
     town.send("user-1", listed[1], answer.request_id, event="impression")
     town.send("user-1", listed[1], answer.request_id, event="dislike")
     assert town.step() == 0
+    time.sleep(NOTE_DELAY_S)  # until then the unknown request may be an answer on its way
     town.send("user-1", listed[0], answer.request_id)
     town.send("user-1", listed[0], answer.request_id)  # a second click on the same
     town.send("user-1", listed[2], answer.request_id)  # and one on another item of the list

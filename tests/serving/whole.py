@@ -14,6 +14,7 @@ from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import App
 from crossrec.serving.http_api import domain_app
 from crossrec.serving.item_updates import Current, ItemUpdates
+from crossrec.serving.learned_weights import LearnedWeights
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_service import Learners
 from crossrec.serving.messages import ErasureResponse, ItemsResponse, ItemUpsert
@@ -46,6 +47,10 @@ class WholeReplica:
         return await asyncio.to_thread(self.erasures.erase, user_id)
 
     async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
+        weights = LearnedWeights("films")
+        weights.declare(self.recommender)
+        weights.expect_learnable()
+
         def ask() -> LearnerStatus:
             with closing(Learners()) as learners:
                 return learners.ask("films", order)

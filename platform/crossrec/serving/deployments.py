@@ -184,6 +184,7 @@ class DomainDeployment:
 
     async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
         """What was learned of the objectives' weights, after an order."""
+        self._learned.expect_learnable()
         return await self._learner.ask(order)
 
     async def erase(self, user_id: str) -> ErasureResponse:

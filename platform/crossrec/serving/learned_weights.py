@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.domains.spec import Domain, Learning
-from crossrec.errors import ReleaseError, ServiceError
+from crossrec.errors import ReleaseError, RequestError, ServiceError
 from crossrec.models.domain_model import DomainModel
 from crossrec.ranking.learner_policy import Drawn, Exploration, Frame, features_of
 from crossrec.ranking.objectives import Objectives
@@ -61,6 +61,7 @@ class LearnedWeights:
         self._domain = domain
         self.store = LearnerStore(domain)
         self._log = log
+        self._learnable = False
         self._clock = clock
         self._stamp = -1
         self._state: State | None = None
@@ -163,8 +164,21 @@ class LearnedWeights:
         values = answers.model.vocabulary.context_values
         objectives = answers.ranker.objectives
         found = what_to_learn(answers.model.domain, objectives, answers.rules, values)
+        self._learnable = found is not None
         if found is not None:
             self.store.declare(found)
+
+    def expect_learnable(self) -> None:
+        """Raise where no learner could have anything to say.
+
+        Raises:
+            RequestError: the release that answers has no objective whose weight can be learned.
+        """
+        if not self._learnable:
+            raise RequestError(
+                f"nothing is learned in '{self._domain}': its YAML declares no objective of single"
+                " items beside relevance; declare some under `objectives`, and publish again"
+            )
 
     def _opened(self) -> LearningLog:
         if self._log is None:

@@ -36,6 +36,8 @@ MAX_AGE_S = 86_400.0
 KEPT_S = 30 * 86_400.0
 """How long answers are kept, for judging."""
 PRUNE_EVERY_S = 3_600.0
+NOTE_DELAY_S = 1.0
+"""Answers are noted while they are sent: feedback may be on disk before the answer it is on."""
 FLUSH_EVERY_S = 30.0
 """How often what was read is written down although nothing was learned from it."""
 LEAST_SHARE = 1e-3
@@ -80,7 +82,7 @@ class DomainLearner:
             assert self._state is not None
             if not self._state.learning:
                 return 0
-            events = self._log.heard(self.domain, self._state.cursor, BATCH)
+            events = self._noted(self._log.heard(self.domain, self._state.cursor, BATCH))
             return self._learn(events) if events else 0
 
     def order(self, order: LearnerOrder) -> LearnerStatus:
@@ -162,6 +164,16 @@ class DomainLearner:
         self._store.put(state)
         self._state = state
         self._put_at = self._clock()
+
+    def _noted(self, events: list[Heard]) -> list[Heard]:
+        """The events up to one whose answer may still be on its way to the file."""
+        for place, event in enumerate(events):
+            if self._clock() - event.received_at >= NOTE_DELAY_S or not event.request_id:
+                continue
+            is_choice = event.event in self._interests()
+            if is_choice and self._log.find(self.domain, event.request_id) is None:
+                return events[:place]
+        return events
 
     def _learn(self, events: list[Heard]) -> int:
         state, to_learn = self._state, self._to_learn
