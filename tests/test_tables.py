@@ -31,7 +31,10 @@ def test_a_bar_is_met_not_met_or_not_measured():
     assert "| met |" in bar_table([bar], [_row(ratio=1.5)])
     assert "**not met**" in bar_table([bar], [_row(ratio=1.51)])
     assert "**not met**" in bar_table([bar], [_row(ratio=None)])
-    assert "not measured" in bar_table([bar], [_row(name="memory", ratio=1.0)])
+    assert "**not measured**" in bar_table([bar], [_row(name="memory", ratio=1.0)])
+    many = Bar("speed", "time of an answer", "ratio", "<= 1.5", rows_wanted=2)
+    assert "met by 1 of 2, **others not measured**" in bar_table([many], [_row(ratio=1.5)])
+    assert "| met |" in bar_table([many], [_row(ratio=1.5, domain=d) for d in "ab"])
 
 
 def test_a_bar_speaks_of_the_rows_its_where_picks():

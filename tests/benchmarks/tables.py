@@ -43,6 +43,8 @@ class Bar:
     of: str
     bar: str
     where: dict[str, str] = field(default_factory=dict)
+    rows_wanted: int = 1
+    """How many rows it is to be held against; fewer are no answer yet."""
 
     def rows(self, rows: list[Row]) -> list[Row]:
         """The rows it speaks of."""
@@ -87,12 +89,14 @@ def bar_table(bars: list[Bar], rows: list[Row], *, whole: bool = True) -> str:
         found = bar.rows(rows)
         for row in found if whole or not found else [bar.worst(found)]:
             verdict = "met" if bar.met(row) else "**not met**"
+            if len(found) < bar.rows_wanted and bar.met(row):
+                verdict = f"met by {len(found)} of {bar.rows_wanted}, **others not measured**"
             title = _title(bar, row, found)
             if not whole and len(found) > 1:
                 title = f"{title} (worst of {len(found)})"
             lines.append(f"| {title} | {_measured(row)} | {bar.bar} | {verdict} |")
         if not found:
-            lines.append(f"| {bar.title} | not measured | {bar.bar} | **not met** |")
+            lines.append(f"| {bar.title} | | {bar.bar} | **not measured** |")
     return "\n".join(lines)
 
 
@@ -106,7 +110,8 @@ def _title(bar: Bar, row: Row, found: list[Row]) -> str:
 
 
 def _measured(row: Row) -> str:
-    interval = f" [{', '.join(_number(x) for x in row['ci95'])}]" if row["ci95"] else ""
+    known = row["ci95"] and row["ci95"][0] != row["ci95"][1]  # of one seed there is none
+    interval = f" [{', '.join(_number(x) for x in row['ci95'])}]" if known else ""
     of_ratio = OF_RATIO in (row["protocol"] or "")
     text = f"{_number(row['value'])} {row['unit']}{'' if of_ratio else interval}"
     if row["peer"]:
@@ -177,7 +182,7 @@ def main() -> int:
         path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")
     table = bar_table(read_bars(), read_rows())
     print(table)
-    return 1 if "**not met**" in table else 0
+    return 1 if "**not met**" in table or "not measured**" in table else 0
 
 
 if __name__ == "__main__":
