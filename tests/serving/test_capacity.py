@@ -44,8 +44,10 @@ def test_cores_decide_the_nodes_or_memory_does():
     busy = films(requests_per_s=4000)
     assert busy.cores == pytest.approx(4000 * 0.0015 / 0.6)
     assert busy.nodes == 3
-    catalogue = films(requests_per_s=1, n_items=100_000_000)
-    assert catalogue.nodes == pytest.approx(catalogue.memory_bytes / (0.8 * 8 * 1024 * MIB), abs=1)
+    catalogue = films(requests_per_s=4000, n_items=2000)
+    assert catalogue.replicas == {"films": 10}
+    with pytest.raises(ConfigError, match="no room for one process"):
+        films(requests_per_s=1, n_items=100_000_000)
 
 
 def test_only_the_search_grows_with_the_items():

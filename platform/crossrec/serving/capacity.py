@@ -98,6 +98,7 @@ def plan(
         ConfigError: a demand of a domain that was not measured, or a node too small for a replica.
     """
     busy, memory, replicas, texts = 0.0, costs.other_bytes, {}, 0.0
+    per_replica: list[float] = []
     for name, demand in demands.items():
         cost = costs.domains.get(name)
         if cost is None:
@@ -106,17 +107,18 @@ def plan(
         seconds = demand.requests_per_s * cost.seconds(demand.text_share, n_items)
         replicas[name] = max(1, math.ceil(seconds / BUSY))
         busy += seconds + demand.requests_per_s * costs.front_s
-        memory += replicas[name] * cost.memory(n_items)
+        per_replica.append(cost.memory(n_items))
+        memory += replicas[name] * per_replica[-1]
         texts += demand.requests_per_s * demand.text_share
     encoders = max(1, math.ceil(texts * costs.text_s / BUSY))
     busy += texts * costs.text_s
     memory += encoders * costs.encoder_bytes
     usable = node_memory_bytes * MEMORY_SHARE
-    largest = max(cost.memory_bytes for cost in costs.domains.values())
-    if max(largest, costs.encoder_bytes) > usable:
+    largest = max([costs.encoder_bytes, *per_replica])
+    if largest > usable:
         raise ConfigError(
             f"a node of {node_memory_bytes / 2**30:.1f} GiB has no room for one process of"
-            f" {max(largest, costs.encoder_bytes) / 2**30:.1f} GiB; use larger nodes"
+            f" {largest / 2**30:.1f} GiB; use larger nodes"
         )
     cores = busy / BUSY
     nodes = max(math.ceil(cores / node_cores), math.ceil(memory / usable), 1)

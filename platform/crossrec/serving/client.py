@@ -72,7 +72,8 @@ class Client:
             timeout_s: how long one request may take.
             patience_s: where a process of the service died under a request, how long to wait
                 until another one answers; the request is then sent once more. 0: it never is.
-                Nothing is done twice: feedback has ids, and all else says how things should be.
+                Nothing is done twice: feedback has ids, and orders to a learner or to the
+                service are sent once only.
         """
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.base_url = base_url.rstrip("/")
@@ -244,7 +245,7 @@ class Client:
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer; asked for once more where whoever was to give it died."""
-        again = self._met and self._patience_s > 0
+        again = self._met and self._patience_s > 0 and _may_be_repeated(method, path)
         try:
             response = self._http.request(method, path, **options)
         except httpx.TimeoutException:
@@ -270,6 +271,17 @@ class Client:
                     return
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _may_be_repeated(method: str, path: str) -> bool:
+    """Whether to do it twice is to do it once: not where it says `previous` or `rollback`.
+
+    >>> _may_be_repeated("POST", "/v1/domains/films/feedback")
+    True
+    >>> _may_be_repeated("POST", "/v1/domains/films/learner")
+    False
+    """
+    return method == "GET" or not (path.startswith("/v1/admin/") or path.endswith("/learner"))
 
 
 def _cut_off(response: httpx.Response) -> bool:

@@ -128,6 +128,7 @@ class DomainDeployment:
         await self.arms.configure(wanted.version, wanted.experiment)
         self.arms.copies = self._copies(wanted.shadow)
         self._arguments = wanted
+        self._declare()
         for current in self.arms.loaded:  # what was put for the former releases meanwhile
             await self._items.keep_up(current)
         give_back_memory()
@@ -142,10 +143,14 @@ class DomainDeployment:
             return Recommender(edition, encode, self.feedback_log, weigh=self._weigh())
 
         current = Current(loaded, answering)
-        self._learned.declare(current.recommender)
+        self._learned.check(current.recommender)
         await self._items.keep_up(current)
         await current.refresh()
         return current
+
+    def _declare(self) -> None:
+        """Say what there is to learn: that of control, whatever other arms there are."""
+        self._learned.declare(self.recommender)
 
     def _weigh(self) -> Weigh:
         return self._learned
@@ -250,6 +255,9 @@ class ShadowDeployment(DomainDeployment):
     def __init__(self, domain: str) -> None:
         super().__init__(domain, "loopback")
         self._comparison: Comparison | None = None
+
+    def _declare(self) -> None:
+        """Nothing is learned from answers that nobody hears."""
 
     def _weigh(self) -> Weigh:
         return Overheard(self._learned)

@@ -23,66 +23,80 @@ PAUSE_S = 0.01
 MAX_WORDS = 32
 """Words of a request that are looked up."""
 KEPT_WORDS = 4096
+MAX_RELEASES = 4
+"""Releases that answer side by side; of more, those asked for first are forgotten."""
 TENTHS = np.arange(0.1, 1.0, 0.1)
 
 
+class _Reference:
+    """What a release's own users and items are like."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+        self._words: dict[str, bool] = {}
+        self.bounds: NDArray[np.float64] | None = None
+        self.learning = asyncio.create_task(self._learn())
+
+    def has_word(self, word: str) -> bool:
+        """Whether the text of an item has it."""
+        known = self._words.get(word)
+        if known is None:
+            if len(self._words) >= KEPT_WORDS:
+                self._words.clear()
+            known = self._words[word] = self._recommender.catalogue.has_word(word)
+        return known
+
+    async def _learn(self) -> None:
+        """The tenths of the best scores of some of the release's own users."""
+        best = []
+        for user_id, _ in self._recommender.catalogue.histories(N_REFERENCE_USERS):
+            asked = await self._recommender.ask(RecommendRequest(user_id=user_id, k=1))
+            if asked.question.user_known and asked.ranking.items:
+                first = asked.ranking.items[0].item_idx
+                best.append(sum(float(part[first]) for part in asked.scored.signals.values()))
+            await asyncio.sleep(PAUSE_S)
+        if len(best) > len(TENTHS):
+            self.bounds = np.quantile(best, TENTHS)
+
+
 class Drift:
-    """Counts what requests of one domain are like, release after release."""
+    """Counts what requests of one domain are like, beside each release that answers them."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._version = ""
-        self._known_words: dict[str, bool] = {}
-        self._bounds: NDArray[np.float64] | None = None
-        self._learning: asyncio.Task[None] | None = None
+        self._references: dict[str, _Reference] = {}
 
     def answered(
         self, recommender: Recommender, request: RecommendRequest, response: RecommendResponse
     ) -> None:
         """Count one answer."""
-        self._expect_release(recommender)
+        reference = self._reference(recommender)
         known = "yes" if response.user_known else "no"
         self._metrics.add("crossrec_answers", user_known=known)
         if request.text:
-            self._count_words(recommender, request.text)
-        if _is_plain(request, response) and self._bounds is not None:
-            tenth = 1 + int(np.searchsorted(self._bounds, _best(response)))
-            self._metrics.add("crossrec_top_score", tenth=str(tenth))
+            self._count_words(reference, request.text)
+        if _is_plain(request, response) and reference.bounds is not None:
+            tenth = 1 + int(np.searchsorted(reference.bounds, _best(response)))
+            for one in range(1, len(TENTHS) + 2):  # an empty tenth is a figure too
+                self._metrics.add("crossrec_top_score", float(one == tenth), tenth=str(one))
 
-    def _count_words(self, recommender: Recommender, text: str) -> None:
+    def _count_words(self, reference: _Reference, text: str) -> None:
         words = re.findall(r"[^\W\d_]{3,}", text.lower())
         self._metrics.observe("crossrec_request_words", len(words))
         for word in words[:MAX_WORDS]:
-            known = self._known_words.get(word)
-            if known is None:
-                if len(self._known_words) >= KEPT_WORDS:
-                    self._known_words.clear()
-                known = self._known_words[word] = recommender.catalogue.has_word(word)
-            self._metrics.add("crossrec_words", known="yes" if known else "no")
+            known = "yes" if reference.has_word(word) else "no"
+            self._metrics.add("crossrec_words", known=known)
 
-    def _expect_release(self, recommender: Recommender) -> None:
-        """A new release has other words and other scores."""
+    def _reference(self, recommender: Recommender) -> _Reference:
+        """That of the release; arms of an experiment have one each."""
         version = recommender.loaded.release.version
-        if version == self._version:
-            return
-        self._version, self._known_words, self._bounds = version, {}, None
-        if self._learning is not None:
-            self._learning.cancel()
-        self._learning = asyncio.create_task(self._learn(recommender))
-
-    async def _learn(self, recommender: Recommender) -> None:
-        """The tenths of the best scores of some of the release's own users."""
-        best = []
-        for user_id, _ in recommender.catalogue.histories(N_REFERENCE_USERS):
-            request = RecommendRequest(user_id=user_id, k=1)
-            response = await recommender.recommend(request)
-            if _is_plain(request, response):
-                best.append(_best(response))
-            await asyncio.sleep(PAUSE_S)
-        if len(best) >= len(TENTHS) + 1:
-            self._bounds = np.quantile(best, TENTHS)
-            for tenth in range(1, len(TENTHS) + 2):  # an empty tenth is a figure too
-                self._metrics.add("crossrec_top_score", 0.0, tenth=str(tenth))
+        found = self._references.get(version)
+        if found is None:
+            if len(self._references) >= MAX_RELEASES:
+                oldest = self._references.pop(next(iter(self._references)))
+                oldest.learning.cancel()
+            found = self._references[version] = _Reference(recommender)
+        return found
 
 
 def _is_plain(request: RecommendRequest, response: RecommendResponse) -> bool:

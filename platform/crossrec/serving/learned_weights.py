@@ -155,15 +155,19 @@ class LearnedWeights:
         except (ServiceError, OSError) as err:
             log.warning("where feedback on '%s' came from was not noted: %s", self._domain, err)
 
-    def declare(self, answers: Answers) -> None:
-        """Say what there is to learn in the release that answers from now on.
+    def check(self, answers: Answers) -> ToLearn | None:
+        """What there is to learn in a release.
 
         Raises:
             ReleaseError: its YAML asks to learn what it cannot.
         """
         values = answers.model.vocabulary.context_values
         objectives = answers.ranker.objectives
-        found = what_to_learn(answers.model.domain, objectives, answers.rules, values)
+        return what_to_learn(answers.model.domain, objectives, answers.rules, values)
+
+    def declare(self, answers: Answers) -> None:
+        """Say what there is to learn in the release that answers from now on; raises as `check`."""
+        found = self.check(answers)
         self._learnable = found is not None
         if found is not None:
             self.store.declare(found)

@@ -15,7 +15,7 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from crossrec.errors import CrossrecError, ServiceError
+from crossrec.errors import ConfigError, CrossrecError, ServiceError
 from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
@@ -93,8 +93,14 @@ class LearnerDeployment:
         return status.model_dump()
 
 
-def build_learner() -> serve.Application:
-    """The learners' application, in the service once."""
+def build_learner(arguments: dict[str, Any]) -> serve.Application:
+    """The learners' application, in the service once.
+
+    Raises:
+        ConfigError: it got an argument; it takes none.
+    """
+    if arguments:
+        raise ConfigError(f"the learners take no arguments; got {', '.join(arguments)}")
     deployment = serve.deployment(
         LearnerDeployment,
         name=LEARNER,

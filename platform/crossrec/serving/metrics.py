@@ -165,7 +165,8 @@ async def write_forever(metrics: Metrics, folder: Path) -> None:
 
     A file stays when its process ends: counters never fall while a service runs.
     """
-    _prune(folder.parent)
+    with contextlib.suppress(OSError):  # another process may be at it too
+        _prune(folder.parent)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
     while True:

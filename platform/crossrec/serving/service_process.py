@@ -109,7 +109,7 @@ def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
     return [
         serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
         serve.RunTarget(build_system(system), SYSTEM_APPLICATION, "/"),
-        serve.RunTarget(build_learner(), LEARNER_APPLICATION, None),
+        serve.RunTarget(build_learner({}), LEARNER_APPLICATION, None),
         *[one for domain in settings.domains for one in _domain(settings, domain, CURRENT)],
     ]
 
@@ -155,7 +155,8 @@ def _ours(settings: ServiceSettings) -> list[str]:
     names = [
         place(one) for one in sorted(domains) for place in (domain_application, shadow_application)
     ]
-    return [n for n in [*names, SYSTEM_APPLICATION, ENCODER_APPLICATION] if n in found]
+    names += [SYSTEM_APPLICATION, LEARNER_APPLICATION, ENCODER_APPLICATION]
+    return [name for name in names if name in found]
 
 
 if __name__ == "__main__":

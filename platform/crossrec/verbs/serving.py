@@ -85,12 +85,20 @@ def capacity(
         ServiceError: the service that is measured did not come up.
         ConfigError: the nodes are too small, or the costs are of other domains.
     """
+    from pydantic import ValidationError
+
+    from crossrec.errors import ConfigError
     from crossrec.serving.capacity import CapacityReport, Costs, Demand, plan
     from crossrec.serving.capacity_probe import measure
 
     expect_domains(domains)
     if costs_file is not None and costs_file.is_file():
-        costs = Costs.model_validate_json(costs_file.read_bytes())
+        try:
+            costs = Costs.model_validate_json(costs_file.read_bytes())
+        except ValidationError as err:
+            raise ConfigError(
+                f"{costs_file} holds no costs; remove it, or name another file: they are measured"
+            ) from err
     else:
         costs = measure(domains)
         if costs_file is not None:
