@@ -307,12 +307,21 @@ class Operations:
 
         Where no replica can be asked, for a release of it does not come up, what is known from
         elsewhere.
+
+        Raises:
+            ServiceError: (503) it runs and has no time to answer: a guess could end what it does.
         """
-        if domain_application(domain) not in await asyncio.to_thread(applications_now):
+        found = (await asyncio.to_thread(applications_now)).get(domain_application(domain))
+        if found is None:
             return None
         told: DomainArguments | None = await ask(domain, "arguments")
+        if told is None and found.state == "RUNNING":
+            raise ServiceError(f"'{domain}' has too much to do to be asked; try again", 503)
         if told is None:
-            kept = {"version": self._store.show(domain).version}
+            kept = {
+                "version": self._store.show(domain).version,
+                "experiment": ExperimentStore().read(domain),
+            }
             told = self._new(domain).model_copy(update=kept)
         return told
 
