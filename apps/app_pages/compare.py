@@ -111,7 +111,7 @@ def users(found: Comparison, domain: str) -> None:
 
 def items(found: Comparison) -> None:
     """Items whose places changed most, and one of them in both releases."""
-    view.section(t("Items"), t("Places in first-10 lists of all users; what changed most."))
+    view.section(t("Items"), t("Places in first-10 lists of these users; what changed most."))
     frame = pl.DataFrame(found.items)
     if frame.is_empty():
         return

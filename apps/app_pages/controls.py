@@ -94,6 +94,8 @@ def release(known: list[ReleaseCard], label: str, key: str, position: int = 0) -
         f"{one.created[:16].replace('T', ' ')} UTC",
         "" if ndcg is None else f"NDCG@10 {ndcg:.4f}",
         t("seed {n}", n=one.seed),
+        t("protocol {name}", name=one.protocol),
+        t("data {hash}", hash=one.data_hash[:12]),
     ]
     st.caption(" · ".join(fact for fact in facts if fact))
     return one.version

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -124,6 +125,7 @@ def test_two_releases_are_set_beside_each_other(open_page: Open, versions: list[
     assert app.selectbox(key="b").value == versions[1]
     assert app.selectbox(key="a").value == versions[0]
     assert f"over {N_CASES} users" in said(app)
+    assert re.search(r"protocol leave_one_out · data [0-9a-f]{1,12}$", said(app), re.MULTILINE)
     assert {"NDCG@10", "Recall@10", "MRR@10"} <= {one.label for one in app.metric}
     assert len(app.get("vega_lite_chart")) == 3
     app.selectbox(key="item").set_value(app.selectbox(key="item").options[3]).run()

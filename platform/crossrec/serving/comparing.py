@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.errors import UnknownItemError
+from crossrec.errors import ReleaseError, UnknownItemError
 from crossrec.evaluation.metrics import bootstrap_interval, ndcg, recall, reciprocal_rank
 from crossrec.evaluation.saved import open_saved
 from crossrec.serving.insight_messages import Comparison, ItemComparison, MetricGap
@@ -40,19 +41,21 @@ class _Pairs:
     b: NDArray[np.int64]
     shared: NDArray[np.int64]  # (n,) items that both lists have
     sizes: tuple[int, int]
+    shown: tuple[Counter[str], Counter[str]]
+    """Item id → in how many of the lists of these cases it is."""
 
 
 def compare(domain: str, a: str, b: str) -> Comparison:
     """Release `b` against release `a` on their common users and targets.
 
     Raises:
-        ReleaseError: one of them was never evaluated.
+        ReleaseError: one of them was never evaluated, or they were judged in different ways.
     """
     with ExitStack() as open_files:
-        first, second = (_open(open_files, domain, version) for version in (a, b))
+        first, second = _open_alike(open_files, domain, a, b)
         pairs = _pairs(first, second)
         titles = _titles(first) | _titles(second)
-        items = _items(first, second)
+        items = _items(first, second, pairs)
     gain = ndcg(pairs.b, 10) - ndcg(pairs.a, 10)
     order = np.lexsort((pairs.a - pairs.b, gain))  # by gain, then by places
     return Comparison(
@@ -75,31 +78,52 @@ def compare_item(domain: str, a: str, b: str, item_id: str) -> ItemComparison:
     """One item in both releases.
 
     Raises:
-        ReleaseError: one of them was never evaluated.
+        ReleaseError: one of them was never evaluated, or they were judged in different ways.
         UnknownItemError: neither knows the item.
     """
     with ExitStack() as open_files:
-        first, second = (_open(open_files, domain, version) for version in (a, b))
+        first, second = _open_alike(open_files, domain, a, b)
         found = [_item(database, item_id) for database in (first, second)]
-        pairs = _pairs(first, second, item_id)
+        pairs = _pairs(first, second)
     known = next((row for row in reversed(found) if row), None)
     if known is None:
         raise UnknownItemError(f"neither release of '{domain}' has an item '{item_id}'")
-    rows = zip(pairs.users, pairs.lengths, pairs.a.tolist(), pairs.b.tolist(), strict=True)
+    own = [row for row, target in enumerate(pairs.targets) if target == item_id]
     cases = [
-        dict(zip(("user_id", "n_history", "rank_a", "rank_b"), row, strict=True)) for row in rows
+        {
+            "user_id": pairs.users[row],
+            "n_history": pairs.lengths[row],
+            "rank_a": int(pairs.a[row]),
+            "rank_b": int(pairs.b[row]),
+        }
+        for row in own
     ]
     return ItemComparison(
         item_id=item_id,
         title=known["title"],
         n_train=known["n_train"],
-        shown_a=found[0]["n_shown"] if found[0] else 0,
-        shown_b=found[1]["n_shown"] if found[1] else 0,
+        shown_a=pairs.shown[0][item_id],
+        shown_b=pairs.shown[1][item_id],
         n_targets=len(cases),
-        hits_a=int((pairs.a <= 10).sum()),
-        hits_b=int((pairs.b <= 10).sum()),
+        hits_a=int((pairs.a[own] <= 10).sum()),
+        hits_b=int((pairs.b[own] <= 10).sum()),
         cases=cases[:MAX_CASES],
     )
+
+
+def _open_alike(
+    open_files: ExitStack, domain: str, a: str, b: str
+) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Both evaluations, where their figures mean the same."""
+    first, second = (_open(open_files, domain, version) for version in (a, b))
+    ways = [_way(database) for database in (first, second)]
+    if ways[0] != ways[1]:
+        (one, data_one), (other, data_other) = ways
+        raise ReleaseError(
+            f"{a} of '{domain}' was judged by '{one}' on data {data_one[:12]}, {b} by '{other}' on"
+            f" data {data_other[:12]}; choose two that agree in protocol and data"
+        )
+    return first, second
 
 
 def _open(open_files: ExitStack, domain: str, version: str) -> sqlite3.Connection:
@@ -108,12 +132,18 @@ def _open(open_files: ExitStack, domain: str, version: str) -> sqlite3.Connectio
     return database
 
 
-def _pairs(first: sqlite3.Connection, second: sqlite3.Connection, item_id: str = "") -> _Pairs:
-    query, values = (f"{_CASES} WHERE target = ?", (item_id,)) if item_id else (_CASES, ())
-    before = {(row["user_id"], row["target"]): row for row in first.execute(query, values)}
+def _way(database: sqlite3.Connection) -> tuple[str, str]:
+    """Protocol and data hash of an evaluation."""
+    report = json.loads(database.execute("SELECT text FROM figures").fetchone()["text"])["report"]
+    return report["protocol"], report["data_hash"]
+
+
+def _pairs(first: sqlite3.Connection, second: sqlite3.Connection) -> _Pairs:
+    before = {(row["user_id"], row["target"]): row for row in first.execute(_CASES)}
     users, targets, lengths, a, b, shared = [], [], [], [], [], []
+    shown: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     n_second = 0
-    for row in second.execute(query, values):
+    for row in second.execute(_CASES):
         n_second += 1
         own = before.get((row["user_id"], row["target"]))
         if own is None:
@@ -123,9 +153,13 @@ def _pairs(first: sqlite3.Connection, second: sqlite3.Connection, item_id: str =
         lengths.append(row["n_history"])
         a.append(own["rank"])
         b.append(row["rank"])
-        shared.append(len({*json.loads(own["top"])} & {*json.loads(row["top"])}))
+        tops = [json.loads(one["top"]) for one in (own, row)]
+        shared.append(len({*tops[0]} & {*tops[1]}))
+        for counts, top in zip(shown, tops, strict=True):
+            counts.update(top)
     ranks_a, ranks_b, both = (np.array(column, np.int64) for column in (a, b, shared))
-    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, (len(before), n_second))
+    sizes = (len(before), n_second)
+    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, sizes, shown)
 
 
 def _metrics(pairs: _Pairs) -> list[MetricGap]:
@@ -170,15 +204,11 @@ def _users(
     ]
 
 
-def _items(first: sqlite3.Connection, second: sqlite3.Connection) -> list[Row]:
-    """Those whose number of places changed most, in both directions."""
-    query = "SELECT item_id, title, n_train, n_shown FROM items"
-    before = {row["item_id"]: row for row in first.execute(query)}
-    rows = []
-    for row in second.execute(query):
-        own = before.pop(row["item_id"], None)
-        rows.append(_changed(row, own["n_shown"] if own else 0, row["n_shown"]))
-    rows += [_changed(row, row["n_shown"], 0) for row in before.values()]
+def _items(first: sqlite3.Connection, second: sqlite3.Connection, pairs: _Pairs) -> list[Row]:
+    """Those whose number of places changed most, in both directions, over the common cases."""
+    query = "SELECT item_id, title, n_train FROM items"
+    known = {row["item_id"]: row for database in (first, second) for row in database.execute(query)}
+    rows = [_changed(row, *(counts[i] for counts in pairs.shown)) for i, row in known.items()]
     rows.sort(key=lambda row: (-abs(row["change"]), row["item_id"]))
     return rows[: 2 * N_SHOWN]
 

@@ -96,7 +96,8 @@ class Comparison(_Message):
     """user_id, target, title, n_history, rank_a, rank_b, gain (of NDCG@10); worst first."""
     winners: list[Row]
     items: list[Row]
-    """item_id, title, n_train, shown_a, shown_b, change: those whose places changed most."""
+    """item_id, title, n_train, shown_a, shown_b, change: those whose places changed most; counted
+    over the common cases."""
 
 
 class ItemComparison(_Message):
@@ -106,6 +107,7 @@ class ItemComparison(_Message):
     title: str
     n_train: int
     shown_a: int
+    """Lists of common cases that it is in."""
     shown_b: int
     n_targets: int
     """Cases, common to both, whose target it is."""

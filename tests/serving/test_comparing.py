@@ -1,0 +1,56 @@
+"""Two evaluations beside each other: only such as are alike, and only their common cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossrec.errors import ReleaseError
+from crossrec.evaluation import saved
+from crossrec.evaluation.detail import CaseNotes, Detail
+from crossrec.serving.comparing import compare, compare_item
+
+ITEMS = [("a", "A"), ("b", "B"), ("c", "C")]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSREC_HOME", str(tmp_path))
+
+
+def keep(version: str, tops: dict[str, int], protocol: str = "leave_one_out", data: str = "c"):
+    """Save an evaluation: user → the one item of their list; everybody chose item b."""
+    n = len(tops)
+    notes = CaseNotes(n)
+    notes.ranks[:] = 1
+    notes.top[:, 0] = list(tops.values())
+    ones = np.ones(n, np.int64)
+    detail = Detail(list(tops), ones, ones, ones.astype(np.bool_), notes, np.array([5, 4, 1]))
+    report = {"protocol": protocol, "data_hash": data * 64}
+    saved.save("films", version, {"report": report}, detail, ITEMS)
+
+
+def test_places_are_counted_over_common_cases_alone():
+    keep("v1", {"u1": 0, "u2": 0, "only here": 2})
+    keep("v2", {"u1": 1, "u2": 0, "only there": 2, "nor here": 2})
+    found = compare("films", "v1", "v2")
+    assert (found.n, found.n_a, found.n_b) == (2, 3, 4)
+    changes = {row["item_id"]: (row["shown_a"], row["shown_b"]) for row in found.items}
+    assert changes == {"a": (2, 1), "b": (0, 1), "c": (0, 0)}
+    one = compare_item("films", "v1", "v2", "a")
+    assert (one.shown_a, one.shown_b, one.n_targets) == (2, 1, 0)
+    assert compare_item("films", "v1", "v2", "b").hits_a == 2
+
+
+@pytest.mark.parametrize("other", [{"protocol": "by_time"}, {"data": "d"}])
+def test_releases_that_were_judged_in_different_ways_are_not_compared(other: dict[str, str]):
+    keep("v1", {"u1": 0})
+    keep("v2", {"u1": 0}, **other)
+    way = f"'{other.get('protocol', 'leave_one_out')}' on data {other.get('data', 'c') * 12};"
+    for ask in (compare, lambda *which: compare_item(*which, "a")):
+        with pytest.raises(
+            ReleaseError, match=f"'leave_one_out' on data cccccccccccc, v2 by {way}"
+        ):
+            ask("films", "v1", "v2")
