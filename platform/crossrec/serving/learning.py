@@ -114,30 +114,35 @@ class DomainLearner:
     def _ready(self) -> bool:
         """Hold the lock, and a state that fits what there is to learn now."""
         if self._held is None:
-            self._held = self._store.lock()
-            if self._held is None:
+            held = self._store.lock()
+            if held is None:
                 return False
-            self._state = self._store.state()
+            try:
+                self._state = self._store.state()
+            except BaseException:
+                held.close()  # else the next step would find nothing learned, and begin anew
+                raise
+            self._held = held
         stamp = self._store.to_learn_stamp()
-        if stamp == self._stamp:
-            return self._state is not None
-        self._to_learn, self._stamp = self._store.to_learn(), stamp
+        if stamp == self._stamp and self._state is not None:
+            return True
+        self._to_learn = self._store.to_learn()
         if self._to_learn is None:
             return False
         learning = self._to_learn.learning
         counted = self._caps
-        self._caps = Caps(learning.per_user, learning.per_address, learning.window_s)
+        caps = Caps(learning.per_user, learning.per_address, learning.window_s)
         if counted is not None and counted.window_s == learning.window_s:
-            self._caps = replace(
-                counted, per_user=learning.per_user, per_address=learning.per_address
-            )
+            caps = replace(counted, per_user=learning.per_user, per_address=learning.per_address)
         if self._state is None:
-            self._put(first_state(self._to_learn, self._clock(), self._log.last()))
+            first = first_state(self._to_learn, self._clock(), self._log.last())
+            self._put(replace(first, version=self._number()))
         elif counted is None:
-            self._recount(self._caps, self._state)
+            self._recount(caps, self._state)
         assert self._state is not None
         if (now := fitted(self._state, self._to_learn)) is not self._state:
             self._put(self._next(now, "declared"))
+        self._caps, self._stamp = caps, stamp  # at last: whatever failed is done anew
         return True
 
     def _recount(self, caps: Caps, state: State) -> None:
@@ -157,8 +162,12 @@ class DomainLearner:
         return self._state
 
     def _next(self, state: State, why: str) -> State:
-        assert self._state is not None
-        return replace(state, version=self._state.version + 1, at=self._clock(), why=why)
+        return replace(state, version=self._number(), at=self._clock(), why=why)
+
+    def _number(self) -> int:
+        """Of a new version; never one that is kept, though the file of the state may be lost."""
+        current = 0 if self._state is None else self._state.version
+        return max([current, *self._store.versions()]) + 1
 
     def _put(self, state: State) -> None:
         self._store.put(state)

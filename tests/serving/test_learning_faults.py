@@ -1,0 +1,54 @@
+"""Learning where a file, a row number or a moment is not as it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crossrec.serving.learning import DomainLearner
+from crossrec.serving.learning_store import LearnerStore
+from tests.serving.learners import Shop, published, shop, visits
+from tests.small_release import SmallDomain
+
+
+@pytest.fixture
+def town(films: SmallDomain, fresh_home: Path):
+    found = shop(published(films), fresh_home)
+    found.step()
+    yield found
+    found.learner.close()
+    found.weights.close()
+    found.notes.close()
+    found.log.close()
+
+
+def test_a_state_that_cannot_be_read_once_is_read_at_the_next_step(town: Shop):
+    visits(town, 30)
+    town.step()
+    version, learned = town.learner.status().version, town.price()
+    town.learner.close()
+    path = LearnerStore("films").folder / "state.json"
+    whole = path.read_text()
+    path.unlink()
+    path.write_text("{half of it")
+    again = DomainLearner("films", town.notes)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Expecting"):
+            again.step()
+    path.write_text(whole)
+    again.step()
+    status = again.status()
+    assert (status.version, status.weights["price"].weight) == (version, learned)
+    again.close()
+
+
+def test_a_lost_state_takes_the_number_of_no_version_that_is_kept(town: Shop):
+    visits(town, 30)
+    town.step()
+    version, learned = town.learner.status().version, town.price()
+    town.learner.close()
+    (LearnerStore("films").folder / "state.json").unlink()
+    town.step()
+    assert town.learner.status().version == version + 1
+    assert town.order("rollback", version).weights["price"].weight == learned
