@@ -289,7 +289,7 @@ def test_only_the_encoder_has_torch_and_no_replica_has_polars(world: World, clie
     client.recommend("books", text="a comedy")
     replicas = [p for p in tree_of(world.service.pid) if "ServeReplica" in _name(p)]
     with_torch = [_name(process) for process in replicas if "libtorch" in _maps(process)]
-    assert len(replicas) == 4
+    assert len(replicas) == 5  # two domains, the encoder, the learners, the system
     assert len(with_torch) == 1
     assert "Encoder" in with_torch[0]
     domains = [process for process in replicas if "domain-" in _name(process)]
