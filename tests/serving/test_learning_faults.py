@@ -8,6 +8,7 @@ import pytest
 
 from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_store import LearnerStore
+from crossrec.serving.messages import FeedbackEvent
 from tests.serving.learners import Shop, published, shop, visits
 from tests.small_release import SmallDomain
 
@@ -52,3 +53,15 @@ def test_a_lost_state_takes_the_number_of_no_version_that_is_kept(town: Shop):
     town.step()
     assert town.learner.status().version == version + 1
     assert town.order("rollback", version).weights["price"].weight == learned
+
+
+def test_looking_for_new_feedback_reads_on_from_a_row_and_sorts_nothing(town: Shop):
+    visits(town, 5)
+    town.log.append(
+        "books", [FeedbackEvent(event_id="b", user_id="u", item_id="i", event="click")]
+    ).result()
+    explained = town.notes._heard.execute(
+        f"EXPLAIN QUERY PLAN {town.notes._events}", ("films", 3, 500)
+    )
+    assert [row[-1] for row in explained] == ["SEARCH feedback USING INTEGER PRIMARY KEY (rowid>?)"]
+    assert [one.row for one in town.notes.heard("films", 3, 500)] == [4, 5]
