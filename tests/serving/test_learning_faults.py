@@ -65,3 +65,27 @@ def test_looking_for_new_feedback_reads_on_from_a_row_and_sorts_nothing(town: Sh
     )
     assert [row[-1] for row in explained] == ["SEARCH feedback USING INTEGER PRIMARY KEY (rowid>?)"]
     assert [one.row for one in town.notes.heard("films", 3, 500)] == [4, 5]
+
+
+def test_feedback_is_heard_that_takes_the_row_numbers_of_what_was_erased(town: Shop):
+    visits(town, 10, n_users=1)
+    assert town.step() == 10
+    assert town.log.erase("films", "user-0", "key", []) == 10
+    assert town.step() == 0
+    visits(town, 6, seed=1)
+    assert town.notes.last() == 6  # numbers that were there before
+    assert town.step() == 6
+    assert LearnerStore("films").state().cursor == 6
+
+
+def test_rows_of_other_domains_are_passed_once(town: Shop):
+    visits(town, 3)
+    assert town.step() == 3
+    others = [
+        FeedbackEvent(event_id=f"b{n}", user_id="u", item_id="i", event="click") for n in range(5)
+    ]
+    town.log.append("books", others).result()
+    assert town.step() == 0
+    assert town.learner._state.cursor == 8
+    visits(town, 2, seed=1)
+    assert town.step() == 2

@@ -82,7 +82,7 @@ class DomainLearner:
             assert self._state is not None
             if not self._state.learning:
                 return 0
-            events = self._noted(self._log.heard(self.domain, self._state.cursor, BATCH))
+            events = self._noted(self._came(self._state))
             return self._learn(events) if events else 0
 
     def order(self, order: LearnerOrder) -> LearnerStatus:
@@ -173,6 +173,22 @@ class DomainLearner:
         self._store.put(state)
         self._state = state
         self._put_at = self._clock()
+
+    def _came(self, state: State) -> list[Heard]:
+        """What came since the last step.
+
+        A file gives the numbers of its newest rows again once these are deleted (erasure, pruning);
+        a server never does. So the place goes back to what is there. What cannot be seen, and is
+        not learned from: as many new rows as were deleted, where both happen between two steps or
+        while no learner runs.
+        """
+        if not self._log.is_file:
+            return self._log.heard(self.domain, state.cursor, BATCH)
+        last = self._log.last()
+        events = self._log.heard(self.domain, min(state.cursor, last), BATCH)
+        if last < state.cursor or not events:  # rows of other domains are not read again, either
+            self._state = replace(state, cursor=last)
+        return events
 
     def _noted(self, events: list[Heard]) -> list[Heard]:
         """The events up to one whose answer may still be on its way to the file."""
