@@ -123,6 +123,12 @@ def search(where: Address, domain: str, text: str, limit: int = 20) -> list[Item
     return _client(where).search(domain, text, limit)
 
 
+@st.cache_data(ttl="30s", max_entries=50, show_spinner=False)
+def item(where: Address, domain: str, item_id: str) -> ItemCard:
+    """One item of the catalogue."""
+    return _client(where).item(domain, item_id)
+
+
 @st.cache_data(ttl="10s", max_entries=50, show_spinner=False)
 def releases(where: Address, domain: str) -> list[ReleaseCard]:
     """Releases of a domain, newest first."""

@@ -1,11 +1,13 @@
 """What if: another history, another sentence, another moment; both answers side by side.
 
-Both are asked in the same way, by telling the service the history, so that they differ by what the
-visitor changed alone. Leaves to others: the widgets (controls.py), calls (service.py), charts.
+Both are asked in the same way, by telling the service the history and the declared weights (learned
+ones are drawn for each answer), so that they differ by what the visitor changed alone. Leaves to
+others: the widgets (controls.py), calls (service.py), charts.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import polars as pl
@@ -14,9 +16,11 @@ import streamlit as st
 from app_pages import controls, frames, service, view
 from app_pages.words import t
 from crossrec import release_plots
+from crossrec.errors import UnknownItemError
 from crossrec.serving.messages import (
     DomainCard,
     HistoryItem,
+    ItemCard,
     RecommendRequest,
     RecommendResponse,
     UserHistoryItem,
@@ -53,7 +57,8 @@ def show() -> None:
         text = controls.wish(t("Wish in words, before"), "wish")
         change = changes(card, history, text)
         k = controls.n_items()
-    requests = questions(history, text, change, k)
+    weights = {one.name: one.weight for one in card.objectives}
+    requests = questions(history, text, change, k, weights)
     with service.or_stop():
         before, after = (service.recommend(where, domain, card.release, one) for one in requests)
     if requests[0] == requests[1]:
@@ -76,9 +81,9 @@ def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Chan
     find = st.text_input(t("Find items to add"), key="find", bind=controls.URL)
     with service.or_stop():
         found = service.search(where, card.name, find) if find.strip() else []
-        chosen = st.query_params.get_all("add")
-        found += [one for title in chosen for one in service.search(where, card.name, title, 5)]
-    options = {item.title: item.item_id for item in found}
+        found += _chosen(where, card.name)
+    # With the id, always: what is chosen must be named alike whatever else is found beside it.
+    options = {f"{one.title} ({one.item_id})": one.item_id for one in found}
     added = st.multiselect(
         t("Add to the history"),
         list(options),
@@ -104,8 +109,18 @@ def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Chan
     )
 
 
+def _chosen(where: service.Address, domain: str) -> list[ItemCard]:
+    """Items that the address adds, by the id at the end of a label; unknown ones are left out."""
+    found = []
+    for label in st.query_params.get_all("add"):
+        item_id = label.rpartition(" (")[2].removesuffix(")")
+        with suppress(UnknownItemError):
+            found += [service.item(where, domain, item_id)] if item_id else []
+    return found
+
+
 def questions(
-    history: list[UserHistoryItem], text: str, change: Change, k: int
+    history: list[UserHistoryItem], text: str, change: Change, k: int, weights: dict[str, float]
 ) -> tuple[RecommendRequest, RecommendRequest]:
     """The same question twice, without the changes and with them."""
     steps = [step for step in reversed(history) if step.event not in NO_STEP]
@@ -117,13 +132,15 @@ def questions(
         HistoryItem(item_id=item_id, timestamp=None if last is None else last - change.days * DAY_S)
         for item_id in change.added
     ]
-    before = [_told(step, 0) for step in steps]
-    return (
-        RecommendRequest(history=before, text=text or None, k=k, blocked=blocked),
-        RecommendRequest(
-            history=moved, text=change.text or None, context=change.context, k=k, blocked=blocked
-        ),
+    before = RecommendRequest(
+        history=[_told(step, 0) for step in steps],
+        text=text or None,
+        k=k,
+        blocked=blocked,
+        objectives=weights,
     )
+    changed = {"history": moved, "text": change.text or None, "context": change.context}
+    return before, before.model_copy(update=changed)
 
 
 def _told(step: UserHistoryItem, days: int) -> HistoryItem:
@@ -157,6 +174,10 @@ def lists(before: RecommendResponse, after: RecommendResponse) -> None:
         )
     with right:
         view.table(frame.select("title", "before", "after", "item_id"), "what-if")
+    by = [(one.release, one.arm) for one in (before, after)]
+    if by[0] != by[1]:
+        text = t("Two releases or arms answered, so the lists differ by more than your change.")
+        st.warning(text, icon=":material/call_split:")
     for sentence in {*before.ignored, *after.ignored}:
         st.warning(frames.plain(sentence), icon=":material/info:")
 

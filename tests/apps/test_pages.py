@@ -14,6 +14,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from crossrec.serving.auth import KeyRing
+from crossrec.serving.client import Client
+from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from tests.apps.conftest import APPS
 from tests.small_home import N_CASES, RUN, make_small_home, small_service
 
@@ -113,11 +115,36 @@ def test_what_if_the_user_had_not_seen_it(open_page: Open) -> None:
 
 
 def test_an_item_is_found_and_added_to_the_history(open_page: Open) -> None:
-    app = open_page("whatif", user="user-1", find="horror number 2")
+    app = open_page("whatif", user="user-1", find="horror number 2", k="50")
     first = app.multiselect(key="add").options[0]
+    item_id = first.rpartition("(")[2].removesuffix(")")
+    assert item_id in set(app.dataframe[0].value["item_id"])
     app.multiselect(key="add").set_value([first]).run()
     assert not app.exception
-    assert first not in set(app.dataframe[0].value.dropna(subset=["after"])["title"])
+    assert item_id not in set(app.dataframe[0].value.dropna(subset=["after"])["item_id"])
+    again = open_page("whatif", user="user-1", add=first)  # from the address alone
+    assert again.multiselect(key="add").value == [first]
+    assert open_page("whatif", user="user-1", add="No such (x)").multiselect(key="add").value == []
+
+
+def test_what_if_asks_twice_alike_and_says_where_two_arms_answered(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[RecommendRequest] = []
+    recommend = Client.recommend
+
+    def in_turns(self: Client, domain: str, request: RecommendRequest) -> RecommendResponse:
+        asked.append(request)
+        answer = recommend(self, domain, request)
+        return answer.model_copy(update={"arm": "ab"[len(asked) % 2]})
+
+    monkeypatch.setattr(Client, "recommend", in_turns)
+    app = open_page("whatif", user="user-1", wish2="horror")
+    before, after = asked[-2:]
+    assert (before.text, after.text) == (None, "horror")
+    assert before.objectives == after.objectives
+    assert before.objectives["relevance"] == 1
+    assert any("Two releases or arms answered" in one.value for one in app.warning)
 
 
 def test_two_releases_are_set_beside_each_other(open_page: Open, versions: list[str]) -> None:
