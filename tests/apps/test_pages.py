@@ -15,6 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.client import Client
+from crossrec.serving.insight_client import InsightClient
+from crossrec.serving.insight_messages import ReleaseReport
 from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from tests.apps.conftest import APPS
 from tests.small_home import N_CASES, RUN, make_small_home, small_service
@@ -174,6 +176,22 @@ def test_fairness_compares_groups_that_are_large_enough(open_page: Open) -> None
     assert "at least 20 users" in said(app)
     assert list(app.dataframe[0].value["value"]) == ["f", "m"]
     assert set(app.dataframe[1].value["provider"]) == {"comedy", "space", "horror"}
+
+
+def test_a_group_apart_is_named_as_it_is_written(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = InsightClient.report
+
+    def apart(self: InsightClient, domain: str, version: str = "current") -> ReleaseReport:
+        found = report(self, domain, version)
+        for row in found.groups:
+            row |= {"value": f"*{row['value']}*", "ndcg@10_gap": [0.2, 0.1, 0.3]}
+        return found
+
+    monkeypatch.setattr(InsightClient, "report", apart)
+    [warning] = open_page("fairness").warning
+    assert r"each by itself: \*f\* (+0.200), \*m\* (+0.200). Of 2 groups" in warning.value
 
 
 def test_items_are_found_on_the_map(open_page: Open) -> None:

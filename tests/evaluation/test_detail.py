@@ -75,6 +75,16 @@ def test_a_group_has_its_mean_and_its_gap_to_the_others():
     assert one["coverage@10"] == pytest.approx(1 / 3)
 
 
+def test_a_gap_has_the_interval_of_two_means_with_one_deviation():
+    hit, missed = [1] * 6 + [100] * 74, [100] * 20
+    small = groups(made(hit + missed), "who", ["a"] * 80 + ["b"] * 20)[1]
+    deviation = (80 * 0.075 * 0.925 / 98) ** 0.5
+    error = 1.96 * deviation * (1 / 80 + 1 / 20) ** 0.5
+    assert small["recall@10"] == [0.0, 0.0, 0.0]  # its own deviation is 0: no guess of its noise
+    assert small["recall@10_gap"] == pytest.approx([-0.075, -0.075 - error, -0.075 + error])
+    assert small["recall@10_gap"][2] > 0
+
+
 @pytest.mark.parametrize("small", [1, 5, MIN_GROUP - 1])
 def test_nobody_is_singled_out_not_even_by_subtraction(small: int):
     values = ["a"] * 50 + ["b"] * 30 + ["c"] * small

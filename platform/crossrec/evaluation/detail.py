@@ -183,11 +183,17 @@ def _spread(values: Floats) -> list[float]:
 
 
 def _gap(own: Floats, others: Floats) -> list[float] | None:
-    """Mean less that of all others, with the normal 95 % interval of two independent means."""
+    """Mean less that of all others, with the normal 95 % interval by their pooled deviation.
+
+    As in Student's test of two means: a small group's own deviation is a poor guess, 0 where all
+    its cases came out alike, which would make almost any gap of it more than noise.
+    """
     if not len(others):
         return None
     gap = float(own.mean() - others.mean())
-    error = float(np.hypot(metrics.standard_error(own), metrics.standard_error(others)))
+    squares = len(own) * own.var() + len(others) * others.var()
+    deviation = np.sqrt(squares / max(1, len(own) + len(others) - 2))
+    error = float(deviation * np.sqrt(1 / len(own) + 1 / len(others)))
     return [gap, gap - 1.96 * error, gap + 1.96 * error]
 
 
