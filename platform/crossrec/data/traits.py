@@ -5,8 +5,12 @@ Leaves to others: what an audit makes of them (evaluation/detail.py).
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crossrec.data.dataset import Dataset
 from crossrec.domains.spec import Domain
@@ -14,13 +18,13 @@ from crossrec.schema import CATEGORY, ITEM_ID, USER_ID
 
 UNKNOWN = "unknown"
 N_BINS = 4
-"""Groups that a column of numbers is cut into, of equal size."""
+"""Groups that a column of numbers is cut into, of about equal size."""
 
 
 def traits(dataset: Dataset, user_ids: list[str]) -> dict[str, list[str]]:
     """Audit column → its value of each user, `unknown` where there is none.
 
-    Numbers with more than a few values are cut at their quartiles.
+    Numbers with more than a few values are cut near their quartiles.
     """
     columns = dataset.domain.audit_columns
     if not columns or not dataset.has("users"):
@@ -38,15 +42,28 @@ def _words(column: pl.Series) -> pl.Series:
 
 
 def _quarters(column: pl.Series) -> pl.Series:
-    """`18 to 25` in place of 21: each group as large as the next, as far as equal values allow."""
+    """`up to 30`, `30 to 40` (with 40), …, `above 49`: about equal groups; null where unknown."""
     numbers = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    cuts = np.unique(np.nanquantile(numbers, np.arange(1, N_BINS) / N_BINS))
+    known = np.isfinite(numbers)
+    cuts = _round_cuts(numbers[known])
     codes = np.searchsorted(cuts, numbers)  # up to and with a cut is below it
-    known = ~np.isnan(numbers)
-    own = {code: numbers[known & (codes == code)] for code in np.unique(codes[known])}
-    spans = {code: f"{values.min():g} to {values.max():g}" for code, values in own.items()}
-    words = [spans[code] if here else None for code, here in zip(codes, known, strict=True)]
+    ends = [f"{cut:.15g}" for cut in cuts]
+    between = [f"{low} to {high}" for low, high in pairwise(ends)]
+    names = [f"up to {ends[0]}", *between, f"above {ends[-1]}"]
+    words = [names[code] if here else None for code, here in zip(codes, known, strict=True)]
     return pl.Series(words, dtype=pl.String)
+
+
+def _round_cuts(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The quartiles, rounded by how far apart they are: no border is one person's own value.
+
+    >>> _round_cuts(np.array([18_250, 23_117, 31_904, 47_333, 90_871.0])).tolist()
+    [23000.0, 32000.0, 47000.0]
+    """
+    cuts = np.unique(np.quantile(numbers, np.arange(1, N_BINS) / N_BINS))
+    apart = float(cuts[-1] - cuts[0]) / N_BINS
+    # Where all quartiles are one value, half of the users share it.
+    return np.unique(np.round(cuts, -math.floor(math.log10(apart)))) if apart else cuts
 
 
 def provider_column(domain: Domain) -> str:

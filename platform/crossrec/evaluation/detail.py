@@ -171,10 +171,16 @@ def _large_enough(values: list[str]) -> list[tuple[str, NDArray[np.bool_]]]:
     return found
 
 
-def _natural(name: str) -> tuple[float, str]:
-    """`7 to 25` comes before `26 to 31`; words after numbers."""
-    number = re.match(r"\d+(\.\d+)?", name)
-    return (float(number.group()) if number else np.inf, name)
+def _natural(name: str) -> tuple[float, int, str]:
+    """Numbers by size, words after them.
+
+    >>> sorted(["f", "above 31", "7 to 25", "up to 7", "25 to 31"], key=_natural)
+    ['up to 7', '7 to 25', '25 to 31', 'above 31', 'f']
+    """
+    found = re.match(r"(up to |above |)(-?\d+(?:\.\d+)?)", name)
+    if found is None:
+        return np.inf, 0, name
+    return float(found[2]), ("up to ", "", "above ").index(found[1]), name
 
 
 def _spread(values: Floats) -> list[float]:
