@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from crossrec.errors import ServiceError
+from crossrec.serving.learned_weights import ADDRESS, REOPEN_AFTER_S
 from crossrec.serving.learning import DomainLearner
+from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_store import LearnerStore
 from crossrec.serving.messages import FeedbackEvent
 from tests.serving.learners import Shop, published, shop, visits
@@ -89,3 +93,35 @@ def test_rows_of_other_domains_are_passed_once(town: Shop):
     assert town.learner._state.cursor == 8
     visits(town, 2, seed=1)
     assert town.step() == 2
+
+
+def test_answers_go_out_while_their_log_cannot_be_opened(
+    town: Shop, fresh_home: Path, caplog: pytest.LogCaptureFixture
+):
+    town.weights.close()
+    town.weights._clock = lambda: now
+    now = 1_000.0
+    path, aside = fresh_home / "learning.db", fresh_home / "aside"
+    for file in fresh_home.glob("learning.db*"):
+        file.rename(f"{aside}{file.suffix}")
+    path.mkdir()  # no database
+    token = ADDRESS.set("10.0.0.7")
+    answers = [town.ask("user-1") for _ in range(5)]
+    town.send("user-1", answers[0].items[0].item_id, answers[0].request_id)
+    ADDRESS.reset(token)
+    assert caplog.text.count("cannot be opened") == 1
+    path.rmdir()
+    now += REOPEN_AFTER_S - 1
+    town.ask("user-1")
+    assert not path.exists()  # not tried yet
+    now += 1
+    answer = town.ask("user-1")
+    town.weights.close()
+    with closing(LearningLog()) as notes:
+        assert [one.request_id for one in notes.all("films")] == [answer.request_id]
+
+
+def test_a_log_of_answers_that_is_no_database_is_said(fresh_home: Path):
+    (fresh_home / "learning.db").write_text("no database " * 100)
+    with pytest.raises(ServiceError, match=r"log of answers .*learning\.db cannot be opened: file"):
+        LearningLog()

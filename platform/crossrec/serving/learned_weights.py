@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 ADDRESS: ContextVar[str | None] = ContextVar("address", default=None)
 """Of whoever makes the request that is being answered."""
 RECENT_VERSIONS = 8
+REOPEN_AFTER_S = 10.0
+"""Before a log that could not be opened is tried again; every answer would wait for it."""
 RATING = "rating"
 
 
@@ -61,6 +65,8 @@ class LearnedWeights:
         self._domain = domain
         self.store = LearnerStore(domain)
         self._log = log
+        self._opening = threading.Lock()
+        self._failed_at = -math.inf
         self._learnable = False
         self._clock = clock
         self._stamp = -1
@@ -138,10 +144,8 @@ class LearnedWeights:
         policy = Policy(frame.objectives, names, features, arms, share, frame.relevance)
         at = self._clock()
         record = shown_list(request_id, user_id, at, drawn, seen, item_ids, policy)
-        try:
-            self._opened().shown(self._domain, record)
-        except ServiceError as err:
-            log.warning("an answer of '%s' was not noted: %s", self._domain, err)
+        if (notes := self._opened()) is not None:
+            notes.shown(self._domain, record)
 
     def heard(self, events: Sequence[FeedbackEvent]) -> None:
         """Note where feedback comes from, as far as it is on answers and a learner reads it."""
@@ -151,9 +155,11 @@ class LearnedWeights:
             return
         try:
             key = self._key(address)
-            self._opened().came_from(self._domain, answered, key, self._clock())
-        except (ServiceError, OSError) as err:
+        except OSError as err:
             log.warning("where feedback on '%s' came from was not noted: %s", self._domain, err)
+            return
+        if (notes := self._opened()) is not None:
+            notes.came_from(self._domain, answered, key, self._clock())
 
     def check(self, answers: Answers) -> ToLearn | None:
         """What there is to learn in a release.
@@ -184,10 +190,20 @@ class LearnedWeights:
                 " items beside relevance; declare some under `objectives`, and publish again"
             )
 
-    def _opened(self) -> LearningLog:
-        if self._log is None:
-            self._log = LearningLog()
-        return self._log
+    def _opened(self) -> LearningLog | None:
+        """None: it cannot be opened, which is logged and not tried again for a while."""
+        with self._opening:
+            pause = self._clock() - self._failed_at
+            if self._log is None and not 0 <= pause < REOPEN_AFTER_S:
+                try:
+                    self._log = LearningLog()
+                except ServiceError as err:
+                    self._failed_at = self._clock()
+                    log.warning(
+                        "answers of '%s' and where feedback on them comes from are not noted for"
+                        " now: %s", self._domain, err
+                    )  # fmt: skip
+            return self._log
 
     def _key(self, address: str) -> str:
         self._salt = self._salt or origin_salt()
@@ -196,9 +212,10 @@ class LearnedWeights:
 
     def close(self) -> None:
         """Write what waits; the log is opened again when it is needed."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        with self._opening:
+            closing, self._log = self._log, None
+        if closing is not None:
+            closing.close()
 
 
 def what_to_learn(

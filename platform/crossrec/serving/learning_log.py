@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.config import home
+from crossrec.errors import ServiceError
 from crossrec.ranking.learner_policy import Drawn
 from crossrec.serving.feedback_log import log_address
 from crossrec.serving.feedback_storage import Reader, SqliteFile, Storage, migrate, storage_at
@@ -136,12 +137,17 @@ class LearningLog:
         heard = log_address() if feedback is None else feedback
         self._storage = _storage(address, heard)
         self._feedback = storage_at(heard)
-        with closing(self._storage.connect()) as connection:
-            for statement in _TABLES:
-                connection.execute(statement)
-        migrate(self._feedback)
-        self._reader = Reader(self._storage)
-        self._heard = Reader(self._feedback)
+        try:
+            with closing(self._storage.connect()) as connection:
+                for statement in _TABLES:
+                    connection.execute(statement)
+            migrate(self._feedback)
+            self._reader = Reader(self._storage)
+            self._heard = Reader(self._feedback)
+        except (*self._storage.errors, *self._feedback.errors) as err:
+            raise ServiceError(
+                f"the log of answers {self._storage.name} cannot be opened: {err}"
+            ) from err
         self._shown_writer = GroupWriter(self._storage, _SHOWN)
         self._origin_writer = GroupWriter(self._storage, _ORIGIN)
         # An expression keeps SQLite from an index by domain, which has it sort all of that domain;
