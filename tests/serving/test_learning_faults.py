@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from crossrec.errors import ServiceError
+from crossrec.ranking.learner_policy import arms_of
 from crossrec.serving.learned_weights import ADDRESS, REOPEN_AFTER_S
 from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_log import LearningLog
@@ -125,3 +127,30 @@ def test_a_log_of_answers_that_is_no_database_is_said(fresh_home: Path):
     (fresh_home / "learning.db").write_text("no database " * 100)
     with pytest.raises(ServiceError, match=r"log of answers .*learning\.db cannot be opened: file"):
         LearningLog()
+
+
+def test_a_request_in_another_thread_draws_while_new_weights_are_taken(
+    town: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    visits(town, 40)
+    assert town.weights.active
+    before = town.weights.draw({}, None)
+    town.step()
+    half, go = threading.Event(), threading.Event()
+
+    def slowly(*given):
+        half.set()
+        assert go.wait(5)
+        return arms_of(*given)
+
+    monkeypatch.setattr("crossrec.serving.learning_store.arms_of", slowly)
+    other = threading.Thread(target=town.weights.look)
+    other.start()
+    assert half.wait(5)
+    assert town.weights.draw({}, None) == before
+    assert town.weights.objectives == ("price", "popularity")
+    go.set()
+    other.join()
+    after = town.weights.draw({}, None)
+    assert after.version == before.version + 1
+    assert after.weights != before.weights

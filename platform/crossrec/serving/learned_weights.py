@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,53 +71,48 @@ class LearnedWeights:
         self._learnable = False
         self._clock = clock
         self._stamp = -1
-        self._state: State | None = None
-        self._moved = False
-        self._arms: dict[int, NDArray[np.float64]] = {}
-        """Version → (M, P); of the last few, for answers under way."""
-        self._exploration = Exploration(0.0, "")
+        self._looking = threading.Lock()
+        self._now: _Learned | None = None
         self._salt = b""
 
     @property
     def active(self) -> bool:
         """Whether weights other than the declared ones may hold."""
         self.look()
-        return self._state is not None and (self._state.learning or self._moved)
+        now = self._now
+        return now is not None and (now.state.learning or now.moved)
 
     @property
     def objectives(self) -> Sequence[str]:
         """Those whose weights are learned."""
-        return () if self._state is None else self._state.frame.objectives
+        now = self._now
+        return () if now is None else now.state.frame.objectives
 
     def look(self) -> None:
         """Take the learner's newest state; one that cannot be read is logged and passed over."""
-        stamp = self.store.stamp()
-        if stamp == self._stamp:
+        if self.store.stamp() == self._stamp:
             return
-        self._stamp = stamp
-        try:
-            self._state = self.store.state()
-        except (OSError, ValueError, KeyError, TypeError):
-            log.exception("the state of the learner of '%s' cannot be read", self._domain)
-            return
-        if self._state is not None:
-            state = self._state
-            self._moved = not np.array_equal(state.belief.mean, state.frame.prior().mean)
-            recent = dict(list(self._arms.items())[-(RECENT_VERSIONS - 1) :])
-            self._arms = recent | {state.version: state.arms}
-            share = self._state.explore_share if self._state.learning else 0.0
-            if (share, self._state.salt) != (self._exploration.share, self._exploration.salt):
-                self._exploration = Exploration(share, self._state.salt)
+        with self._looking:
+            stamp = self.store.stamp()
+            if stamp == self._stamp:
+                return
+            try:
+                state = self.store.state()
+                self._now = None if state is None else _learned(state, self._now)
+            except (OSError, ValueError, KeyError, TypeError):
+                log.exception("the state of the learner of '%s' cannot be read", self._domain)
+            self._stamp = stamp
 
     def draw(self, context: Mapping[str, Any], who: str | None) -> Drawn | None:
         """Weights for one request; the mean's where nobody is answered."""
-        state = self._state
-        if state is None:
+        now = self._now
+        if now is None:
             return None
-        arm, propensity = 0, 1.0
+        state, arm, propensity = now.state, 0, 1.0
         if who is not None:
-            arm, propensity = self._exploration.arm(who, int(self._clock() // HOUR_S))
-        weights = state.frame.weights(self._arms[state.version][arm], state.frame.context(context))
+            arm, propensity = now.exploration.arm(who, int(self._clock() // HOUR_S))
+        parameters = now.arms[state.version][arm]
+        weights = state.frame.weights(parameters, state.frame.context(context))
         return Drawn(weights, state.version, arm, propensity)
 
     def shown(
@@ -132,14 +128,13 @@ class LearnedWeights:
 
         An answer never fails for it.
         """
-        state = self._state
-        parameters = self._arms.get(drawn.version)
-        if state is None or not state.learning or parameters is None:
+        now = self._now
+        if now is None or not now.state.learning or drawn.version not in now.arms:
             return
-        features = state.frame.context(context)
-        arms = state.frame.weights_of_arms(parameters, features)
-        share = self._exploration.share / max(len(arms) - 1, 1)
-        frame = state.frame
+        frame = now.state.frame
+        features = frame.context(context)
+        arms = frame.weights_of_arms(now.arms[drawn.version], features)
+        share = now.exploration.share / max(len(arms) - 1, 1)
         names = tuple(feature.name for feature in frame.features)
         policy = Policy(frame.objectives, names, features, arms, share, frame.relevance)
         at = self._clock()
@@ -216,6 +211,31 @@ class LearnedWeights:
             closing, self._log = self._log, None
         if closing is not None:
             closing.close()
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """All of a state that requests need; replaced as a whole, for requests in other threads."""
+
+    state: State
+    moved: bool
+    """Whether it is no longer what was declared."""
+    arms: Mapping[int, NDArray[np.float64]]
+    """Version → (M, P); of the last few of the same frame, for answers under way."""
+    exploration: Exploration
+
+
+def _learned(state: State, before: _Learned | None) -> _Learned:
+    moved = not np.array_equal(state.belief.mean, state.frame.prior().mean)
+    share = state.explore_share if state.learning else 0.0
+    recent: Mapping[int, NDArray[np.float64]] = {}
+    exploration = Exploration(share, state.salt)
+    if before is not None and before.state.frame == state.frame:
+        recent = dict(list(before.arms.items())[-(RECENT_VERSIONS - 1) :])
+    if before is not None:
+        kept = before.exploration
+        exploration = kept if (kept.share, kept.salt) == (share, state.salt) else exploration
+    return _Learned(state, moved, {**recent, state.version: state.arms}, exploration)
 
 
 def what_to_learn(
