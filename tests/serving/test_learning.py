@@ -132,7 +132,7 @@ def test_only_those_who_were_shown_an_item_can_choose_it_and_once(town: Shop):
 def test_freeze_resume_reset_and_roll_back(town: Shop):
     visits(town, 60)
     town.step()
-    learned = town.price()
+    learned, believed = town.price(), LearnerStore("films").state().belief
     frozen = town.order("freeze")
     assert (frozen.learning, frozen.explore_share) == (False, 0)
     visits(town, 30, seed=1)
@@ -146,7 +146,8 @@ def test_freeze_resume_reset_and_roll_back(town: Shop):
     assert town.step() == 30
     version = town.learner.status().version
     moved = town.price()
-    assert moved != learned
+    # the weight itself may be at its bound before and after
+    assert not np.array_equal(LearnerStore("films").state().belief.mean, believed.mean)
     reset = town.order("reset")
     assert reset.weights["price"].weight == 0
     assert reset.counts == {}
