@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +15,9 @@ import httpx
 import psutil
 
 from crossrec.releases.store import LoadedRelease, ReleaseStore
+from crossrec.serving.arguments import ENCODER_APPLICATION, domain_application
 from crossrec.serving.capacity import Costs, DomainCost
+from crossrec.serving.environment import free_ports
 from crossrec.serving.launch import serve_domains
 from crossrec.serving.process_tree import tree_of
 from crossrec.serving.stages import RANK, SEARCH
@@ -41,7 +42,7 @@ def measure(domains: Sequence[str]) -> Costs:
         UnknownDomainError, ReleaseError, ServiceError: as `crossrec serve`.
     """
     store = ReleaseStore()
-    with serve_domains(domains, port=_free_port(), open_on_loopback=True) as service:
+    with serve_domains(domains, port=free_ports(1)[0], open_on_loopback=True) as service:
         probe = _Probe(service.address, service.pid)
         releases = {name: store.load(name) for name in domains}
         found = {name: probe.domain(name, loaded) for name, loaded in releases.items()}
@@ -49,20 +50,20 @@ def measure(domains: Sequence[str]) -> Costs:
         costs = {
             name: DomainCost(
                 n_items=loaded.catalogue.n_items,
-                by_id_s=by_id[_domain(name)],
-                by_text_s=by_text[_domain(name)],
+                by_id_s=by_id[domain_application(name)],
+                by_text_s=by_text[domain_application(name)],
                 per_items_share=probe.share_of_items(name),
-                memory_bytes=memory.pop(_domain(name)),
+                memory_bytes=memory.pop(domain_application(name)),
                 item_bytes=_model_bytes(loaded) / loaded.catalogue.n_items,
             )
             for (name, loaded), (by_id, by_text) in zip(
                 releases.items(), found.values(), strict=True
             )
         }
-        encoder_bytes = memory.pop("encoder")
+        encoder_bytes = memory.pop(ENCODER_APPLICATION)
     return Costs(
         domains=costs,
-        text_s=sum(by_text["encoder"] for _, by_text in found.values()) / len(found),
+        text_s=sum(by_text[ENCODER_APPLICATION] for _, by_text in found.values()) / len(found),
         encoder_bytes=encoder_bytes,
         front_s=sum(by_id["front"] for by_id, _ in found.values()) / len(found),
         other_bytes=sum(memory.values()),
@@ -135,13 +136,9 @@ def _kind(process: psutil.Process) -> str:
     """What a process is for, by the title that Ray gives it."""
     title = " ".join(process.cmdline()) or process.name()
     replica = re.search(r"ServeReplica:([\w-]+):", title)
-    if replica is not None and (replica[1] == "encoder" or replica[1].startswith("domain-")):
+    if replica and replica[1].startswith((ENCODER_APPLICATION, domain_application(""))):
         return replica[1]
     return "front" if process.name() == "haproxy" or "ProxyActor" in title else "other"
-
-
-def _domain(name: str) -> str:
-    return f"domain-{name}"
 
 
 def _bodies_by_id(loaded: LoadedRelease) -> Callable[[int], list[Body]]:
@@ -162,9 +159,3 @@ def _texts(loaded: LoadedRelease, n: int, salt: str) -> Iterator[str]:
 
 def _model_bytes(loaded: LoadedRelease) -> int:
     return (loaded.release.folder / "model.safetensors").stat().st_size
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

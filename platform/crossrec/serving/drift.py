@@ -31,8 +31,8 @@ TENTHS = np.arange(0.1, 1.0, 0.1)
 class _Reference:
     """What a release's own users and items are like."""
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._recommender = recommender
+    def __init__(self, recommender: Recommender, metrics: Metrics) -> None:
+        self._recommender, self._metrics = recommender, metrics
         self._words: dict[str, bool] = {}
         self.bounds: NDArray[np.float64] | None = None
         self.learning = asyncio.create_task(self._learn())
@@ -57,6 +57,8 @@ class _Reference:
             await asyncio.sleep(PAUSE_S)
         if len(best) > len(TENTHS):
             self.bounds = np.quantile(best, TENTHS)
+            for tenth in range(1, len(TENTHS) + 2):  # an empty tenth is a figure too
+                self._metrics.add("crossrec_top_score", 0.0, tenth=str(tenth))
 
 
 class Drift:
@@ -77,8 +79,7 @@ class Drift:
             self._count_words(reference, request.text)
         if _is_plain(request, response) and reference.bounds is not None:
             tenth = 1 + int(np.searchsorted(reference.bounds, _best(response)))
-            for one in range(1, len(TENTHS) + 2):  # an empty tenth is a figure too
-                self._metrics.add("crossrec_top_score", float(one == tenth), tenth=str(one))
+            self._metrics.add("crossrec_top_score", tenth=str(tenth))
 
     def _count_words(self, reference: _Reference, text: str) -> None:
         words = re.findall(r"[^\W\d_]{3,}", text.lower())
@@ -95,7 +96,7 @@ class Drift:
             if len(self._references) >= MAX_RELEASES:
                 oldest = self._references.pop(next(iter(self._references)))
                 oldest.learning.cancel()
-            found = self._references[version] = _Reference(recommender)
+            found = self._references[version] = _Reference(recommender, self._metrics)
         return found
 
 

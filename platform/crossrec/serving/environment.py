@@ -46,7 +46,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     }
     if mode == "plain":
         return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
-    stats_port, metrics_port = _free_ports(2)
+    stats_port, metrics_port = free_ports(2)
     own = {
         name: str(folder / file)
         for name, file in {
@@ -155,7 +155,7 @@ def find_haproxy() -> str:
     return found
 
 
-def _free_ports(n: int) -> list[int]:
+def free_ports(n: int) -> list[int]:
     """Ports of loopback that nobody listens on now."""
     sockets = [socket.socket() for _ in range(n)]
     try:
