@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from crossrec.models.fusion import Fusion, query_features, rounding
 from crossrec.models.lexical import LexicalSignal
 from crossrec.models.query import Queries
 from crossrec.models.signals import (
+    FEW_ITEMS,
     NeighbourSignal,
     PopularitySignal,
     RequestSignal,
@@ -105,10 +106,16 @@ class Moments:
 
 
 class Rescorer:
-    """Scores shortened queries of one release at a few items; one object a release."""
+    """Scores shortened queries of one release at a few items; one object a release.
 
-    def __init__(self, model: DomainModel) -> None:
+    Args:
+        model: of the release.
+        moments: `moments_of` the model, where they are known; None: they are taken when needed.
+    """
+
+    def __init__(self, model: DomainModel, moments: Mapping[str, Moments] | None = None) -> None:
         self._model = model
+        self._moments = dict(moments or {})
         self._reads: OrderedDict[bytes, tuple[Bools, Floats, Floats]] = OrderedDict()
         self._lock = threading.Lock()  # long work runs in threads
 
@@ -152,9 +159,10 @@ class Rescorer:
             case LexicalSignal():
                 return _words(signal, rows)
             case PopularitySignal():
-                values, n = signal.values.astype(np.float64), len(rows.left)
-                at = np.broadcast_to(values[rows.columns], (n, len(rows.columns)))
-                return Raw(at, np.full(n, values.mean()), np.full(n, values.var()))
+                n, (mean, variance) = len(rows.left), self.popularity
+                values = signal.values[rows.columns].astype(np.float64)
+                at = np.broadcast_to(values, (n, len(rows.columns)))
+                return Raw(at, np.full(n, mean), np.full(n, variance))
         return _whole(signal.score(rows.batch), rows.columns)
 
     def _sequence(self, signal: SequenceSignal, rows: _Rows) -> Raw:
@@ -171,22 +179,35 @@ class Rescorer:
         if signal.user_offset is not None:  # the same for all items: z-scores do not see it
             values += (users @ signal.user_offset)[:, None]
         result = np.empty(len(batch)), np.empty(len(batch))
+        moments = self.moments(SequenceSignal.name)
+        values += signal.bias[columns]
         for far, members in _ways(signal, rows):
-            offset = signal.bias - far
-            mean, variance = self._sequence_moments.at(slope[members])
-            along = slope[members] @ (signal.vectors.T @ (offset - offset.mean()) / len(offset))
-            result[0][members] = mean + offset.mean()
-            result[1][members] = np.maximum(variance + 2 * along + offset.var(), 0)
-            values[members] += offset[columns]
+            some = slope[members]
+            with_bias = np.concatenate([some, np.ones((len(some), 1), np.float32)], axis=1)
+            mean, variance = moments.at(with_bias)
+            if far is not None:  # the way is no vector: what it has in common with the rest
+                away = far - far.mean()
+                along = some @ (signal.vectors.T @ away / len(far)) + signal.bias @ away / len(far)
+                mean, variance = mean - far.mean(), variance - 2 * along + far.var()
+                values[members] -= far[columns]
+            result[0][members], result[1][members] = mean, np.maximum(variance, 0)
         if signal.user_offset is not None:
             result[0][:] += users @ signal.user_offset
         return Raw(values, *result)
 
+    def moments(self, name: str) -> Moments:
+        """Of a signal's vectors, see `moments_of`; taken once."""
+        if name not in self._moments:
+            self._moments[name] = moments_of(self._model.signals_by_name[name])
+        return self._moments[name]
+
     @cached_property
-    def _sequence_moments(self) -> Moments:
-        signal = self._model.signals_by_name[SequenceSignal.name]
-        assert isinstance(signal, SequenceSignal)
-        return Moments.of(lambda rows: signal.vectors[rows], len(signal.vectors))
+    def popularity(self) -> tuple[float, float]:
+        """Mean and variance of that signal, over all items."""
+        signal = self._model.signals_by_name[PopularitySignal.name]
+        assert isinstance(signal, PopularitySignal)
+        values = signal.values.astype(np.float64)
+        return float(values.mean()), float(values.var())
 
     def _read(self, signal: SequenceSignal, rows: _Rows) -> tuple[Floats, Floats]:
         """Short and long interest of each distinct history, (H, D) each; remembered."""
@@ -228,27 +249,34 @@ class Rescorer:
         profile -= seen @ signal.common.T
         profile /= np.sqrt(np.maximum(size, 1e-12))[:, None]
         at = profile @ signal.vectors[rows.columns].T / lengths[rows.columns]
-        return _spread_out(rows.history_of, at, *self._text_moments.at(profile))
-
-    @cached_property
-    def _text_moments(self) -> Moments:
-        signal = self._model.signals_by_name[TextSignal.name]
-        assert isinstance(signal, TextSignal)
-        lengths = signal._lengths[:, None]
-        return Moments.of(lambda rows: signal.vectors[rows] / lengths[rows], len(lengths))
+        return _spread_out(rows.history_of, at, *self.moments(signal.name).at(profile))
 
     def _request(self, signal: RequestSignal, rows: _Rows) -> Raw:
         requests, of = np.unique(rows.batch.request, axis=0, return_inverse=True)
         said = (requests != 0).any(axis=1, keepdims=True)
         vectors = unit(requests - signal.centre) * said
-        texts = np.concatenate([signal.exact(c, c + 1) for c in rows.columns.tolist()])
-        return _spread_out(of.reshape(-1), vectors @ texts.T, *self._request_moments.at(vectors))
+        texts = signal.exact(rows.columns)
+        of_request = self.moments(signal.name).at(vectors)
+        return _spread_out(of.reshape(-1), vectors @ texts.T, *of_request)
 
-    @cached_property
-    def _request_moments(self) -> Moments:
-        signal = self._model.signals_by_name[RequestSignal.name]
-        assert isinstance(signal, RequestSignal)
-        return Moments.of(lambda rows: signal.exact(rows.start, rows.stop), len(signal.vectors))
+
+def moments_of(signal: Signal) -> Moments:
+    """Of the vectors that a signal is linear in: those of the towers with their bias behind them,
+    (N, D + 1), of histories' texts, and of requests'.
+    """
+    match signal:
+        case SequenceSignal():
+            return Moments.of(partial(_with_bias, signal), len(signal.vectors))
+        case TextSignal():
+            lengths = signal._lengths[:, None]
+            return Moments.of(lambda rows: signal.vectors[rows] / lengths[rows], len(lengths))
+        case RequestSignal():
+            return Moments.of(signal.exact, len(signal.vectors))
+    raise TypeError(f"the signal '{signal.name}' has no vectors")
+
+
+def _with_bias(signal: SequenceSignal, rows: slice) -> Floats:
+    return np.concatenate([signal.vectors[rows], signal.bias[rows, None]], axis=1)
 
 
 def _rows(query: Queries, batch: Queries, left: Sequence[Left], columns: Ints) -> _Rows:
@@ -260,16 +288,17 @@ def _rows(query: Queries, batch: Queries, left: Sequence[Left], columns: Ints) -
     return _Rows(query, batch, left, columns, steps[first], np.array(of))
 
 
-def _ways(signal: SequenceSignal, rows: _Rows) -> list[tuple[Floats, Ints]]:
-    """What the way to each item takes, (N,), and the rows that know where they are."""
+def _ways(signal: SequenceSignal, rows: _Rows) -> list[tuple[Floats | None, Ints]]:
+    """What the way to each item takes, (N,) or nothing, and the rows that (do not) know where they
+    are.
+    """
     field, every = signal.context.place, np.arange(len(rows.left))
-    nothing = np.zeros(len(signal.bias), np.float32)
     if field is None or signal.places is None or field.name not in rows.query.context:
-        return [(nothing, every)]
+        return [(None, every)]
     here = np.array([field.name in row.fields for row in rows.left])
     km = distances_km(rows.query.context[field.name], signal.places)[0]
     far = np.float32(signal.place_weight) * np.log1p(km)
-    ways = ((far, every[here]), (nothing, every[~here]))
+    ways: list[tuple[Floats | None, Ints]] = [(far, every[here]), (None, every[~here])]
     return [(way, members) for way, members in ways if len(members)]
 
 
@@ -301,17 +330,25 @@ def _neighbours(signal: NeighbourSignal, rows: _Rows) -> Raw:
     weights, places, (old, ages) = _recency(rows, signal.decay)
     n_items = len(signal.starts) - 1
     items = rows.query.items[0]
-    basis = np.zeros((1 + len(places), n_items), np.float32)
     used = ages > 1e-6
-    basis[0] = signal._add_up(items[old[used]], ages[used].astype(np.float32), n_items)
-    for row, item in enumerate(items[places].tolist(), start=1):
-        entries = slice(*signal.starts[item : item + 2].tolist())
-        basis[row, signal.columns[entries]] = signal.values[entries]
-    mean = basis.mean(axis=1, dtype=np.float64)
+    groups = [signal.sums(items[old[used]], ages[used].astype(np.float32))]
+    groups += [signal.sums(items[[place]], np.ones(1, np.float32)) for place in places]
+    if n_items <= FEW_ITEMS:
+        at, width = rows.columns, n_items
+        where = [columns for columns, _ in groups]
+    else:
+        touched = np.unique(np.concatenate([rows.columns, *(columns for columns, _ in groups)]))
+        at, width = np.searchsorted(touched, rows.columns), len(touched)
+        where = [np.searchsorted(touched, columns) for columns, _ in groups]
+    basis = np.zeros((len(groups), width), np.float32)
+    for row, (columns, (_, values)) in enumerate(zip(where, groups, strict=True)):
+        basis[row, columns] = values
+    mean = basis.sum(axis=1, dtype=np.float64) / n_items
     covariance = basis @ basis.T / n_items - np.outer(mean, mean)
     spread = np.einsum("hm,hm->h", weights @ covariance, weights)
-    at = weights @ basis[:, rows.columns]
-    return _spread_out(rows.history_of, at, weights @ mean, np.maximum(spread, 0))
+    return _spread_out(
+        rows.history_of, weights @ basis[:, at], weights @ mean, np.maximum(spread, 0)
+    )
 
 
 def _words(signal: LexicalSignal, rows: _Rows) -> Raw:

@@ -23,6 +23,9 @@ from crossrec.models.sequence import SequenceTower
 Floats = NDArray[np.float32]
 REMEMBERED_HISTORIES = 512
 """Of single queries, by a release that is served: about 2 KiB each."""
+FEW_ITEMS = 1 << 16
+"""Up to so many items a row over all of them is no work; from there on texts are stored in single
+precision, so that replicas read them where they are, on the file, and share them."""
 REQUEST_ROWS = 256
 """Item texts that are in single precision at once: they stay in the processor's cache."""
 
@@ -189,16 +192,38 @@ class NeighbourSignal:
             scores[row] = self._add_up(items[used], weight[used], n_items)
         return scores
 
+    def sums(self, items: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """Items that neighbour some items, in rising order, and the sums of their weights."""
+        n_items = len(self.starts) - 1
+        if len(items) == 1:
+            row = slice(*self.starts[items[0] : items[0] + 2].tolist())
+            columns = np.asarray(self.columns[row], np.int64)
+            return columns, self.values[row].astype(np.float32) * weights[0]
+        if n_items <= FEW_ITEMS:
+            dense = self._add_up(items, weights, n_items)
+            columns = np.flatnonzero(dense)
+            return columns, dense[columns]
+        columns, values = self._entries(items, weights)
+        columns, of = np.unique(columns, return_inverse=True)
+        return columns, np.bincount(of, values, len(columns)).astype(np.float32)
+
     def _add_up(self, items: NDArray[np.int32], weights: Floats, n_items: int) -> Floats:
+        columns, values = self._entries(items, weights)
+        return np.bincount(columns, values, n_items).astype(np.float32)
+
+    def _entries(
+        self, items: NDArray[np.int32], weights: Floats
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Columns and weighted values of the items' rows, one after the other."""
         first, last = self.starts[items], self.starts[items + 1]
         rows = [slice(*ends) for ends in zip(first.tolist(), last.tolist(), strict=True)]
         if not rows:
-            return np.zeros(n_items, np.float32)
+            return np.zeros(0, np.intp), np.zeros(0)
         # In the types that bincount takes: slices joined so cost less than one index of them all.
         columns = np.concatenate([self.columns[row] for row in rows], dtype=np.intp)
         values = np.concatenate([self.values[row] for row in rows], dtype=np.float64)
         values *= np.repeat(weights, last - first)
-        return np.bincount(columns, values, n_items).astype(np.float32)
+        return columns, values
 
     def arrays(self) -> Arrays:
         """The sparse matrix; its columns in two bytes where they fit."""
@@ -224,6 +249,17 @@ class CollaborativeSignal(NeighbourSignal):
 
 
 @dataclass(frozen=True)
+class WordingSignal(NeighbourSignal):
+    """The same sum over cosines of item texts as bags of words and of pairs of words.
+
+    A name, a make or a model number is a word among many to the encoder; here it is rare, and
+    weighs.
+    """
+
+    name: ClassVar[str] = "wording"
+
+
+@dataclass(frozen=True)
 class TextSignal:
     """Cosine of an item's text with the recency-weighted mean text of the history, in a metric
     that counts less what all items of a catalogue have in common.
@@ -240,6 +276,10 @@ class TextSignal:
 
     def score(self, queries: Queries) -> Floats:
         """Cosine in [-1, 1]."""
+        return np.asarray(self.profiles(queries) @ self.vectors.T / self._lengths, np.float32)
+
+    def profiles(self, queries: Queries) -> Floats:
+        """What histories are like: (B, E), of which each item's score is a product."""
         present = queries.items >= 0
         items = np.maximum(queries.items, 0)
         weights = recency_weights(present, self.decay) / self._lengths[items]
@@ -248,7 +288,7 @@ class TextSignal:
         length = np.vecdot(profile, profile) - np.vecdot(seen, seen)  # |W profile|²
         profile -= seen @ self.common.T
         profile /= np.sqrt(np.maximum(length, 1e-12))[:, None]
-        return np.asarray(profile @ self.vectors.T / self._lengths, np.float32)
+        return np.asarray(profile, np.float32)
 
     @cached_property
     def _lengths(self) -> Floats:
@@ -257,8 +297,10 @@ class TextSignal:
         return np.asarray(np.sqrt(np.maximum(1 - np.vecdot(seen, seen), 1e-12)), np.float32)
 
     def arrays(self) -> Arrays:
-        """Item texts, in half precision (cosines move by less than 1e-3), and the directions."""
-        return {"vectors": self.vectors.astype(np.float16), "common": self.common}
+        """Item texts, in half precision (cosines move by less than 1e-3) unless they are very many,
+        and the directions.
+        """
+        return {"vectors": stored_texts(self.vectors), "common": self.common}
 
     def settings(self) -> dict[str, Any]:
         """The decay."""
@@ -267,7 +309,9 @@ class TextSignal:
     @classmethod
     def restore(cls, arrays: Stored, settings: dict[str, Any]) -> TextSignal:
         """From stored tensors and values."""
-        vectors = unit(arrays["vectors"].astype(np.float32))
+        vectors = arrays["vectors"]
+        if vectors.dtype == np.float16:
+            vectors = unit(vectors.astype(np.float32))
         return cls(vectors, settings["decay"], arrays["common"])
 
 
@@ -288,19 +332,26 @@ class RequestSignal:
         given = (queries.request != 0).any(axis=1, keepdims=True)
         if not given.any():  # also where requests have no width at all
             return np.zeros((len(queries), len(self.vectors)), np.float32)
-        request = unit(queries.request - self.centre) * given
+        request = self.meanings(queries)
         starts = range(0, len(self.vectors), REQUEST_ROWS)
-        parts = [request @ self.exact(start, start + REQUEST_ROWS).T for start in starts]
+        if self.vectors.dtype == np.float32:
+            return np.asarray(request @ self.vectors.T)
+        parts = [request @ self.exact(slice(start, start + REQUEST_ROWS)).T for start in starts]
         return np.concatenate(parts, axis=1)
 
-    def exact(self, start: int = 0, stop: int | None = None) -> Floats:
+    def meanings(self, queries: Queries) -> Floats:
+        """What requests are like: (B, E), of which each item's score is a product."""
+        given = (queries.request != 0).any(axis=1, keepdims=True)
+        return np.asarray(unit(queries.request - self.centre) * given)
+
+    def exact(self, some: slice | NDArray[np.int64] = slice(None)) -> Floats:
         """Rows of the item texts in single precision, of unit length."""
-        rows = self.vectors[start:stop]
+        rows = self.vectors[some]
         return unit(rows.astype(np.float32)) if rows.dtype == np.float16 else np.asarray(rows)
 
     def arrays(self) -> Arrays:
-        """Item texts in half precision, and their mean."""
-        return {"vectors": self.vectors.astype(np.float16), "centre": self.centre}
+        """Item texts, as in TextSignal, and their mean."""
+        return {"vectors": stored_texts(self.vectors), "centre": self.centre}
 
     def settings(self) -> dict[str, Any]:
         """Nothing."""
@@ -342,6 +393,7 @@ SIGNALS: tuple[type[Signal], ...] = (
     CollaborativeSignal,
     NeighbourSignal,
     TextSignal,
+    WordingSignal,
     RequestSignal,
     LexicalSignal,
     AskedSignal,
@@ -349,6 +401,11 @@ SIGNALS: tuple[type[Signal], ...] = (
     RatingProfileSignal,
 )
 """In the order of the fusion's weights."""
+
+
+def stored_texts(vectors: Floats | NDArray[np.float16]) -> NDArray[Any]:
+    """As a release keeps them."""
+    return vectors.astype(np.float16 if len(vectors) <= FEW_ITEMS else np.float32)
 
 
 def unit(x: Floats) -> Floats:
