@@ -49,9 +49,10 @@ from crossrec.serving.traffic import Experiment, ExperimentStore
 
 log = logging.getLogger(__name__)
 
-DOMAIN_ONGOING, ENCODER_ONGOING = 8.0, 16.0
+DOMAIN_ONGOING, ENCODER_ONGOING = 8.0, 3.0
 """Requests under way at a replica, on average, from which on another one is started: a domain
-answers most in under a millisecond, so many at once are a queue; the encoder works in batches."""
+answers most in under a millisecond, so many at once are a queue; the encoder's are calls of
+domains, each with the words of up to 16 requests (see together.py)."""
 SCALING = {
     "look_back_period_s": 20.0,  # replicas say every 10 s what they have to do
     "upscale_delay_s": 5.0,

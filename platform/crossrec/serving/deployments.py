@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import serve
@@ -51,10 +51,8 @@ from crossrec.serving.metrics import Metrics, describe_release, metrics_folder, 
 from crossrec.serving.recommender import Recommender, Vectors
 from crossrec.serving.shadow import Comparison, Copies, Copy, Overheard
 from crossrec.serving.stages import QUEUE, split
+from crossrec.serving.together import Timed, Together
 from crossrec.serving.traffic import Shadow
-
-if TYPE_CHECKING:
-    from crossrec.serving.encoder_service import Timed
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +109,7 @@ class DomainDeployment:
         self._keys = keys_of(access)
         self._store = ReleaseStore()
         self._handle: DeploymentHandle | None = None
+        self._together = Together(self._called)
         self.feedback_log = FeedbackLog()
         self._erasures = Erasures(domain, self.feedback_log, self._store)
         self._items = ItemUpdates(domain)
@@ -213,9 +212,15 @@ class DomainDeployment:
         return await self.arms.results(experiment)
 
     async def _encode(self, texts: list[str], version: str) -> Vectors:
-        """Ask the encoder, which lives in another application.
+        """Ask the encoder, along with what others ask it for; raises as `_called`."""
+        vectors, seconds = await self._together.encode(texts, version)
+        split(QUEUE, seconds)
+        return vectors
 
-        While it starts anew the request waits for it: encoding twice does no harm.
+    async def _called(self, texts: list[str], version: str) -> Timed:
+        """One call of the encoder, which lives in another application.
+
+        While it starts anew the call waits for it: encoding twice does no harm.
 
         Raises:
             ServiceError: it does not answer in time, or has too much to do (429).
@@ -223,7 +228,7 @@ class DomainDeployment:
         until = time.monotonic() + ENCODER_TIMEOUT_S
         while True:
             try:
-                vectors, seconds = await self._asked(texts, version, until - time.monotonic())
+                return await self._asked(texts, version, until - time.monotonic())
             except BackPressureError as err:
                 raise TooBusyError from err
             except Exception as err:
@@ -237,9 +242,6 @@ class DomainDeployment:
                     ) from err  # fmt: skip
                 log.warning("the encoder went away (%s); asking again", type(err).__name__)
                 await asyncio.sleep(AGAIN_S)
-            else:
-                split(QUEUE, seconds)
-                return vectors
 
     async def _asked(self, texts: list[str], version: str, timeout_s: float) -> Timed:
         if self._handle is None:
