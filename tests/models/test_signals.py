@@ -13,6 +13,7 @@ from crossrec.models.signals import (
     RequestSignal,
     TextSignal,
     recency_weights,
+    single,
     unit,
 )
 
@@ -115,3 +116,11 @@ def test_request_texts_in_half_precision_score_as_in_single():
     scores = restored.score(ask([[], []], wishes))
     np.testing.assert_allclose(scores, single.score(ask([[], []], wishes)), atol=1e-6)
     np.testing.assert_allclose(scores, unit(wishes) @ texts.T, atol=2e-3)
+
+
+def test_half_precision_becomes_single_precision_exactly():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    found = single(finite)
+    np.testing.assert_array_equal(found, finite.astype(np.float32))
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(finite))

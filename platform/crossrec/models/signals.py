@@ -333,10 +333,11 @@ class RequestSignal:
         if not given.any():  # also where requests have no width at all
             return np.zeros((len(queries), len(self.vectors)), np.float32)
         request = self.meanings(queries)
-        starts = range(0, len(self.vectors), REQUEST_ROWS)
         if self.vectors.dtype == np.float32:
             return np.asarray(request @ self.vectors.T)
-        parts = [request @ self.exact(slice(start, start + REQUEST_ROWS)).T for start in starts]
+        starts = range(0, len(self.vectors), REQUEST_ROWS)
+        blocks = (single(self.vectors[start : start + REQUEST_ROWS]) for start in starts)
+        parts = [request @ block.T / _lengths(block) for block in blocks]
         return np.concatenate(parts, axis=1)
 
     def meanings(self, queries: Queries) -> Floats:
@@ -347,7 +348,7 @@ class RequestSignal:
     def exact(self, some: slice | NDArray[np.int64] = slice(None)) -> Floats:
         """Rows of the item texts in single precision, of unit length."""
         rows = self.vectors[some]
-        return unit(rows.astype(np.float32)) if rows.dtype == np.float16 else np.asarray(rows)
+        return unit(single(rows)) if rows.dtype == np.float16 else np.asarray(rows)
 
     def arrays(self) -> Arrays:
         """Item texts, as in TextSignal, and their mean."""
@@ -406,6 +407,22 @@ SIGNALS: tuple[type[Signal], ...] = (
 def stored_texts(vectors: Floats | NDArray[np.float16]) -> NDArray[Any]:
     """As a release keeps them."""
     return vectors.astype(np.float16 if len(vectors) <= FEW_ITEMS else np.float32)
+
+
+def single(half: NDArray[np.float16]) -> Floats:
+    """Finite numbers of half precision in single precision, exactly.
+
+    By their bits, a third of the time of `astype`: sign, exponent and fraction move to where single
+    precision has them, and a product makes up for its other exponent of zero (127 in place of 15).
+    """
+    bits = np.ascontiguousarray(half).view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= ~0x70000000  # copies of the sign
+    return np.asarray(bits.view(np.float32) * np.float32(2.0**112))
+
+
+def _lengths(rows: Floats) -> Floats:
+    return np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-12)
 
 
 def unit(x: Floats) -> Floats:
