@@ -7,6 +7,7 @@ acknowledged, as an application would.
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import random
@@ -26,8 +27,9 @@ import psutil
 
 from crossrec.config import home
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.launch import Service
 from crossrec.serving.process_tree import tree_of
-from tests.benchmarks.rows import write_rows
+from tests.benchmarks.rows import update_rows
 from tests.benchmarks.served import DOMAIN, running, trained
 
 N_CLIENTS = 8
@@ -39,6 +41,8 @@ BETWEEN_KILLS_S = (0.2, 1.5)
 """How long after feedback is acknowledged again the writer is killed: drawn evenly."""
 RECOVERY_S = 60.0
 SEED = 0
+SENDING = "--send"
+"""First argument of the clients' process."""
 PATH = f"/v1/domains/{DOMAIN}/feedback"
 
 
@@ -124,7 +128,7 @@ class Clients:
     """The clients' process, as the benchmark sees it."""
 
     def __init__(self, address: str, item_ids: list[str]) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.feedback", address]
+        command = [sys.executable, "-m", "tests.benchmarks.feedback", SENDING, address]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -202,58 +206,73 @@ def stored_ids() -> list[str]:
         return [row[0] for row in rows]
 
 
-def main() -> None:
-    """Serve, measure both, write the rows."""
-    store = ReleaseStore()
-    loaded = trained(store)
-    items = loaded.model.vocabulary.item_ids[:500]
-    data_hash = loaded.release.manifest.data_hash
-    loaded.close()
-    with running([DOMAIN], n_noops=0) as service:
-        clients = Clients(service.address, items)
-        a_second = rate(clients)
-        first = clients.stop()
-        clients = Clients(service.address, items)
-        recoveries = kill_at_random(clients, service.pid, random.Random(SEED))
-        second = clients.stop()
-    stored = Counter(stored_ids())
-    acknowledged = [*first["ids"], *second["ids"]]
-    lost = sum(event_id not in stored for event_id in acknowledged)
-    doubled = sum(stored[event_id] > 1 for event_id in acknowledged)
-    common = {"domain": DOMAIN, "data_hash": data_hash}
-    how = (
+def _how() -> str:
+    return (
         f"{N_CLIENTS} keep-alive clients in a second process, batches of {BATCH_EVENTS}, HAProxy"
         " mode, one replica, SQLite with an fsync a commit"
     )
-    write_rows(
-        "feedback",
-        [
-            {
-                "name": "feedback_rate",
-                "value": round(a_second),
-                "unit": "events/s",
-                "n": len(first["ids"]),
-                "protocol": f"{how}, {RATE_S:g} s after {WARM_UP_S:g} s of warming up",
-                **common,
-            },
-            {
-                "name": "feedback_lost",
-                "value": lost + doubled,
-                "unit": "events",
-                "n": len(second["ids"]),
-                "seeds": [SEED],
-                "protocol": f"{how}; kill -9 of the replica at {N_KILLS} random moments, batches"
-                f" sent again until acknowledged ({second['failed']} were); {lost} lost, {doubled}"
-                f" doubled; {sum(recoveries) / N_KILLS:.1f} s on average until events were"
-                f" acknowledged again, {max(recoveries):.1f} s at most",
-                **common,
-            },
-        ],
+
+
+def rate_row(service: Service, items: list[str]) -> dict[str, Any]:
+    """How many events a second are acknowledged."""
+    clients = Clients(service.address, items)
+    try:
+        a_second = rate(clients)
+    finally:
+        sent = clients.stop()
+    return {
+        "name": "feedback_rate",
+        "value": round(a_second),
+        "unit": "events/s",
+        "n": len(sent["ids"]),
+        "protocol": f"{_how()}, {RATE_S:g} s after {WARM_UP_S:g} s of warming up",
+    }
+
+
+def lost_row(service: Service, items: list[str]) -> dict[str, Any]:
+    """What of the acknowledged events is not there, or there twice, after all kills."""
+    clients = Clients(service.address, items)
+    try:
+        recoveries = kill_at_random(clients, service.pid, random.Random(SEED))
+    finally:
+        sent = clients.stop()
+    stored = Counter(stored_ids())
+    lost = sum(event_id not in stored for event_id in sent["ids"])
+    doubled = sum(stored[event_id] > 1 for event_id in sent["ids"])
+    return {
+        "name": "feedback_lost",
+        "value": lost + doubled,
+        "unit": "events",
+        "n": len(sent["ids"]),
+        "seeds": [SEED],
+        "protocol": f"{_how()}; kill -9 of the replica at {N_KILLS} random moments, batches"
+        f" sent again until acknowledged ({sent['failed']} were); {lost} lost, {doubled}"
+        f" doubled; {sum(recoveries) / N_KILLS:.1f} s on average until events were"
+        f" acknowledged again, {max(recoveries):.1f} s at most",
+    }
+
+
+PARTS = {"rate": rate_row, "lost": lost_row}
+
+
+def main() -> None:
+    """Serve, measure, write each row when it is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--part", choices=list(PARTS), help="only this one; all where none is named"
     )
+    part = parser.parse_args().part
+    loaded = trained(ReleaseStore())
+    items = loaded.model.vocabulary.item_ids[:500]
+    common = {"domain": DOMAIN, "data_hash": loaded.release.manifest.data_hash}
+    loaded.close()
+    with running([DOMAIN], n_noops=0) as service:
+        for name in [part] if part else list(PARTS):
+            update_rows("feedback", [PARTS[name](service, items) | common])
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        send(sys.argv[1])
+    if sys.argv[1:2] == [SENDING]:
+        send(sys.argv[2])
     else:
         main()

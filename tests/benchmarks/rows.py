@@ -77,6 +77,18 @@ def write_rows(benchmark: str, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def update_rows(benchmark: str, rows: list[dict[str, Any]]) -> Path:
+    """Write one part of a benchmark: rows of other names stay as an earlier part wrote them.
+
+    Raises:
+        ValueError: as `write_rows`.
+    """
+    path = RESULTS / f"{benchmark}.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    names = {row["name"] for row in rows}
+    return write_rows(benchmark, [*(row for row in known if row["name"] not in names), *rows])
+
+
 def _complete(row: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(row) - set(COLUMNS))
     if unknown:
