@@ -73,6 +73,7 @@ Part = Literal[
     "collaborative",
     "neighbours",
     "text",
+    "wording",
     "popularity",
 ]
 """What `ModelConfig.without` can leave out."""
@@ -100,7 +101,7 @@ class ModelConfig(_Settings):
     interest, gaps in time, kinds of events. requests: whatever is said in words. Of the
     neighbours: follows (what follows what; cosine alone), lending (items without interactions
     are lent nothing). Of the fusion a signal by its name: sequence, collaborative, neighbours,
-    text, popularity."""
+    text, wording, popularity."""
     modalities: Literal["all", "none"] | list[str] = "all"
     """Which of the domain's modalities (pictures, sound, prices) the item model reads; a list
     takes those of these names."""
@@ -170,6 +171,20 @@ class TrainingConfig(_Settings):
         return self.max_epochs * (2 if self.mode == "auto" else 1)
 
 
+class SearchConfig(_Settings):
+    """How the best of very many items are found in answers; evaluations always score all items."""
+
+    kind: Literal["ivf", "exact"] = "ivf"
+    """ivf: FAISS' inverted lists, from `exact_up_to` items on; exact: all items are scored, always.
+    Releases that predict ratings score all as well."""
+    exact_up_to: int = Field(100_000, ge=1)
+    """Items, of a catalogue or of what filters leave of it, that are all scored."""
+    effort: float = Field(0.25, gt=0, le=1)
+    """Share of the lists that a look-up reads; 1: all of them."""
+    n_candidates: int = Field(1000, ge=100, le=100_000)
+    """Items that each signal names, which are then scored exactly by everything."""
+
+
 OF_RANKING = (
     *("temperature", "cold_case_weight", "rarity_weight", "popularity_correction"),
     "passed_over_weight",
@@ -195,10 +210,13 @@ class RunConfig(_Settings):
     model: ModelConfig = ModelConfig()
     adapter: AdapterConfig = AdapterConfig()
     training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
 
     def digest(self) -> str:
-        """First 12 hex digits of the SHA-256 of all values; equal configs, equal digests."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """First 12 hex digits of the SHA-256 of all values that a training depends on (`search` is
+        none of them); equal configs, equal digests.
+        """
+        text = json.dumps(self.model_dump(mode="json", exclude={"search"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

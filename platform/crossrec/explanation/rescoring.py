@@ -311,9 +311,10 @@ def _recency(rows: _Rows, decay: float) -> tuple[Doubles, Ints, tuple[Ints, Doub
     """
     histories = rows.histories
     there = np.flatnonzero(rows.query.items[0] >= 0)
-    changes = (histories != histories[:, :1]).any(axis=0) if len(there) else np.zeros(0, bool)
     first = int(there[0]) if len(there) else histories.shape[1]
-    alike = (histories == histories[:, first : first + 1]).all(axis=0) if len(there) else changes
+    alike = np.ones(histories.shape[1], bool)
+    if len(there):
+        alike = (histories == histories[:, first : first + 1]).all(axis=0)
     differs = np.flatnonzero(~alike & (np.arange(histories.shape[1]) >= first))
     cut = int(differs[0]) if len(differs) else histories.shape[1]
     single = there[there >= cut]

@@ -23,6 +23,7 @@ from crossrec.errors import CrossrecError, ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.releases.added_items import AddedItems, Reading, items_folder
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
+from crossrec.releases.item_search import load_search, renew_search
 from crossrec.releases.manifest import (
     MANIFEST,
     check_files,
@@ -78,7 +79,8 @@ class Editions:
         model = DomainModel.load(folder)
         check_probes(folder, model)
         catalogue = Catalogue(folder / CATALOGUE, users=self._release.folder / CATALOGUE)
-        return LoadedRelease(replace(self._release, folder=folder), model, catalogue)
+        search = load_search(folder, model)
+        return LoadedRelease(replace(self._release, folder=folder), model, catalogue, search)
 
     def make(self) -> str | None:
         """Make an edition of all added items, and make it current; its number, or None: there is
@@ -161,7 +163,9 @@ def _fill(folder: Path, release: Path, readings: list[Reading]) -> None:
     grown = extended(model, new_ids, _given(model, readings, rows))
     grown.save(folder)
     write_with_items(release / CATALOGUE, folder / CATALOGUE, items, rows)
-    rewrite_probes(release, folder, DomainModel.load(folder))
+    stored = DomainModel.load(folder)
+    renew_search(folder, stored, [rows[item.item_id] for item in items])
+    rewrite_probes(release, folder, stored)
     manifest = read_manifest(release)
     files = {name: hash_file(path) for name, path in list_files(folder).items()}
     changed = manifest.model_copy(update={"files": files, "n_items": n_items + len(new_ids)})

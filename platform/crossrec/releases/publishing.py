@@ -27,6 +27,7 @@ from crossrec.errors import ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.releases.catalogue import CATALOGUE
 from crossrec.releases.catalogue_writer import write_catalogue
+from crossrec.releases.item_search import write_search
 from crossrec.releases.manifest import (
     MANIFEST,
     Manifest,
@@ -125,8 +126,9 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     metrics = contents.metrics | _data_at(dataset)
     text = json.dumps(metrics, indent=1, ensure_ascii=False)
     (folder / METRICS).write_text(text, encoding="utf-8")
-    # Scored by the model as it is stored: it keeps texts in half precision.
-    write_probes(folder, DomainModel.load(folder), contents.sequences, contents.seed)
+    stored = DomainModel.load(folder)  # it keeps texts in half precision
+    write_search(folder, stored)
+    write_probes(folder, stored, contents.sequences, contents.seed)
     manifest = _manifest(folder, contents, users, version, now)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
 

@@ -21,7 +21,9 @@ from crossrec.config import RunConfig, home
 from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError, UnknownDomainError, suggest
 from crossrec.models.domain_model import DomainModel
+from crossrec.ranking.candidates import ItemSearch
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
+from crossrec.releases.item_search import load_search
 from crossrec.releases.manifest import Manifest, check_files, read_manifest
 from crossrec.releases.probes import check_probes
 
@@ -88,6 +90,8 @@ class LoadedRelease:
     release: Release
     model: DomainModel
     catalogue: Catalogue
+    search: ItemSearch | None = None
+    """Finds items where there are too many to score all; None: all are scored."""
 
     def close(self) -> None:
         """Let go of the files."""
@@ -281,4 +285,5 @@ def load_verified(release: Release) -> LoadedRelease:
     """
     model = DomainModel.load(release.folder)
     check_probes(release.folder, model)
-    return LoadedRelease(release, model, Catalogue(release.folder / CATALOGUE))
+    catalogue = Catalogue(release.folder / CATALOGUE)
+    return LoadedRelease(release, model, catalogue, load_search(release.folder, model))

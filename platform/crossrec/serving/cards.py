@@ -108,6 +108,7 @@ def domain_card(loaded: LoadedRelease, rules: FeedbackRules, objectives: Objecti
         ],
         filter_columns=dict(loaded.catalogue.columns),
         objectives=[_objective_card(name, objectives) for name in objectives.declared],
+        search="exact" if loaded.search is None else "approximate",
         events=sorted(rules.meanings),
         metrics=loaded.release.metrics,
         example_users=loaded.catalogue.example_users(N_EXAMPLE_USERS),

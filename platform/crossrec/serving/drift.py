@@ -53,7 +53,7 @@ class _Reference:
             asked = await self._recommender.ask(RecommendRequest(user_id=user_id, k=1))
             if asked.question.user_known and asked.ranking.items:
                 first = asked.ranking.items[0].item_idx
-                best.append(sum(float(part[first]) for part in asked.scored.signals.values()))
+                best.append(sum(asked.scored.at(first).values()))
             await asyncio.sleep(PAUSE_S)
         if len(best) > len(TENTHS):
             self.bounds = np.quantile(best, TENTHS)

@@ -89,7 +89,6 @@ class Explainer:
             asked.question,
             rows=ROWS,
         )
-        signals = asked.scored.signals
         words = await self._words(items[place].item_idx, asked)
         return ExplainResponse(
             domain=self._recommender.domain.name,
@@ -98,7 +97,7 @@ class Explainer:
             title=titles[0],
             rank=place + 1,
             score=items[place].score,
-            signals={name: float(of[items[place].item_idx]) for name, of in signals.items()},
+            signals=asked.scored.at(items[place].item_idx),
             explanation=told[0],
             counterfactuals=found,
             contrast=None
@@ -188,6 +187,13 @@ class Explainer:
         allowed[gone] = False
         taken = list(asked.scored.taken.values())
         beside: NDArray[np.float32] | None = np.add.reduce(taken) if taken else None
+        pool = asked.scored.pool
+        if pool.rows is not None:  # who was no candidate for the answer is none for its like
+            allowed &= np.isin(np.arange(n_items), pool.rows, assume_unique=True)
+            if beside is not None:
+                everywhere = np.zeros(n_items, np.float32)
+                everywhere[pool.rows] = beside
+                beside = everywhere
         order: Callable[[Queries], Sequence[int]] | None = None
         if not self._recommender.ranker.is_short(request):
             order = self._order(request, asked, beside)

@@ -171,6 +171,8 @@ class RecommendResponse(_Message):
     """Objective → the weight it had in this answer."""
     weights_version: int | None = None
     """Of the learner whose weights these are; None: they were not learned."""
+    search: Literal["exact", "approximate"] = "exact"
+    """exact: all items that filters leave were scored; approximate: those that an index names."""
     items: list[Recommendation]
     request_id: str
     experiment: str | None = None
@@ -334,6 +336,9 @@ class DomainCard(_Message):
     filter_columns: dict[str, str]
     """Item column → text, number or list: for filters, `where` and `at_most`."""
     objectives: list[ObjectiveCard] = []
+    search: Literal["exact", "approximate"] = "exact"
+    """approximate: there are so many items that an index names those to score, unless filters leave
+    few; each answer says which it was."""
     events: list[str]
     metrics: dict[str, Any]
     example_users: list[str]

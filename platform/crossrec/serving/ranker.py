@@ -17,6 +17,7 @@ from crossrec.errors import RequestError, suggest
 from crossrec.ranking.learner_policy import Drawn
 from crossrec.ranking.likeness import Alike, Codes, by_text, by_values, item_vectors, value_codes
 from crossrec.ranking.objectives import Measured, Moment, Objectives, Sources
+from crossrec.ranking.pool import WHOLE, Pool
 from crossrec.ranking.rerank import Picked, Rules, Small, pick, small_providers, top_k
 from crossrec.ranking.scale import SPAN, spread
 from crossrec.ranking.weights import ONLY_RELEVANCE, Weigh, Weights, merged
@@ -78,7 +79,7 @@ class _Weighed:
     measured: dict[str, Measured]
 
     def parts(self, relevance: float, one: Picked) -> dict[str, float]:
-        """What each objective gives to an item."""
+        """What each objective gives to an item; `one` names its place."""
         found = {}
         for name, weight in self.weights.items():
             if name == "relevance":
@@ -125,41 +126,48 @@ class Ranker:
         relevance: Relevance,
         allowed: NDArray[np.bool_] | None,
         who: str | None = None,
+        pool: Pool = WHOLE,
     ) -> Ranking:
         """The best k items that the request allows; fewer where it allows fewer.
 
         Args:
             request: as it came.
             question: what it comes to.
-            relevance: (N,).
+            relevance: (C,) of the pool's items.
             allowed: (N,) what filters leave; None: everything.
             who: user or request id, for whom learned weights may be explored; None: nobody.
+            pool: the C items that the list is made of, those that are pinned among them.
 
         Raises:
             RequestError: an objective or column that there is not, a weight or pin that cannot be.
         """
         ignored: list[str] = []
-        candidates = self._candidates(request, question, relevance, allowed, ignored)
+        candidates = self._candidates(request, question, relevance, allowed, ignored, pool)
         if self.is_short(request):
             best = (int(item) for item in top_k(candidates, request.k))
             found = [(item, float(relevance[item])) for item in best if candidates[item] > -np.inf]
-            items = [Ranked(item, score, {"relevance": score}, {}, False) for item, score in found]
+            items = [
+                Ranked(pool.item(place), score, {"relevance": score}, {}, False)
+                for place, score in found
+            ]
             return Ranking(items, ONLY_RELEVANCE, ignored)
         drawn = self._draw(request, question, who)
         weights = self._weights(request, drawn)
         wide = candidates.astype(np.float64)
-        weighed = self._measured(weights, request, question, spread(wide), ignored)
+        weighed = self._measured(weights, request, question, spread(wide), ignored, pool)
         exact = relevance.astype(np.float64)
         scores = np.where(wide > -np.inf, weights.get("relevance", 0.0) * exact, -np.inf)
         for name, measured in weighed.measured.items():
             scores += weights[name] * weighed.unit * measured.standing.astype(np.float64)
-        rules = self._rules(request, weighed, ignored)
+        rules = self._rules(request, weighed, ignored, pool)
         picked = pick(scores, request.k, rules)
-        items = [self._ranked(one, relevance, weighed) for one in picked]
+        items = [self._ranked(one, relevance, weighed, pool) for one in picked]
         seen = None
         if drawn is not None and who is not None:
             plain = not (rules.at_most or rules.pinned or rules.diversity or rules.exposure)
-            seen = self._seen(items, scores, exact / weighed.unit, weighed, question, plain)
+            shown = [one.item_idx for one in picked]
+            of_pool = exact / weighed.unit
+            seen = self._seen(shown, scores, of_pool, weighed, question, plain, pool)
         return Ranking(items, weights, ignored, drawn, seen)
 
     def _candidates(
@@ -169,14 +177,17 @@ class Ranker:
         relevance: Relevance,
         allowed: NDArray[np.bool_] | None,
         ignored: list[str],
+        pool: Pool,
     ) -> Relevance:
         """Relevance of what may be recommended, -inf for the rest."""
-        found = relevance.copy() if allowed is None else np.where(allowed, relevance, -np.inf)
-        found[question.disliked] = -np.inf
+        found = relevance.copy()
+        if allowed is not None:
+            found[~pool.take(allowed)] = -np.inf
+        found[pool.places(question.disliked)] = -np.inf
         if request.exclude_seen:
-            found[question.history] = -np.inf
+            found[pool.places(question.history)] = -np.inf
         if request.blocked:
-            found[self._known(request.blocked, "blocked", ignored)] = -np.inf
+            found[pool.places(self._known(request.blocked, "blocked", ignored))] = -np.inf
         return found
 
     def _known(self, item_ids: list[str], what: str, ignored: list[str]) -> list[int]:
@@ -200,21 +211,22 @@ class Ranker:
 
     def _seen(
         self,
-        items: list[Ranked],
+        shown: list[int],
         scores: NDArray[np.float64],
         relevance: NDArray[np.float64],
         weighed: _Weighed,
         question: Question,
         plain: bool,
+        pool: Pool,
     ) -> Seen:
         """What a learner is to know; an objective that has nothing to go by stands at 0.
 
         Args:
-            scores: (N,), -inf for what is no candidate.
-            relevance: (N,) in units of the spread.
+            shown: places of the list's items.
+            scores: (C,), -inf for what is no candidate.
+            relevance: (C,) in units of the spread.
         """
         assert self._weigh is not None
-        shown = [one.item_idx for one in items]
         n_seen = min(max(SEEN_SHARE * len(shown), MIN_SEEN), MAX_SEEN)
         others = [int(row) for row in top_k(scores, n_seen) if row not in shown]
         others = [row for row in others if scores[row] > -np.inf][: max(n_seen - len(shown), 0)]
@@ -223,10 +235,15 @@ class Ranker:
         for column, name in enumerate(self._weigh.objectives):
             measured = weighed.measured.get(name)
             if measured is None and self.objectives.is_by_item(name):
-                measured = self.objectives.measure(name, self._moment(question))
+                measured = self._at(name, self._moment(question), pool)
             if measured is not None:
                 standings[:, column] = measured.standing[rows]
-        return Seen(rows, relevance[rows], standings, len(shown), plain)
+        return Seen(pool.items(rows), relevance[rows], standings, len(shown), plain)
+
+    def _at(self, name: str, moment: Moment, pool: Pool) -> Measured | None:
+        """What an objective says of the pool's items; each stands where it does among all."""
+        found = self.objectives.measure(name, moment)
+        return found and Measured(pool.take(found.values), pool.take(found.standing))
 
     @staticmethod
     def _moment(question: Question) -> Moment:
@@ -240,6 +257,7 @@ class Ranker:
         question: Question,
         unit: float,
         ignored: list[str],
+        pool: Pool,
     ) -> _Weighed:
         """What the weighted objectives say of each item by itself."""
         moment = self._moment(question)
@@ -247,27 +265,36 @@ class Ranker:
         for name in weights:
             if not self.objectives.is_by_item(name):
                 continue
-            measured = self.objectives.measure(name, moment)
+            measured = self._at(name, moment, pool)
             if measured is not None:
                 found[name] = measured
             elif name in request.objectives:
                 ignored.append(f"objective '{name}': {self.objectives.needs(name)}")
         return _Weighed(weights, unit, found)
 
-    def _rules(self, request: RecommendRequest, weighed: _Weighed, ignored: list[str]) -> Rules:
+    def _rules(
+        self, request: RecommendRequest, weighed: _Weighed, ignored: list[str], pool: Pool
+    ) -> Rules:
         diversity = weighed.weights.get("diversity", 0.0)
         exposure = weighed.weights.get("exposure", 0.0)
         return Rules(
-            at_most=[(self._column(name), n) for name, n in request.at_most.items()],
-            pinned=self._pins(request, ignored),
-            alike=self._alike() if diversity else None,
+            at_most=[(pool.take(self._column(name)), n) for name, n in request.at_most.items()],
+            pinned={
+                position: int(pool.places([item])[0])
+                for position, item in self.pins(request, ignored).items()
+            },
+            alike=self._alike(pool) if diversity else None,
             diversity=diversity * weighed.unit * SPAN,
-            providers=self._small() if exposure else None,
+            providers=self._small_of(pool) if exposure else None,
             exposure=exposure * weighed.unit * SPAN,
         )
 
-    def _pins(self, request: RecommendRequest, ignored: list[str]) -> dict[int, int]:
-        """Position → item_idx."""
+    def pins(self, request: RecommendRequest, ignored: list[str]) -> dict[int, int]:
+        """Position → item_idx.
+
+        Raises:
+            RequestError: two pins in one place, or of one item; one that is blocked, or below k.
+        """
         pins = {pin.position: pin.item_id for pin in request.pinned}
         if len(pins) < len(request.pinned) or len(set(pins.values())) < len(pins):
             raise RequestError("two pins share a position or an item; expected one pin for each")
@@ -291,26 +318,33 @@ class Ranker:
     def _read_codes(self, column: str) -> Codes:
         return value_codes(self._catalogue.entries(column))
 
-    def _alike(self) -> Alike:
+    def _alike(self, pool: Pool) -> Alike:
         column = self.objectives.declared["diversity"].column
         if column is not None:
-            return by_values(self._codes(column))
+            return by_values(pool.take(self._codes(column)))
         assert self._vectors is not None  # else the objective would not be supported
-        return by_text(self._vectors)
+        alike = by_text(self._vectors)
+        return lambda places: alike(pool.items(places))
+
+    def _small_of(self, pool: Pool) -> Small:
+        found = self._small()
+        return Small(pool.take(found.small), pool.take(found.known))
 
     def _find_small(self) -> Small:
         column = self.objectives.declared["exposure"].column
         assert column is not None
         return small_providers(self._codes(column), self._catalogue.seen[0])
 
-    def _ranked(self, one: Picked, relevance: Relevance, weighed: _Weighed) -> Ranked:
+    @staticmethod
+    def _ranked(one: Picked, relevance: Relevance, weighed: _Weighed, pool: Pool) -> Ranked:
         parts = weighed.parts(float(relevance[one.item_idx]), one)
         measures = {
             name: float(measured.values[one.item_idx])
             for name, measured in weighed.measured.items()
             if not np.isnan(measured.values[one.item_idx])
         }
-        return Ranked(one.item_idx, sum(parts.values()), parts, measures, one.pinned)
+        item = pool.item(one.item_idx)
+        return Ranked(item, sum(parts.values()), parts, measures, one.pinned)
 
 
 def with_objectives(explanation: Explanation, ranked: Ranked, weights: Weights) -> Explanation:

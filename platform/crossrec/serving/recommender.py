@@ -13,6 +13,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -21,14 +22,14 @@ from numpy.typing import NDArray
 from crossrec.explanation.contributions import MAX_ROWS, Lowering, explain
 from crossrec.explanation.rescoring import Rescorer
 from crossrec.explanation.things import Wish, without_each
-from crossrec.models.query import Queries
+from crossrec.ranking.pool import WHOLE, Pool
 from crossrec.ranking.weights import Weigh
 from crossrec.releases.catalogue import CatalogueItem
-from crossrec.releases.probes import blank_queries
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.context import restrictions
 from crossrec.serving.feedback import FeedbackRules
 from crossrec.serving.feedback_log import FeedbackLog, SeenBy
+from crossrec.serving.finding import Finder
 from crossrec.serving.learned_weights import LearnedWeights
 from crossrec.serving.messages import (
     Explanation,
@@ -40,35 +41,22 @@ from crossrec.serving.messages import (
 )
 from crossrec.serving.questions import Question, QuestionReader
 from crossrec.serving.ranker import Ranked, Ranker, Ranking, with_objectives
+from crossrec.serving.scoring import Scored, Scorer, sum_signals
 from crossrec.serving.stages import ADMIT, EXPLAIN, FILTER, LOG, QUEUE, RANK, READ, SEARCH, lap
 
 Vectors = NDArray[np.float32]
 Encode = Callable[[list[str]], Awaitable[Vectors]]
 """Texts → (n, E); awaited only where a request has words."""
-Signals = dict[str, NDArray[np.float32]]
 Basis = Literal["history", "request", "context", "popularity"]
+Search = Literal["exact", "approximate"]
 Result = TypeVar("Result")
 
-DISLIKE_WEIGHT = 0.5
-"""Share of what liking a disliked item would give to the others, that is taken from them."""
-MAX_DISLIKED = 10
-"""Newest disliked items that lower others; older ones are only left out themselves."""
 CACHED_TEXTS = 512
 CACHED_ITEMS = 1024
 LONG_WORK = 200_000
 """Scores (rows × items) from which on scoring leaves the event loop: about 5 ms of it."""
 RANKING_ROWS = 10
 """Rows of scores that take about as long as ranking by several objectives."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of one question."""
-
-    signals: Signals
-    """Signal → (N,); they sum to the score."""
-    taken: dict[int, NDArray[np.float32]]
-    """Disliked item → what it takes from each score, (N,); the signals are less it already."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +70,7 @@ class Asked:
     """(N,) what filters leave; None: everything."""
     scored: Scored
     ranking: Ranking
+    search: Search = "exact"
 
 
 class Recommender:
@@ -109,7 +98,12 @@ class Recommender:
         self._log = feedback_log
         self._encode = encode
         self._clock = clock
-        self.rescorer = Rescorer(loaded.model)
+        search = loaded.search
+        self.rescorer = Rescorer(loaded.model, None if search is None else search.moments)
+        self._scorer = Scorer(loaded.model, self.rescorer)
+        self._search: Finder | None = None
+        if search is not None:
+            self._search = Finder(loaded, search, self.rescorer, self.ranker)
         self._wishes: OrderedDict[str, Vectors] = OrderedDict()
         self._lately: dict[int, CatalogueItem] = {}
 
@@ -139,7 +133,8 @@ class Recommender:
             ignored=question.ignored + ranking.ignored + _ignored_text(request),
             weights=ranking.weights,
             weights_version=ranking.drawn.version if ranking.drawn else None,
-            items=self._recommendations(ranking.items, asked.scored.signals, reasons),
+            search=asked.search,
+            items=self._recommendations(ranking.items, asked.scored, reasons),
             request_id=request_id,
         )
 
@@ -167,16 +162,38 @@ class Recommender:
             candidates = self.catalogue.mask(restriction)
             allowed = candidates if allowed is None else allowed & candidates
         lap(READ)
-        scored = await self.on_loop(self._score, question, rows=1 + len(question.disliked))
+        pool = WHOLE
+        if self._search is not None:
+            find = partial(self._search.pool, request=request, allowed=allowed)
+            pool = await self.on_loop(find, question, rows=1)
+        scored, ranking = await self._answer(request, question, allowed, who, pool)
+        partly = self._search is not None and self._search.is_partial(pool, allowed)
+        if partly and len(ranking.items) < request.k:  # limits leave too few of the candidates
+            scored, ranking = await self._answer(request, question, allowed, who, WHOLE)
+            partly = False
+        search: Search = "approximate" if partly else "exact"
+        return Asked(question, wish, allowed, scored, ranking, search)
+
+    async def _answer(
+        self,
+        request: RecommendRequest,
+        question: Question,
+        allowed: NDArray[np.bool_] | None,
+        who: str | None,
+        pool: Pool,
+    ) -> tuple[Scored, Ranking]:
+        """Scores of the pool's items, and the list that is made of them."""
+        score = partial(self._scorer.score, pool=pool)
+        scored = await self.on_loop(score, question, rows=1 + len(question.disliked))
         relevance = sum_signals(scored.signals)
         lap(SEARCH)
         ranking = await self.on_loop(
-            lambda asked: self.ranker.rank(request, asked, relevance, allowed, who),
+            lambda asked: self.ranker.rank(request, asked, relevance, allowed, who, pool),
             question,
             rows=0 if self.ranker.is_short(request) else RANKING_ROWS,
         )
         lap(RANK)
-        return Asked(question, wish, allowed, scored, ranking)
+        return scored, ranking
 
     async def feedback(
         self, events: list[FeedbackEvent], seen_by: SeenBy | None = None
@@ -236,22 +253,6 @@ class Recommender:
             return work(question)
         return await asyncio.to_thread(work, question)
 
-    def _score(self, question: Question) -> Scored:
-        """Disliked items lower those that are like them."""
-        disliked = question.disliked[-MAX_DISLIKED:]
-        if not disliked:
-            parts = self.model.signals(question.queries)
-            return Scored({name: part[0] for name, part in parts.items()}, {})
-        parts = self.model.signals(self._with_disliked(question.queries, disliked))
-        gains = {name: part[2:] - part[1] for name, part in parts.items()}  # (n, N)
-        gain = sum_signals(gains)
-        signals = {
-            name: part[0] - DISLIKE_WEIGHT * (gains[name] * (gain > 0)).sum(axis=0)
-            for name, part in parts.items()
-        }
-        taken = -DISLIKE_WEIGHT * np.maximum(gain, 0)
-        return Scored(signals, dict(zip(disliked, taken, strict=True)))
-
     async def reasons(
         self, request: RecommendRequest, asked: Asked, items: list[Ranked]
     ) -> list[Explanation]:
@@ -262,7 +263,8 @@ class Recommender:
         vectors = await self._encode(left) if len(words) > 1 else np.zeros((0, 0), np.float32)
         wish = Wish(words, vectors, left)
         lowerings = [
-            Lowering(item_idx, taken[best]) for item_idx, taken in asked.scored.taken.items()
+            Lowering(item_idx, taken[asked.scored.pool.places(best)])
+            for item_idx, taken in asked.scored.taken.items()
         ]
 
         def work(of: Question) -> list[Explanation]:
@@ -275,32 +277,8 @@ class Recommender:
         pairs = zip(found, items, strict=True)
         return [with_objectives(reason, one, weights) for reason, one in pairs]
 
-    def _with_disliked(self, queries: Queries, disliked: list[int]) -> Queries:
-        """The question; the same with nothing known; and with each disliked item as all that is
-        known, whose gain over nothing is what liking it would give to each item.
-        """
-        n = 1 + len(disliked)
-        blank = blank_queries(self.model, n, queries.request.shape[1])
-        steps = queries.items.shape[1]
-        items = np.full((n, steps), -1, np.int32)
-        items[1:, -1] = disliked
-        times = np.zeros((n, steps), np.int64)
-        times[1:, -1] = queries.now[0]
-        return Queries(
-            items=np.concatenate([queries.items, items]),
-            times=np.concatenate([queries.times, times]),
-            events=np.concatenate([queries.events, np.full((n, steps), -1, np.int16)]),
-            now=np.repeat(queries.now, 1 + n),
-            request=np.concatenate([queries.request, blank.request]),
-            context={
-                name: np.concatenate([values, blank.context[name]])
-                for name, values in queries.context.items()
-            },
-            words=None if queries.words is None else queries.words + ("",) * n,
-        )
-
     def _recommendations(
-        self, ranked: list[Ranked], signals: Signals, reasons: list[Explanation]
+        self, ranked: list[Ranked], scored: Scored, reasons: list[Explanation]
     ) -> list[Recommendation]:
         items = self._items([one.item_idx for one in ranked])
         return [
@@ -313,7 +291,7 @@ class Recommender:
                 objectives=one.objectives,
                 measures=one.measures,
                 pinned=one.pinned,
-                signals={name: float(part[item.item_idx]) for name, part in signals.items()},
+                signals=scored.at(item.item_idx),
                 item={name: value for name, value in item.columns.items() if value is not None},
                 explanation=reasons[rank - 1] if reasons else None,
             )
@@ -327,12 +305,6 @@ class Recommender:
             self._lately, new = {}, best
         self._lately |= {item.item_idx: item for item in self.catalogue.cards(new, self._shown)}
         return [self._lately[item_idx] for item_idx in best]
-
-
-def sum_signals(signals: Signals) -> NDArray[np.float32]:
-    """The score: all signals together."""
-    first, *others = signals.values()
-    return sum(others, start=first)
 
 
 def _basis(question: Question, request: RecommendRequest, wish: Vectors | None) -> list[Basis]:
