@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossrec.commands.serving import _pin, pairs, show_answer
+from crossrec.commands.asking import pairs
+from crossrec.commands.serving import _pin, show_answer
 from crossrec.serving.messages import Recommendation, RecommendResponse
 from tests.commands.conftest import Run
 from tests.commands.processes import processes_of_home

@@ -1,6 +1,6 @@
 """`crossrec explain`: why an item is in the answer to a request.
 
-Leaves to others: finding it out (serving/explaining.py), the request's options (serving.py).
+Leaves to others: finding it out (serving/explaining.py), the request's options (asking.py).
 """
 
 from __future__ import annotations
@@ -10,30 +10,35 @@ from typing import Annotated
 import typer
 
 from crossrec import verbs
+from crossrec.commands.asking import (
+    Context,
+    Filters,
+    History,
+    Length,
+    Objectives,
+    User,
+    Where,
+    Words,
+    asked,
+)
 from crossrec.commands.output import AsJson, OneDomain, out, print_json, print_table
-from crossrec.commands.serving import ApiKey, Url, pairs
+from crossrec.commands.serving import ApiKey, Url
 from crossrec.config import DEFAULT_URL
 from crossrec.explanation.phrases import Language
 from crossrec.serving.explanation_messages import ExplainResponse
-from crossrec.serving.messages import MAX_K
 
 
 def explain(
     domain: OneDomain,
     item: Annotated[str, typer.Argument(help="Item id, one of the recommended.")],
-    user: Annotated[str | None, typer.Option(help="User id.")] = None,
-    text: Annotated[str | None, typer.Option(help="A wish in words.")] = None,
-    history: Annotated[
-        list[str] | None, typer.Option(help="Item id the user had before; repeatable.")
-    ] = None,
-    context: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Of this moment; repeatable.")
-    ] = None,
-    objectives: Annotated[
-        list[str] | None,
-        typer.Option("--objective", metavar="NAME=WEIGHT", help="What counts; repeatable."),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=MAX_K, help="Length of the list.")] = 10,
+    user: User = None,
+    text: Words = None,
+    history: History = None,
+    context: Context = None,
+    filters: Filters = None,
+    where: Where = "",
+    objectives: Objectives = None,
+    k: Length = 10,
     against: Annotated[
         str | None, typer.Option(metavar="ITEM", help="Compare with this one, not the next.")
     ] = None,
@@ -60,12 +65,7 @@ def explain(
         reword=reword,
         url=url,
         api_key=api_key,
-        user_id=user,
-        text=text,
-        history=[{"item_id": item_id} for item_id in history or []],
-        context=pairs("--context", context),
-        objectives=pairs("--objective", objectives),
-        k=k,
+        **asked(user, text, history, context, filters, where, objectives, k),
     )
     if as_json:
         print_json(answer.model_dump(mode="json"))

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from crossrec import verbs
+from crossrec.commands.asking import pairs
 from crossrec.commands.output import AsJson, Commands, OneDomain, err, out, print_json, print_table
-from crossrec.commands.serving import ApiKey, Url, pairs
+from crossrec.commands.serving import ApiKey, Url
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import ConfigError
 from crossrec.serving.learning_messages import LearnerStatus

@@ -5,15 +5,25 @@ Leaves to others: the service (serving/launch.py), what goes over HTTP (serving/
 
 from __future__ import annotations
 
-import re
 import signal
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-import yaml
 
 from crossrec import verbs
+from crossrec.commands.asking import (
+    Context,
+    Filters,
+    History,
+    Length,
+    Objectives,
+    User,
+    Where,
+    Words,
+    asked,
+    pairs,
+)
 from crossrec.commands.output import (
     Address,
     AsJson,
@@ -28,7 +38,7 @@ from crossrec.commands.output import (
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.launch import Mode
-from crossrec.serving.messages import API_PAGE, MAX_K, Recommendation, RecommendResponse
+from crossrec.serving.messages import API_PAGE, Recommendation, RecommendResponse
 
 Url = Annotated[str, typer.Option(help="Address of the service.", envvar="CROSSREC_API")]
 ApiKey = Annotated[
@@ -104,27 +114,13 @@ def end_undisturbed() -> None:
 
 def recommend(
     domain: OneDomain,
-    user: Annotated[str | None, typer.Option(help="User id.")] = None,
-    text: Annotated[str | None, typer.Option(help="A wish in words.")] = None,
-    history: Annotated[
-        list[str] | None, typer.Option(help="Item id the user had before; repeatable.")
-    ] = None,
-    context: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Of this moment; repeatable.")
-    ] = None,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="COLUMN=VALUE", help="Items to keep; repeatable."),
-    ] = None,
-    where: Annotated[
-        str, typer.Option(metavar="EXPRESSION", help="Items to keep, e.g. 'price < 20'.")
-    ] = "",
-    objectives: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--objective", metavar="NAME=WEIGHT", help="What counts how much; repeatable."
-        ),
-    ] = None,
+    user: User = None,
+    text: Words = None,
+    history: History = None,
+    context: Context = None,
+    filters: Filters = None,
+    where: Where = "",
+    objectives: Objectives = None,
     at_most: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=N", help="Items that may share a value; repeatable."),
@@ -137,7 +133,7 @@ def recommend(
         list[str] | None,
         typer.Option("--block", metavar="ITEM", help="Item to leave out; repeatable."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=MAX_K, help="How many items.")] = 10,
+    k: Length = 10,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Also what the user had before.")
     ] = False,
@@ -159,17 +155,10 @@ def recommend(
         domain,
         url=url,
         api_key=api_key,
-        user_id=user,
-        text=text,
-        history=[{"item_id": item_id} for item_id in history or []],
-        context=pairs("--context", context),
-        filters=pairs("--filter", filters),
-        where=where,
-        objectives=pairs("--objective", objectives),
+        **asked(user, text, history, context, filters, where, objectives, k),
         at_most=pairs("--at-most", at_most),
         pinned=[_pin(pin) for pin in pins or []],
         blocked=blocked or [],
-        k=k,
         exclude_seen=not keep_seen,
         explain=explain,
     )
@@ -217,43 +206,3 @@ def _pin(pair: str) -> dict[str, Any]:
     if not item_id or not position.isdecimal():
         raise RequestError(f"--pin got '{pair}'; expected ITEM=POSITION, e.g. 1193=1")
     return {"item_id": item_id, "position": int(position)}
-
-
-def pairs(option: str, given: list[str] | None) -> dict[str, Any]:
-    """`a=1` → {"a": 1}; what is no number, list or range stays text, also `no`."""
-    values: dict[str, Any] = {}
-    for pair in given or []:
-        name, separator, value = pair.partition("=")
-        if not separator or not name:
-            raise RequestError(f"{option} got '{pair}'; expected NAME=VALUE, e.g. weather=rain")
-        several = value.startswith(("[", "{min:", "{max:"))
-        values[name] = _several(option, pair, value) if several else _value(value)
-    return values
-
-
-def _several(option: str, pair: str, value: str) -> list[str | float] | dict[str, str | float]:
-    """The entries of `[a, b]`, or of `{min: 1, max: 2}`."""
-    try:
-        found = yaml.load(value, yaml.BaseLoader)
-    except yaml.YAMLError:
-        found = None
-    entries = found.values() if isinstance(found, dict) else found or [None]
-    if not all(isinstance(entry, str) for entry in entries):
-        raise RequestError(
-            f"{option} got '{pair}'; expected a list or range to be whole, e.g."
-            " weather=[rain, snow] or 'year={min: 1990, max: 1999}'"
-        )
-    if isinstance(found, dict):
-        return {key: _value(entry) for key, entry in found.items()}
-    return [_value(entry) for entry in entries]
-
-
-def _value(text: str) -> str | float:
-    """A number where the text is one; `007` is none.
-
-    >>> _value("16.5"), _value("20"), _value("no"), _value("007")
-    (16.5, 20, 'no', '007')
-    """
-    if not re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text):
-        return text
-    return float(text) if "." in text else int(text)
