@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import pytest
@@ -26,8 +27,19 @@ from crossrec.serving.drawing import data_profile, project
 from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.insight_client import InsightClient
-from crossrec.serving.insight_messages import DataProfile, ItemMap
+from crossrec.serving.insight_messages import ArmList, DataProfile, ItemMap
+from crossrec.serving.live_messages import (
+    ArmResults,
+    ArmStatus,
+    DomainStatus,
+    ExperimentResults,
+    ServedRelease,
+    ServiceStatus,
+)
+from crossrec.serving.live_routes import Operator
 from crossrec.serving.pictures import Pictures
+from crossrec.serving.running_arms import arms_of
+from crossrec.serving.user_search import find_users
 from crossrec.training.transfer import TransferReport
 from tests.small_home import N_CASES, RUN, TRANSFER, make_small_home, small_service
 from tests.small_release import N_ITEMS
@@ -231,3 +243,58 @@ def test_a_transfer_is_kept_where_the_app_looks(
     assert kept["target"] == "films"
     assert kept["nearness"] == {"books": 0.7}
     assert kept["at"] > 1_700_000_000
+
+
+def test_users_are_found_by_id_and_by_what_they_had(client: InsightClient) -> None:
+    by_id = client.find_users("films", "USER-1", 5).users
+    assert by_id[0].user_id == "user-1"
+    assert all(one.user_id.startswith("user-1") for one in by_id)
+    title = client.user("films", "user-3").history[0].title
+    by_item = client.find_users("films", title, 100).users
+    assert "user-3" in {one.user_id for one in by_item}
+    assert all(title in one.had for one in by_item[:2])
+    assert client.find_users("films", "zzz").users == []
+    with pytest.raises(UnknownDomainError):
+        client.find_users("nowhere", "x")
+
+
+def test_an_erased_user_is_found_no_more(client: InsightClient) -> None:
+    assert client.find_users("films", "user-7", 1).users[0].user_id == "user-7"
+    found = find_users("films", "user-7", 5, hides=lambda user_id: user_id == "user-7")
+    assert "user-7" not in {one.user_id for one in found.users}
+
+
+class _Operator:
+    """Of what an operator can do, the two questions that are asked for the arms."""
+
+    def __init__(self, served: ServedRelease | None, counted: ExperimentResults | None) -> None:
+        self._served, self._counted = served, counted
+
+    async def status(self) -> ServiceStatus:
+        serves = DomainStatus(state="RUNNING", domain="films", serves=self._served)
+        return ServiceStatus(domains=[serves], others={})
+
+    async def results(self, domain: str, experiment: str | None) -> ExperimentResults:
+        if self._counted is None:
+            raise RequestError("'films' has had no experiment whose answers were counted")
+        return self._counted
+
+
+def test_arms_are_told_while_they_run_and_afterwards() -> None:
+    counts = {"n_users": 1, "n_answers": 1, "n_anonymous": 0, "n_impressions": 0, "n_positive": 0}
+    results = [ArmResults(arm=name, rate=0.0, **counts) for name in ("control", "new")]
+    counted = ExperimentResults(domain="films", experiment="e", running=True, arms=results)
+    arms = [ArmStatus(name=n, release=f"r-{n}", share=0.5) for n in ("control", "new", "late")]
+    served = ServedRelease(release="r-control", n_items=1, experiment="e", arms=arms)
+
+    def told(served: ServedRelease | None, counted: ExperimentResults | None) -> ArmList:
+        operator = cast(Operator, _Operator(served, counted))
+        return asyncio.run(arms_of(operator, "films"))
+
+    running = told(served, counted)
+    assert (running.experiment, running.running) == ("e", True)
+    assert [(one.name, one.release) for one in running.arms][1] == ("new", "r-new")
+    assert [one.results is None for one in running.arms] == [False, False, True]
+    over = told(served.model_copy(update={"experiment": None, "arms": []}), counted)
+    assert (over.running, [one.release for one in over.arms]) == (False, [None, None])
+    assert told(None, None) == ArmList()

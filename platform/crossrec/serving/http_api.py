@@ -263,7 +263,7 @@ def system_app(
 
     from crossrec.serving.insight_routes import insight_routes  # replicas of domains go without
 
-    app.include_router(insight_routes(SYSTEM, directory.states, directory.metrics))
+    app.include_router(insight_routes(SYSTEM, directory.states, directory.metrics, operator))
 
     async def unknown_domain(domain: str) -> Response:
         served = domains_of(await directory.states())

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from crossrec.serving.client import Client
 from crossrec.serving.insight_messages import (
+    ArmList,
     Comparison,
     DataProfile,
     Experiment,
@@ -19,6 +20,7 @@ from crossrec.serving.insight_messages import (
     ReleaseList,
     ReleaseReport,
     TransferList,
+    UserList,
 )
 from crossrec.serving.learning_messages import LearnerStatus
 
@@ -54,6 +56,14 @@ class InsightClient(Client):
     def data(self, domain: str) -> DataProfile:
         """What was imported; `state` says whether the profile is still being made."""
         return self._get(_insight(domain, "data"), DataProfile)
+
+    def find_users(self, domain: str, text: str, limit: int = 20) -> UserList:
+        """Users by a part of their id, or by items that they had."""
+        return self._get(_insight(domain, "users"), UserList, {"search": text, "limit": limit})
+
+    def arms(self, domain: str) -> ArmList:
+        """Arms of the experiment that runs, or ran last, with what came of them."""
+        return self._get(_insight(domain, "arms"), ArmList)
 
     def experiments(self) -> ExperimentList:
         """Searches for settings, newest first."""

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from crossrec.serving.live_messages import ArmResults
+
 Row = dict[str, Any]
 
 
@@ -115,6 +117,43 @@ class ItemComparison(_Message):
     hits_b: int
     cases: list[Row]
     """user_id, n_history, rank_a, rank_b: at most 50 of them."""
+
+
+class FoundUser(_Message):
+    """A user whom a search found."""
+
+    user_id: str
+    n_history: int
+    """Interactions that the release knows."""
+    had: list[str] = []
+    """Titles of the items that the words mean and the user had."""
+
+
+class UserList(_Message):
+    """Users of a domain, best first."""
+
+    users: list[FoundUser]
+
+
+class ArmState(_Message):
+    """An arm of the experiment that runs or ran last: who answers in it, and what came of it."""
+
+    name: str
+    release: str | None = None
+    """None: the experiment is over."""
+    share: float | None = None
+    """Of the users."""
+    results: ArmResults | None = None
+    """None: nothing was counted yet."""
+
+
+class ArmList(_Message):
+    """Arms of a domain; empty where no experiment runs or ran."""
+
+    experiment: str | None = None
+    running: bool = False
+    arms: list[ArmState] = []
+    """`control` first."""
 
 
 Progress = Literal["ready", "being_made"]

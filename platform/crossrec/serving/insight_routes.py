@@ -18,12 +18,15 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from crossrec.config import home
+from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import ReleaseError, RequestError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving import insight
 from crossrec.serving.comparing import compare, compare_item
+from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.insight_messages import (
+    ArmList,
     Comparison,
     DataProfile,
     Experiment,
@@ -34,8 +37,12 @@ from crossrec.serving.insight_messages import (
     ReleaseList,
     ReleaseReport,
     TransferList,
+    UserList,
 )
+from crossrec.serving.live_routes import Operator
 from crossrec.serving.pictures import Pictures
+from crossrec.serving.running_arms import arms_of
+from crossrec.serving.user_search import find_users
 
 Version = Annotated[str, Query(max_length=100)]
 OF_DOMAIN = "/insight/{domain}"
@@ -57,12 +64,14 @@ def insight_routes(
     prefix: str,
     states: Callable[[], Awaitable[dict[str, str]]],
     figures: Callable[[], Awaitable[bytes]],
+    operator: Operator | None = None,
 ) -> APIRouter:
     """The routes below `prefix`; plain functions run beside the event loop.
 
     Args:
         states: of the service's applications.
         figures: of all replicas, in Prometheus' format.
+        operator: knows the arms of experiments; None: there are none.
     """
     router, parts = APIRouter(prefix=prefix), _Parts()
 
@@ -85,6 +94,22 @@ def insight_routes(
     def item(domain: str, item_id: str, a: Version, b: Version) -> Response:
         """One item in two releases."""
         return _json(_evaluated(compare_item, domain, a, b, item_id))
+
+    @router.get(f"{OF_DOMAIN}/users", response_model=UserList)
+    def users(
+        domain: str,
+        search: Annotated[str, Query(min_length=1, max_length=200)],
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Response:
+        """Users by a part of their id, or by items that they had."""
+        store = ReleaseStore()
+        hides = Erasures(domain, parts.log, store).hides
+        return _json(find_users(domain, search, limit, UserKeys().inside, hides))
+
+    @router.get(f"{OF_DOMAIN}/arms", response_model=ArmList)
+    async def arms(domain: str) -> Response:
+        """Arms of the experiment that runs, or ran last, with what came of them."""
+        return _json(ArmList() if operator is None else await arms_of(operator, domain))
 
     @router.get(f"{OF_DOMAIN}/map", response_model=ItemMap)
     def item_map(domain: str, release: Version = "current") -> Response:

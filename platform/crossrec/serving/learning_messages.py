@@ -48,6 +48,8 @@ class LearnerVersion(_Message):
     at: float
     """Seconds since 1970 UTC."""
     why: str
+    weights: dict[str, float] = {}
+    """As they were then, in the mean context of the choices so far."""
 
 
 class LearnerStatus(_Message):

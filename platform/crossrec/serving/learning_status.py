@@ -6,6 +6,7 @@ Leaves to others: learning (learning.py), showing it (commands/learner.py, the a
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossrec.ranking.learner_caps import Caps
 from crossrec.serving.learning_messages import LearnedWeight, LearnerStatus, LearnerVersion
@@ -30,7 +31,7 @@ def status_of(domain: str, state: State, caps: Caps | None, store: LearnerStore)
         flagged_users=_first(caps.flagged_users()) if caps else {},
         flagged_addresses=_first(caps.flagged_addresses()) if caps else {},
         versions=[
-            LearnerVersion(version=one.version, at=one.at, why=one.why)
+            LearnerVersion(version=one.version, at=one.at, why=one.why, weights=mean_weights(one))
             for number in store.versions()[: -MAX_VERSIONS - 1 : -1]
             if (one := store.version(number)) is not None
         ],
@@ -41,15 +42,14 @@ def learned_weights(state: State) -> dict[str, LearnedWeight]:
     """Each objective's weight in the mean context of the choices so far, with 95 % of what is
     believed of it.
     """
-    frame = state.frame
-    context = np.array(state.context or [0.0] * len(frame.features))
+    frame, context = state.frame, _context(state)
     draws = state.belief.draws(
         np.random.default_rng(0).standard_normal((N_DRAWS, len(state.belief.mean)))
     )
     drawn = np.array([list(frame.weights(one, context).values()) for one in draws])
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     least, most = frame.bounds()
-    mean = frame.weights(state.belief.mean, context)
+    mean = mean_weights(state)
     return {
         name: LearnedWeight(
             declared=frame.declared[n],
@@ -61,6 +61,15 @@ def learned_weights(state: State) -> dict[str, LearnedWeight]:
         )
         for n, name in enumerate(frame.objectives)
     }
+
+
+def mean_weights(state: State) -> dict[str, float]:
+    """Each objective's weight in the mean context of the choices so far."""
+    return state.frame.weights(state.belief.mean, _context(state))
+
+
+def _context(state: State) -> NDArray[np.float64]:
+    return np.array(state.context or [0.0] * len(state.frame.features))
 
 
 def _first(counts: dict[str, int]) -> dict[str, int]:
