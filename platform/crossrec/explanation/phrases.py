@@ -5,7 +5,9 @@ Leaves to others: which of them are said (text.py). `{…}` is filled in from fi
 
 from __future__ import annotations
 
+import calendar
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from typing import Literal
 
 Language = Literal["en", "zh"]
@@ -60,6 +62,10 @@ class Phrases:
     relations: dict[str, str]
     """Nouns of the knowledge graph in this language; others stay as they are."""
     similar: str
+    fields: dict[str, str] = field_of(default_factory=dict)
+    """Names of context fields in this language; others stay as they are."""
+    values: dict[str, str] = field_of(default_factory=dict)
+    """What they may be."""
 
 
 EN = Phrases(
@@ -99,6 +105,8 @@ EN = Phrases(
     relations={"mentions": "subject", "origin": "place of origin"},
     similar="Of {n} users with at least {common} of your items in common, {chose} chose it.",
 )
+
+_DAYS_ZH = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日")
 
 ZH = Phrases(
     quoted="“{}”",
@@ -147,6 +155,28 @@ ZH = Phrases(
         "origin": "来源地",
     },
     similar="在与您至少有{common}项相同的{n}位用户中，{chose}位选择了它。",
+    fields={
+        "hour": "钟点",
+        "weekday": "这一天",
+        "month": "月份",
+        "weather": "天气",
+        "temperature": "气温",
+        "company": "同伴",
+        "location": "地点",
+        "city": "城市",
+    },
+    values={
+        **dict(zip(calendar.day_name, _DAYS_ZH, strict=True)),
+        "sunny": "晴",
+        "cloudy": "多云",
+        "rain": "雨",
+        "snow": "雪",
+        "alone": "独自一人",
+        "couple": "伴侣",
+        "friends": "朋友",
+        "family": "家人",
+        "colleagues": "同事",
+    },
 )
 
 PHRASES: dict[Language, Phrases] = {"en": EN, "zh": ZH}

@@ -35,6 +35,8 @@ def sentence(parts: Sequence[Part], language: Language = "en") -> str:
     'Because you chose “Alien” and weather is rain.'
     >>> sentence([part("popularity", "popularity", 1.0), part("base", "base", 9.0)], "zh")
     '因为它很受欢迎。'
+    >>> sentence([part("context", "weekday = Sunday", 1.0)], "zh")
+    '因为这一天为星期日。'
     """
     says = PHRASES[language]
     kinds = {kind: [part for part in parts if part.kind == kind] for kind in MOST}
@@ -91,7 +93,8 @@ def without_sentence(labels: Sequence[str], rank: int, k: int, language: Languag
 
 def unknown_sentence(field: str, rank: int, k: int, language: Language = "en") -> str:
     """What happens if a context field is not told."""
-    return PHRASES[language].unknown.format(name=field, rank=rank, k=k)
+    says = PHRASES[language]
+    return says.unknown.format(name=says.fields.get(field, field), rank=rank, k=k)
 
 
 def contrast_sentence(
@@ -153,7 +156,7 @@ def _thing(part: Part, says: Phrases) -> str:
     if part.kind in ("popularity", "base", "objective"):
         return says.kinds.get(part.kind, part.label)
     if part.kind == "context":
-        return _field(part, says.field)
+        return _field(part, says.field, says)
     return _quoted(part, says)
 
 
@@ -164,7 +167,7 @@ def _moving(parts: Sequence[Part], says: Phrases) -> str:
     said = [_quoted(part, says) for part in parts if part.kind == "request"]
     things = [says.opinions[len(rated) > 1].format(join(rated, says))] if rated else []
     things += [says.words.format(join(said, says))] if said else []
-    things += [_field(p, says.being) for p in parts if p.kind == "context"]
+    things += [_field(p, says.being, says) for p in parts if p.kind == "context"]
     return join(things, says)
 
 
@@ -180,15 +183,16 @@ def _clause(kind: str, members: Sequence[Part], says: Phrases) -> str:
     if kind == "request":
         return says.asked.format(join([_quoted(part, says) for part in chosen], says))
     if kind == "context":
-        return join([_field(part, says.field) for part in chosen], says)
+        return join([_field(part, says.field, says) for part in chosen], says)
     if kind == "objective":
         return says.objective.format(join([part.label for part in chosen], says))
     return says.popular
 
 
-def _field(part: Part, phrase: str) -> str:
+def _field(part: Part, phrase: str, says: Phrases) -> str:
     """`weather = rain` in words."""
     name, _, value = part.label.partition(" = ")
+    name, value = says.fields.get(name, name), says.values.get(value, value)
     return phrase.format(name=name, value=value) if value else name
 
 

@@ -6,6 +6,7 @@ Sizes: T steps of history, E text width, N items, B rows.
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -190,6 +191,8 @@ def _shown(field: ContextField | None, known: list[str], value: Floats) -> str:
         return ", ".join(f"{degree:.4g}" for degree in value)
     if field is not None and field.kind == "category" and 0 <= int(value) < len(known):
         return known[int(value)]
+    if field is not None and field.name == "weekday" and float(value) in range(7):
+        return calendar.day_name[int(value)]  # Monday is 0, as in the data
     return f"{float(value):g}"
 
 
