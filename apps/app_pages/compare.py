@@ -1,6 +1,7 @@
 """Compare: two releases of a domain, case by case: what changed, for whom, on which items.
 
-Leaves to others: pairing and intervals (the service), calls (service.py), charts (release_plots).
+Leaves to others: the arms of an experiment (arms.py), pairing and intervals (the service), calls
+(service.py), charts (release_plots).
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, service, view
+from app_pages import arms, controls, frames, service, view
 from app_pages.words import t
 from crossrec import release_plots
-from crossrec.serving.insight_messages import Comparison
+from crossrec.serving.insight_messages import Comparison, ReleaseCard
 
 
 def show() -> None:
@@ -20,14 +21,24 @@ def show() -> None:
     view.heading(t("Compare"), t("Is one release better than the other, for whom, and where?"))
     with service.or_stop():
         known = [one for one in service.releases(where, domain) if one.evaluated]
+        tried = service.arms(where, domain)
     if len(known) < 2:
         text = t("Comparing needs two evaluated releases of '{domain}'; run: {command}")
         command = f"crossrec evaluate {domain} --release VERSION"
         view.nothing(text.format(domain=domain, command=command))
+        arms.section(tried, known)
         return
     with st.sidebar:
         b = controls.release(known, t("This release (B)"), "b")
-        a = controls.release(known, t("against this one (A)"), "a", position=1)
+        alike = comparable(known, b)
+        a = controls.release(alike, t("against this one (A)"), "a", position=_other(alike, b))
+        if len(alike) < len(known):
+            left_out = len(known) - len(alike)
+            st.caption(t("{n} left out: judged by another protocol or data.", n=left_out))
+    arms.section(tried, known)
+    if len(alike) < 2:
+        view.nothing(t("Nothing else was judged as this release was; choose another one."))
+        return
     with service.or_stop():
         found = service.compare(where, domain, a, b)
     if not found.n:
@@ -37,6 +48,19 @@ def show() -> None:
     lists(found)
     users(found, domain)
     items(found)
+
+
+def comparable(known: list[ReleaseCard], b: str) -> list[ReleaseCard]:
+    """Releases that were judged as `b` was: by the same protocol, on the same data."""
+    judged = {one.version: (one.protocol, one.data_hash) for one in known}
+    return [one for one in known if judged[one.version] == judged[b]]
+
+
+def _other(alike: list[ReleaseCard], b: str) -> int:
+    """The one before `b`, else the newest that is not `b`."""
+    versions = [one.version for one in alike]
+    place = versions.index(b)
+    return place + 1 if place + 1 < len(versions) else 0
 
 
 def metrics(found: Comparison) -> None:

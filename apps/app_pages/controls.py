@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from app_pages import service, state, view
+from app_pages import people, service, state, view
 from app_pages.words import t
 from crossrec.serving.insight_messages import ReleaseCard
 from crossrec.serving.messages import (
@@ -18,12 +18,13 @@ from crossrec.serving.messages import (
     ContextCard,
     DomainCard,
     DomainSummary,
+    HistoryItem,
     ObjectiveCard,
     RecommendRequest,
 )
 
 NOT_GIVEN = "any"
-URL = "query-params"
+URL = state.URL
 MAX_SLIDER = 3.0
 
 
@@ -41,20 +42,6 @@ def choose_domain(served: list[DomainSummary]) -> None:
 def domain() -> str:
     """The name of the chosen domain."""
     return str(st.session_state["domain"])
-
-
-def user(card: DomainCard) -> str | None:
-    """Somebody's id, out of a few examples or typed."""
-    return st.selectbox(
-        t("User"),
-        card.example_users,
-        index=None,
-        placeholder=t("Pick one, or type an id"),
-        accept_new_options=True,
-        key="user",
-        bind=URL,
-        help=t("Leave empty for a visitor of whom nothing is known."),
-    )
 
 
 def wish(label: str, key: str, default: str = "") -> str:
@@ -116,8 +103,10 @@ def evaluated_release(where: service.Address, name: str) -> str | None:
 def question(card: DomainCard) -> RecommendRequest:
     """What the visitor asks for, as a request with reasons."""
     with st.sidebar:
-        user_id = user(card)
-        text = wish(t("Wish in words"), "wish")
+        described = people.described()
+        user_id = None if described else people.user(card)
+        had = people.had(card) if described else []
+        text = wish(t("The user, or a wish, in words") if described else t("Wish in words"), "wish")
         given = context(card.context)
         filters = _filters(card.filter_columns)
         objectives = _objectives(card.objectives)
@@ -125,6 +114,7 @@ def question(card: DomainCard) -> RecommendRequest:
         fresh = st.toggle(t("Only items new to the user"), value=True, key="fresh", bind=URL)
     return RecommendRequest(
         user_id=user_id or None,
+        history=[HistoryItem(item_id=item_id) for item_id in had],
         text=text or None,
         context=given,
         k=k,

@@ -90,6 +90,7 @@ def empty(request: RecommendRequest) -> None:
 def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
     """The ranking as cards with thumbs, or as a table to sort and download."""
     whom = t("for user {name}", name=request.user_id) if request.user_id else t("for a new visitor")
+    whom = t("for the user described") if request.history else whom
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
@@ -206,7 +207,7 @@ def give_feedback(
     st.session_state["explore.notice"] = notice
 
 
-PANELS = ["Reasons", "Signals", "History"]
+PANELS = ["Reasons", "Item", "Signals", "History"]
 
 
 def panels(answer: RecommendResponse, known: UserCard | None, request: RecommendRequest) -> None:
@@ -214,7 +215,12 @@ def panels(answer: RecommendResponse, known: UserCard | None, request: Recommend
     tabs = st.tabs(
         [t(name) for name in PANELS], key="panel", bind="query-params", on_change="rerun"
     )
-    draw = (lambda: reasons(answer, request), lambda: signals(answer), lambda: history(known))
+    draw = (
+        lambda: reasons(answer, request),
+        lambda: all_fields(answer),
+        lambda: signals(answer),
+        lambda: history(known),
+    )
     for tab, content in zip(tabs, draw, strict=True):
         if tab.open:
             with tab:
@@ -223,18 +229,7 @@ def panels(answer: RecommendResponse, known: UserCard | None, request: Recommend
 
 def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
     """One item taken apart, in figures that add up to its score, and what would take it out."""
-    items = {item.item_id: item for item in answer.items}
-    first = answer.items[0].item_id
-    chosen = st.session_state.get("item") or st.query_params.get("item")
-    st.session_state["item"] = chosen if chosen in items else first
-    item_id = st.selectbox(
-        t("Item"),
-        list(items),
-        format_func=lambda item_id: f"{items[item_id].rank}. {items[item_id].title}",
-        key="item",
-    )
-    mirror(None if item_id == first else item_id)
-    item = items[item_id]
+    item = chosen_item(answer)
     if item.explanation is None or not item.explanation.parts:
         st.info(t("This release gives no reasons."))
         return
@@ -249,6 +244,31 @@ def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
         )
     )
     why.deeper(answer, item, request)
+
+
+def chosen_item(answer: RecommendResponse) -> Recommendation:
+    """The item that the panel looks at, the first of the list at first."""
+    items = {item.item_id: item for item in answer.items}
+    first = answer.items[0].item_id
+    chosen = st.session_state.get("item") or st.query_params.get("item")
+    st.session_state["item"] = chosen if chosen in items else first
+    item_id = st.selectbox(
+        t("Item"),
+        list(items),
+        format_func=lambda item_id: f"{items[item_id].rank}. {items[item_id].title}",
+        key="item",
+    )
+    mirror(None if item_id == first else item_id)
+    return items[item_id]
+
+
+def all_fields(answer: RecommendResponse) -> None:
+    """Everything that the catalogue says of one item, and what the ranking measured of it."""
+    item = chosen_item(answer)
+    with service.or_stop():
+        card = service.item(service.address(), answer.domain, item.item_id)
+    st.write(frames.plain(card.text))
+    view.table(frames.fields(card, item), f"item-{item.item_id}")
 
 
 def mirror(item_id: str | None) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from crossrec.serving.explanation_messages import Contrast
-from crossrec.serving.insight_messages import Experiment, ItemMap
-from crossrec.serving.messages import Explanation, Recommendation, UserHistoryItem
+from crossrec.serving.explanation_messages import Contrast, ExplainResponse
+from crossrec.serving.insight_messages import ArmList, Experiment, ItemMap
+from crossrec.serving.messages import Explanation, ItemCard, Recommendation, UserHistoryItem
 
 # Positions in a history are small numbers; seconds since 1970 passed this before 1971.
 FIRST_CLOCK_TIME = 10_000_000
@@ -90,6 +90,19 @@ def facts(item: Recommendation, n_facts: int = 2) -> str:
         if value not in (None, "", []) and len(str(value)) <= 40
     ]
     return " · ".join([", ".join(item.category[:4]), *short[:n_facts]]).strip(" ·")
+
+
+def fields(card: ItemCard, item: Recommendation) -> pl.DataFrame:
+    """Columns field, value: all columns of an item, then what the ranking measured of it."""
+    told = {"item_id": card.item_id, "category": card.category, **card.columns, **item.measures}
+    rows = [(name, "" if value is None else _short(value)) for name, value in told.items()]
+    return pl.DataFrame(rows, {"field": pl.String, "value": pl.String}, orient="row")
+
+
+def words(found: ExplainResponse) -> pl.DataFrame:
+    """Columns label, value: what each word of the item's own text gives, in the text's order."""
+    rows = [(one.word, one.value) for one in found.text_parts]
+    return pl.DataFrame(rows, {"label": pl.String, "value": float}, orient="row")
 
 
 def rank_changes(before: list[Recommendation], after: list[Recommendation]) -> pl.DataFrame:
@@ -197,6 +210,22 @@ def places(found: ItemMap, name: str, hits: set[str]) -> pl.DataFrame:
         }
     )
     return frame.with_columns(found=pl.col("item_id").is_in(list(hits)))
+
+
+def arms(found: ArmList) -> pl.DataFrame:
+    """One row an arm: arm, release, share, and what was counted; null where nothing was."""
+    rows = []
+    for one in found.arms:
+        counted = one.results.model_dump(exclude={"arm"}) if one.results else {}
+        for name in ("rate", "lift"):
+            ends = counted.pop(f"{name}_ci95", None) or (None, None)
+            counted |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+        rows.append({"arm": one.name, "release": one.release, "share": one.share, **counted})
+    figures = ("rate", "rate_low", "rate_high", "lift", "lift_low", "lift_high")
+    kinds = dict.fromkeys(figures, pl.Float64) | {"n_users": pl.Int64}
+    frame = pl.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)
+    missing = [pl.lit(None, kind).alias(n) for n, kind in kinds.items() if n not in frame.columns]
+    return frame.with_columns(missing)
 
 
 def trials(found: Experiment) -> pl.DataFrame:

@@ -110,6 +110,13 @@ def learned(where: service.Address, domain: str | None) -> None:
     title = t("weight, 95 % of what is believed")
     drawn = release_plots.intervals(pl.DataFrame(rows), title, zero="no weight")
     view.chart(drawn, t("Learned weight of each objective"))
+    over_time = [
+        {"at": one.at, "version": one.version, "objective": name, "weight": weight}
+        for one in found.versions
+        for name, weight in one.weights.items()
+    ]
+    if len(found.versions) > 1 and over_time:
+        view.chart(record_plots.weights(pl.DataFrame(over_time)), t("Learned weights over time"))
     kept = [{"version": one.version, "at": _when(one.at), "why": one.why} for one in found.versions]
     view.table(pl.DataFrame(kept), "learned-versions")
 

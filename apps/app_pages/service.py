@@ -20,10 +20,12 @@ from crossrec.serving import client as api
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.insight_client import InsightClient
 from crossrec.serving.insight_messages import (
+    ArmList,
     Comparison,
     DataProfile,
     Experiment,
     ExperimentList,
+    FoundUser,
     ItemComparison,
     ItemMap,
     LiveState,
@@ -127,6 +129,18 @@ def search(where: Address, domain: str, text: str, limit: int = 20) -> list[Item
 def item(where: Address, domain: str, item_id: str) -> ItemCard:
     """One item of the catalogue."""
     return _client(where).item(domain, item_id)
+
+
+@st.cache_data(ttl="30s", max_entries=50, show_spinner=False)
+def find_users(where: Address, domain: str, text: str) -> list[FoundUser]:
+    """Users by a part of their id, or by what they had."""
+    return _insight(where).find_users(domain, text, 10).users
+
+
+@st.cache_data(ttl="10s", max_entries=20, show_spinner=False)
+def arms(where: Address, domain: str) -> ArmList:
+    """Arms of the experiment that runs, or ran last."""
+    return _insight(where).arms(domain)
 
 
 @st.cache_data(ttl="10s", max_entries=50, show_spinner=False)

@@ -9,11 +9,12 @@ import streamlit as st
 
 EMPTY_CHOICES = {
     "user": None, "wish": "", "wish2": "", "filters": [], "item": None, "out": [], "add": [],
-    "find": "", "category": "",
+    "find": "", "category": "", "had": [], "find_had": "", "find_user": "",
 }  # fmt: skip
 """Widgets whose choice means nothing in another domain → their value without a choice."""
 
-
+URL = "query-params"
+"""Where a widget keeps its choice: `bind=URL`."""
 OTHER_CHOICES = ("a", "b", "release", "who", "trait", "dist0", "dist1")
 """Widgets with a choice of their own in each domain: they begin anew."""
 

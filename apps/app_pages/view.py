@@ -17,7 +17,8 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app_pages.words import t
+from app_pages.chart_words import in_chinese
+from app_pages.words import language, t
 from crossrec.plots import Chart
 
 PARTS = "view.parts"
@@ -55,6 +56,8 @@ def chart(drawn: Chart, alt: str) -> None:
         drawn: the chart.
         alt: what it shows, for those who cannot see it.
     """
+    if language() == "zh":
+        drawn = in_chinese(drawn)
     st.altair_chart(drawn, width="stretch", alt=alt)
     note("chart", alt, drawn)
 

@@ -7,20 +7,17 @@ others: the widgets (controls.py), calls (service.py), charts.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import NamedTuple
 
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, service, view
+from app_pages import controls, frames, people, service, view
 from app_pages.words import t
 from crossrec import release_plots
-from crossrec.errors import UnknownItemError
 from crossrec.serving.messages import (
     DomainCard,
     HistoryItem,
-    ItemCard,
     RecommendRequest,
     RecommendResponse,
     UserHistoryItem,
@@ -50,7 +47,7 @@ def show() -> None:
     with service.or_stop():
         card = service.card(where, domain)
     with st.sidebar:
-        user_id = controls.user(card)
+        user_id = people.user(card)
         with service.or_stop():
             known = service.whole_history(where, domain, user_id) if user_id else None
         history = known.history if known else []
@@ -68,7 +65,6 @@ def show() -> None:
 
 def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Change:
     """The widgets of what would be different."""
-    where = service.address()
     st.markdown(f"**{t('What would be different')}**")
     steps = {frames.unique(step.title, step.item_id, history): step.item_id for step in history}
     out = st.multiselect(
@@ -78,19 +74,7 @@ def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Chan
         key="out",
         bind=controls.URL,
     )
-    find = st.text_input(t("Find items to add"), key="find", bind=controls.URL)
-    with service.or_stop():
-        found = service.search(where, card.name, find) if find.strip() else []
-        found += _chosen(where, card.name)
-    # With the id, always: what is chosen must be named alike whatever else is found beside it.
-    options = {f"{one.title} ({one.item_id})": one.item_id for one in found}
-    added = st.multiselect(
-        t("Add to the history"),
-        list(options),
-        placeholder=t("nothing"),
-        key="add",
-        bind=controls.URL,
-    )
+    added = people.items(card, t("Add to the history"), "add", "find", t("Find items to add"))
     other = controls.wish(t("Wish in words, after"), "wish2", text)
     days = 0
     if history and not frames.ordered_only(history):
@@ -104,19 +88,7 @@ def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Chan
             help=t("Moves the clock: as if so many days more had passed since the last step."),
         )
     context = controls.context(card.context)
-    return Change(
-        [steps[one] for one in out], [options[one] for one in added], other, days, context
-    )
-
-
-def _chosen(where: service.Address, domain: str) -> list[ItemCard]:
-    """Items that the address adds, by the id at the end of a label; unknown ones are left out."""
-    found = []
-    for label in st.query_params.get_all("add"):
-        item_id = label.rpartition(" (")[2].removesuffix(")")
-        with suppress(UnknownItemError):
-            found += [service.item(where, domain, item_id)] if item_id else []
-    return found
+    return Change([steps[one] for one in out], added, other, days, context)
 
 
 def questions(

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app_pages import frames, service, view
 from app_pages.words import language, t
-from crossrec import plots
+from crossrec import plots, release_plots
 from crossrec.errors import CrossrecError
 from crossrec.explanation.phrases import LANGUAGES
 from crossrec.serving.explanation_messages import Contrast, ExplainRequest, ExplainResponse
@@ -37,9 +37,15 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
     _counterfactuals(found, len(answer.items))
     if found.contrast is not None:
         _contrast(found.contrast)
-    for more in [*found.paths, found.similar_users]:
-        if more is not None:
-            st.markdown(f":material/hub: {frames.plain(more.sentence)}")
+    for path in found.paths:
+        strength = t("strength {n}", n=f"{path.strength:.1f}")
+        st.markdown(f":material/hub: {frames.plain(path.sentence)} :small[{strength}]")
+    if found.paths:
+        st.caption(t("Strength: the rarer what both share, the higher; 0 for what all items have."))
+    if found.similar_users is not None:
+        st.markdown(f":material/group: {frames.plain(found.similar_users.sentence)}")
+    if found.text_parts:
+        _own_words(found)
 
 
 def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[str | None, str]:
@@ -81,3 +87,13 @@ def _contrast(found: Contrast) -> None:
     view.chart(plots.explanation(frames.differences(found)), t("Differences of the parts"))
     title = frames.plain(found.title)
     st.caption(t("Each part less that of “{title}”; they add up to the gap.", title=title))
+
+
+def _own_words(found: ExplainResponse) -> None:
+    """What the words of the item's own text give to its score."""
+    drawn = release_plots.words(frames.words(found))
+    st.markdown(f":material/notes: **{t('Words of its own text')}**")
+    view.chart(drawn, t("Words of the text of {title}", title=found.title))
+    st.caption(
+        t("Each word taken out, and alone, and compared again; they add up to what texts give.")
+    )

@@ -36,6 +36,7 @@ SIGNAL_COLOURS = {
     "collaborative": "#2fa37c",
     "neighbours": "#459dae",
     "text": "#c2a022",
+    "wording": "#8fa83a",
     "request": "#da7a24",
     "lexical": "#b5543c",
     "asked": "#8c6d3f",
@@ -91,7 +92,7 @@ def explanation(parts: pl.DataFrame, n_parts: int = 10) -> Chart:
         ],
     )
     bars = base.mark_bar(cornerRadius=2, height={"band": 0.7}).encode(
-        x=alt.X("start:Q", title="score (no unit; higher ranks first)").scale(padding=28),
+        x=alt.X("start:Q", title="score (no unit; higher ranks first)").scale(padding=48),
         x2="end:Q",
         color=_colour("kind", kinds, [KIND_COLOURS[kind] for kind in kinds], "Part", 2),
     )

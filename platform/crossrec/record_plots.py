@@ -97,6 +97,29 @@ def trial_curves(frame: pl.DataFrame, metric: str) -> Chart:
     ).properties(width=WIDTH, height=240)
 
 
+def weights(frame: pl.DataFrame) -> Chart:
+    """Weights of objectives as they were learned, version after version.
+
+    Args:
+        frame: columns `at` (seconds since 1970 UTC), `version`, `objective`, `weight`.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    check_columns(frame, ("at", "version", "objective", "weight"), "weights")
+    table = frame.with_columns(when=pl.col("at") * 1000)
+    lines = alt.Chart(table).mark_line(interpolate="step-after", point=True)
+    return lines.encode(
+        x=alt.X("when:T", title="time (UTC)").scale(type="utc"),
+        y=alt.Y("weight:Q", title="weight (relevance: 1)"),
+        color=alt.Color("objective:N", legend=alt.Legend(orient="top", title=None, columns=4)),
+        tooltip=[
+            "objective:N", "version:Q", alt.Tooltip("weight:Q", format=".3f"),
+            alt.Tooltip("when:T", title="time (UTC)", format="%Y-%m-%d %H:%M"),
+        ],
+    ).properties(width=WIDTH, height=200)  # fmt: skip
+
+
 def matrix(frame: pl.DataFrame, title: str) -> Chart:
     """What each domain gains from each start: one cell a pair, green above 0, red below.
 

@@ -6,6 +6,7 @@ of the service (record_plots.py).
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import altair as alt
@@ -138,6 +139,28 @@ def counts(frame: pl.DataFrame, title: str, unit: str, *, flat: bool = False) ->
         x=alt.X("label:O", axis=axis, **labels), y=alt.Y("n:Q", **amount), tooltip=shown
     )
     return encoded.properties(width=WIDTH, height=200)
+
+
+def words(frame: pl.DataFrame) -> Chart:
+    """What each word of an item's own text gives to its score, in the order of the text.
+
+    Args:
+        frame: columns `label` (the word, or a run of words), `value`.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    check_columns(frame, ("label", "value"), "words")
+    table = frame.with_row_index("place").with_columns(raises=pl.col("value") >= 0)
+    labels = json.dumps(frame["label"].to_list())
+    axis = alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=170, ticks=False)
+    bars = alt.Chart(table).mark_bar(cornerRadius=2, height={"band": 0.7})
+    return bars.encode(
+        y=alt.Y("place:O", title=None, axis=axis),
+        x=alt.X("value:Q", title="score (no unit; higher ranks first)", axis=alt.Axis(tickCount=5)),
+        color=alt.Color("raises:N", legend=None).scale(domain=[True, False], range=[B, WORSE]),
+        tooltip=["label:N", alt.Tooltip("value:Q", format="+.4f")],
+    ).properties(width=WIDTH, height={"step": ROW})
 
 
 def popularity(frame: pl.DataFrame, domain: str) -> Chart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
@@ -16,7 +17,8 @@ from streamlit.testing.v1 import AppTest
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.client import Client
 from crossrec.serving.insight_client import InsightClient
-from crossrec.serving.insight_messages import ReleaseReport
+from crossrec.serving.insight_messages import ArmList, ArmState, ReleaseList, ReleaseReport
+from crossrec.serving.live_messages import ArmResults
 from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from tests.apps.conftest import APPS
 from tests.small_home import N_CASES, RUN, make_small_home, small_service
@@ -80,7 +82,7 @@ def made(open_page: Open, page: str, **query: str) -> AppTest:
     """A page whose data the service makes at the first question."""
     for _ in range(200):
         app = open_page(page, **query)
-        if "for the first time" not in said(app):
+        if not any("hourglass" in one.icon for one in app.info):  # in any language
             return app
     raise AssertionError("it was never made")
 
@@ -101,6 +103,66 @@ def test_every_page_speaks_chinese(open_page: Open, page: str) -> None:
     app = made(open_page, page, lang="中文")
     assert ord(app.subheader[0].value[0]) >= 0x4E00
     assert any(one.label == "将此视图存为 HTML" for one in app.get("download_button"))
+
+
+def test_charts_speak_chinese_too(open_page: Open) -> None:
+    titles: set[str] = set()
+    for page in ("whatif", "compare", "quality", "experiments", "transfer"):
+        app = open_page(page, lang="中文", user="user-1", wish2="horror")
+        for chart in app.get("vega_lite_chart"):
+            titles |= set(titles_of(json.loads(chart.proto.spec)))
+    known = {"NDCG@10", "Recall@10", "MRR@10", "NDCG@10, 95 %"}
+    english = {one for one in titles if one.strip() and not re.search("[\u4e00-\u9fff]", one)}
+    assert english <= known
+    assert {"名次", "模型", "起始于"} <= titles
+
+
+def titles_of(spec: object) -> Iterator[str]:
+    """Titles of axes, legends and charts, wherever they stand."""
+    parts = spec.items() if isinstance(spec, dict) else enumerate(spec)
+    for name, value in parts:
+        if name == "title" and isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list) and name not in ("tooltip", "datasets", "data"):
+            yield from titles_of(value)
+
+
+def test_users_are_found_by_what_they_had(open_page: Open) -> None:
+    app = open_page("whatif")
+    app.text_input(key="find_user").set_value("horror number 2").run()
+    found = [one for one in app.button if (one.key or "").startswith("found.")]
+    assert found
+    assert "horror number 2" in found[0].label
+    found[0].click().run()
+    assert not app.exception
+    assert app.selectbox(key="user").value == found[0].key.removeprefix("found.")
+    app.text_input(key="find_user").set_value("zzz").run()
+    assert "Nobody was found." in said(app)
+
+
+def test_somebody_is_described_by_what_they_had_and_words(open_page: Open) -> None:
+    app = open_page("whatif")
+    app.switch_page("app_pages/explore.py").run()
+    app.segmented_control(key="asker").set_value("Described").run()
+    app.text_input(key="find_had").set_value("horror number 2").run()
+    app.multiselect(key="had").set_value(app.multiselect(key="had").options[:1]).run()
+    app.text_input(key="wish").set_value("a friend of space films").run()
+    assert not app.exception
+    assert "for the user described" in said(app)
+    assert "based on history, request" in said(app)
+
+
+def test_an_item_is_shown_with_all_its_fields(open_page: Open) -> None:
+    app = open_page("explore", user="user-1", panel="Item")
+    fields = dict(app.dataframe[0].value.values.tolist())
+    assert fields["item_id"].startswith("film-")
+    assert {"category", "year", "price", "studio", "tags"} <= fields.keys()
+
+
+def test_words_of_an_items_own_text_are_weighed(open_page: Open) -> None:
+    app = open_page("explore", user="user-1")
+    assert "Words of its own text" in said(app)
+    assert len(app.get("vega_lite_chart")) == 3
 
 
 def test_what_if_the_user_had_not_seen_it(open_page: Open) -> None:
@@ -161,6 +223,48 @@ def test_two_releases_are_set_beside_each_other(open_page: Open, versions: list[
     assert not app.exception
     app.selectbox(key="a").set_value(versions[1]).run()
     assert "+0.0000" in said(app)
+
+
+def test_releases_that_were_judged_otherwise_are_not_compared(
+    open_page: Open, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = InsightClient.releases
+
+    def other_data(self: InsightClient, domain: str) -> ReleaseList:
+        found = releases(self, domain)
+        found.releases[-1] = found.releases[-1].model_copy(update={"data_hash": "d" * 64})
+        return found
+
+    monkeypatch.setattr(InsightClient, "releases", other_data)
+    app = open_page("compare")
+    assert app.selectbox(key="a").options == [versions[1]]
+    assert "1 left out: judged by another protocol or data." in said(app)
+    assert "Nothing else was judged as this release was" in said(app)
+    assert not app.error
+
+
+def test_arms_of_an_experiment_are_shown_and_compared(
+    open_page: Open, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = {"n_answers": 90, "n_anonymous": 0, "n_impressions": 0, "n_positive": 30}
+    lift = {"rate": 1 / 3, "rate_ci95": (0.2, 0.4), "lift": 0.1, "lift_ci95": (-0.1, 0.3)}
+    control = ArmResults(arm="control", n_users=30, rate=0.3, **counted)
+    newer = ArmResults(arm="newer", n_users=30, **counted, **lift)
+    arms = [
+        ArmState(name="control", release=versions[0], share=0.5, results=control),
+        ArmState(name="newer", release=versions[1], share=0.5, results=newer),
+    ]
+    told = ArmList(experiment="exp-1", running=True, arms=arms)
+    monkeypatch.setattr(InsightClient, "arms", lambda self, domain: told)
+    app = open_page("compare", b=versions[0], a=versions[1])
+    assert "Experiment exp-1 runs." in said(app)
+    assert list(app.dataframe[0].value["lift_high"])[1] == 0.3
+    app.button(key="arm.newer").click().run()
+    assert not app.exception
+    assert (app.selectbox(key="b").value, app.selectbox(key="a").value) == (
+        versions[1],
+        versions[0],
+    )
 
 
 def test_quality_shows_peers_groups_and_what_was_not_run(open_page: Open) -> None:

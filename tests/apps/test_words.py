@@ -11,7 +11,10 @@ import yaml
 from tests.apps.conftest import APPS
 
 CHINESE: dict[str, str] = yaml.safe_load((APPS / "app_pages" / "zh.yaml").read_text("utf-8"))
-TABLES = {"PANELS", "LABELS", "VIEWS", "UNITS", "ASK", "JUDGE", "LOOK", "LEARN"}
+TABLES = {
+    *("PANELS", "LABELS", "TITLES", "VIEWS", "UNITS"),
+    *("ASK", "ASKERS", "JUDGE", "LOOK", "LEARN"),
+}
 """Constants whose words are said by `t(name)`."""
 SAID_BY_THE_SERVICE = {"history", "request", "context", "popularity", "like", "dislike", "rows"}
 
