@@ -12,6 +12,7 @@ import logging
 from typing import Any
 
 from ray import serve
+from ray.serve.config import BackpressureConfig
 
 import crossrec
 from crossrec.releases.store import CURRENT, ReleaseStore
@@ -38,7 +39,7 @@ from crossrec.serving.deployments import (
     keys_of,
     service_name,
 )
-from crossrec.serving.gateway import Gateway
+from crossrec.serving.gateway import RETRY_AFTER_S, Gateway
 from crossrec.serving.http_api import system_app
 from crossrec.serving.messages import DomainSummary
 from crossrec.serving.metrics import metrics_folder
@@ -62,11 +63,13 @@ N_CPUS = 0.05
 """Of a domain and of the system: small, so that many fit on two cores; Ray then also sets
 OMP_NUM_THREADS=1 for the replica."""
 _LIMITS = {
-    "max_ongoing_requests": 128,
-    "max_queued_requests": 128,
+    "max_ongoing_requests": 512,
+    "max_queued_requests": 512,
+    "backpressure_config": BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_S),
     "graceful_shutdown_timeout_s": 5,
 }
-"""Wider than the gateway's own limit, which answers 429 with a reason."""
+"""Wider than the gateway's own limit, which answers 429 with a reason: whom it refuses is under
+way for a moment too. Beyond them Serve refuses, with the same status."""
 
 
 class SystemDeployment:

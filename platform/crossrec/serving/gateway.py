@@ -6,7 +6,6 @@ the routes (http_api.py), keys (auth.py), their rates (limits.py), what was refu
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import re
@@ -31,6 +30,7 @@ from crossrec.serving.limits import RateError, RateLimits
 from crossrec.serving.messages import ErrorBody
 from crossrec.serving.metrics import Metrics
 from crossrec.serving.stages import ADMIT, ANSWER, begin
+from crossrec.serving.turns import Turns
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -148,6 +148,7 @@ class Gateway:
         self._refusals = Sparse()
         self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
+        self._turns = Turns()
         self._metrics = metrics or Metrics()
         self._metrics.ask("crossrec_in_flight", lambda: float(self._in_flight))
 
@@ -164,12 +165,9 @@ class Gateway:
         stages = begin()
         refused = False
         try:
-            # An answer keeps the loop to itself, so without this a request would be counted only
-            # once all before it were answered: neither MAX_IN_FLIGHT nor Serve's scaling would
-            # see those that wait.
-            await asyncio.sleep(0)
             if self._in_flight > MAX_IN_FLIGHT:
                 raise TooBusyError
+            await self._turns.take()
             self._admit(scope, headers)
             stages.lap(ADMIT)
             await self._app(scope, _limited(receive, headers), answer)
