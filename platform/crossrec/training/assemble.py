@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from crossrec.data.batches import queries_for
 from crossrec.data.split import Split
 from crossrec.errors import ConfigError
+from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features
 from crossrec.models.lexical import AskedSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
-from crossrec.models.signals import SIGNALS, Signal, unit
+from crossrec.models.signals import SIGNALS, Signal, TextSignal, WordingSignal, unit
 from crossrec.training.blend import even_fusion, learn_fusion
 from crossrec.training.candidates import gather
 from crossrec.training.closed_form import fit_closed_form
@@ -32,6 +33,7 @@ from crossrec.training.rating_fit import fit_ratings
 Floats = NDArray[np.float32]
 
 MAX_BLEND_CASES = 4000
+MAX_CHOICE_CASES = 2000
 ANSWERS = 3
 """Right answers drawn for each request of validation that has several."""
 WISH_COPIES, BARE_COPIES = 0.25, 0.1
@@ -71,8 +73,48 @@ def mixed(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> Do
     heard = [signal for signal in signals if not _left_out(signal, without)]
     if not heard:
         raise ConfigError(f"model.without={without} leaves no signal; leave one of them in")
+    found = _blended(prepared, signals[0], heard, wish_vectors)
+    fewer = [signal for signal in heard if signal.name != WordingSignal.name]
+    if len(fewer) == len(heard) or not fewer or not len(prepared.split.validation):
+        return found
+    plain = _blended(prepared, signals[0], fewer, wish_vectors)
+    return found if _better(prepared, found, plain) else plain
+
+
+def _blended(
+    prepared: Prepared, towers: Signal, heard: list[Signal], wish_vectors: Floats
+) -> DomainModel:
     fusion = blend(prepared, heard, wish_vectors)
-    return _model(prepared, [signals[0], *(s for s in heard if s is not signals[0])], fusion)
+    return _model(prepared, [towers, *(signal for signal in heard if signal is not towers)], fusion)
+
+
+def _better(prepared: Prepared, model: DomainModel, plain: DomainModel) -> bool:
+    """Whether a model is better on validation by more than a standard error of the difference,
+    the rule by which a start is chosen in transfer.py: what says little costs time and room.
+    """
+    cases, rng = prepared.split.validation, np.random.default_rng(prepared.config.training.seed)
+    drawn = cases.take(np.sort(rng.permutation(len(cases))[:MAX_CHOICE_CASES]))
+    split, width = replace(prepared.split, validation=drawn), prepared.text.shape[1]
+    found, other = (
+        judge(one.score, split, "validation", request_dim=width).values("ndcg@10")
+        for one in (model, plain)
+    )
+    gain = found - other
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+
+
+def texts_alone(model: DomainModel) -> DomainModel:
+    """What is left of a model that nobody has taught anything: what item texts say."""
+    names = [
+        name for name in model.signals_by_name if name in (TextSignal.name, WordingSignal.name)
+    ]
+    fusion = model.fusion
+    assert isinstance(fusion, Fusion), "the tasks that rank have one"
+    return replace(
+        model,
+        signals_by_name={name: model.signals_by_name[name] for name in names},
+        fusion=even_fusion(names, fusion.evidence, fusion.cold, fusion.clock),
+    )
 
 
 def _left_out(signal: Signal, without: Sequence[str]) -> bool:

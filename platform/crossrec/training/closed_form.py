@@ -33,11 +33,13 @@ from crossrec.models.signals import (
     RequestSignal,
     Signal,
     TextSignal,
+    WordingSignal,
     unit,
 )
 from crossrec.training.lending import lending_vectors
 from crossrec.training.lexicon import fit_lexical
 from crossrec.training.prepare import Prepared
+from crossrec.training.wording import wording_weights
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -111,6 +113,8 @@ def fit_closed_form(
         signals.append(_neighbours(matrix, lenders, tuning, "follows" not in without))
     report("text, popularity")
     signals.append(_text(centred, tuning))
+    if "wording" not in without and not prepared.requested:  # those have `lexical`
+        signals.append(_wording(prepared.texts, tuning))
     centre = text.mean(axis=0)
     signals.append(RequestSignal(unit(text - centre), centre))
     report("words")
@@ -156,11 +160,17 @@ def _with_decay(
     weights, decay = tuning.best(options())
     lent = sparse.csr_array(prune(lend(weights, lenders)))
     lent.sort_indices()
+    return *_arrays(lent), decay
+
+
+def _arrays(
+    weights: sparse.csr_array,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float16]]:
+    """As a NeighbourSignal has them."""
     return (
-        lent.indptr.astype(np.int64),
-        lent.indices.astype(np.int32),
-        lent.data.astype(np.float16),
-        decay,
+        weights.indptr.astype(np.int64),
+        weights.indices.astype(np.int32),
+        weights.data.astype(np.float16),
     )
 
 
@@ -171,6 +181,17 @@ def _text(centred: Floats, tuning: Tuning) -> TextSignal:
         for decay in DECAYS
     )
     return tuning.best((signal, signal.score(tuning.queries)) for signal in signals)
+
+
+def _wording(texts: list[str], tuning: Tuning) -> WordingSignal:
+    weights = wording_weights(texts)
+
+    def options() -> Iterable[tuple[float, Floats]]:
+        for decay in DECAYS:
+            history = history_matrix(tuning.queries.items, len(texts), decay)
+            yield decay, (history @ weights).toarray()
+
+    return WordingSignal(*_arrays(weights), tuning.best(options()))
 
 
 def common_directions(text: Floats, power: float) -> Floats:

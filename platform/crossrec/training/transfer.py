@@ -21,7 +21,7 @@ from crossrec.errors import ConfigError
 from crossrec.evaluation.protocols import Evaluation, judge
 from crossrec.models import baselines
 from crossrec.models.encoder import TextEncoder
-from crossrec.training.assemble import assemble
+from crossrec.training.assemble import assemble, texts_alone
 from crossrec.training.carrying import average, learn_carried, nearness, source_config
 from crossrec.training.loop import Fitted, Trainer, fit
 from crossrec.training.network import State
@@ -277,8 +277,7 @@ def _attempt(
     fitted = Fitted(trainer.network)
     model = assemble(made, fitted)
     if state is None:  # a random tower has nothing to say
-        text = model.signals_by_name["text"]
-        return None, judge(text.score, made.split)
+        return None, judge(texts_alone(model).score, made.split)
     return None, judge_model(made, fitted, model)
 
 
