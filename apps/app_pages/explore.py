@@ -105,7 +105,7 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
             key="view",
             bind="query-params",
         )
-    frame = frames.ranking(answer.items)
+    frame = frames.ranking(answer.items, why.spoken(), rated=why.rated(answer.domain))
     if looks == t("Table"):
         view.table(frame, "ranking")
         return
@@ -135,7 +135,7 @@ def item_card(
             buttons(item, answer, request)
         st.caption(frames.plain(frames.facts(item)))
         if item.explanation:
-            st.markdown(f":small[{frames.plain(item.explanation.sentence)}]")
+            st.markdown(f":small[{frames.plain(why.sentence(answer.domain, item))}]")
 
 
 def buttons(item: Recommendation, answer: RecommendResponse, request: RecommendRequest) -> None:
@@ -233,7 +233,7 @@ def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
     if item.explanation is None or not item.explanation.parts:
         st.info(t("This release gives no reasons."))
         return
-    st.markdown(frames.plain(item.explanation.sentence))
+    st.markdown(frames.plain(why.sentence(answer.domain, item)))
     drawn = plots.explanation(frames.parts(item.explanation))
     view.chart(drawn, t("Parts of the score of {title}", title=item.title))
     st.caption(

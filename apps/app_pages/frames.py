@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from crossrec.explanation.phrases import Language
+from crossrec.explanation.text import rating_sentence, sentence
 from crossrec.serving.explanation_messages import Contrast, ExplainResponse
 from crossrec.serving.insight_messages import ArmList, Experiment, ItemMap
 from crossrec.serving.messages import Explanation, ItemCard, Recommendation, UserHistoryItem
@@ -26,6 +28,19 @@ def plain(text: str) -> str:
     \*batteries not included\: \$5
     """
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:])", r"\\\1", text)
+
+
+def reason(explanation: Explanation | None, language: Language, *, rated: bool) -> str:
+    """Why, in a sentence of this language; a service gives English ones with its lists.
+
+    Args:
+        rated: scores are ratings.
+    """
+    if explanation is None:
+        return ""
+    if language == "en" or not explanation.parts:
+        return explanation.sentence
+    return (rating_sentence if rated else sentence)(explanation.parts, language)
 
 
 def parts(explanation: Explanation) -> pl.DataFrame:
@@ -54,7 +69,9 @@ def signals(items: list[Recommendation]) -> pl.DataFrame:
     )
 
 
-def ranking(items: list[Recommendation]) -> pl.DataFrame:
+def ranking(
+    items: list[Recommendation], language: Language = "en", *, rated: bool = False
+) -> pl.DataFrame:
     """One row an item: rank, title, categories, score, signals, reason, further columns."""
     rows = [
         {
@@ -64,7 +81,7 @@ def ranking(items: list[Recommendation]) -> pl.DataFrame:
             "category": ", ".join(item.category),
             "score": item.score,
             **item.signals,
-            "reason": item.explanation.sentence if item.explanation else "",
+            "reason": reason(item.explanation, language, rated=rated),
             **{name: _flat(value) for name, value in item.item.items()},
         }
         for item in items

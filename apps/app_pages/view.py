@@ -56,6 +56,8 @@ def chart(drawn: Chart, alt: str) -> None:
         drawn: the chart.
         alt: what it shows, for those who cannot see it.
     """
+    # Streamlit's theme moves the first name of an axis away from its row (1.67).
+    drawn = drawn.configure_axisY(labelFlush=False)
     if language() == "zh":
         drawn = in_chinese(drawn)
     st.altair_chart(drawn, width="stretch", alt=alt)

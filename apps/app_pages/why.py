@@ -11,20 +11,35 @@ from app_pages import frames, service, view
 from app_pages.words import language, t
 from crossrec import plots, release_plots
 from crossrec.errors import CrossrecError
-from crossrec.explanation.phrases import LANGUAGES
+from crossrec.explanation.phrases import LANGUAGES, Language
 from crossrec.serving.explanation_messages import Contrast, ExplainRequest, ExplainResponse
 from crossrec.serving.messages import Recommendation, RecommendRequest, RecommendResponse
+
+
+def spoken() -> Language:
+    """The language that the visitor reads."""
+    return "zh" if language() == "zh" else "en"
+
+
+def rated(domain: str) -> bool:
+    """Whether scores of the domain are ratings."""
+    return service.card(service.address(), domain).task == "rate"
+
+
+def sentence(domain: str, item: Recommendation) -> str:
+    """Why the item is there, in the visitor's language."""
+    return frames.reason(item.explanation, spoken(), rated=rated(domain))
 
 
 def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
     """Ask the service about this item, and show what it says."""
     others = {one.item_id: one for one in answer.items if one.item_id != item.item_id}
-    against, spoken = _choices(others, item)
+    against, chosen = _choices(others, item)
     asked = ExplainRequest(
         request=request.model_copy(update={"explain": False}),
         item_id=item.item_id,
         against=against,
-        language="zh" if spoken == "zh" else "en",
+        language="zh" if chosen == "zh" else "en",
     )
     try:
         with st.spinner(t("Taking things away and ranking again …")):
@@ -32,7 +47,7 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
     except CrossrecError as err:
         st.warning(frames.plain(str(err)), icon=":material/info:")
         return
-    if spoken != "en":
+    if chosen != spoken():
         st.markdown(frames.plain(found.explanation.sentence))
     _counterfactuals(found, len(answer.items))
     if found.contrast is not None:
@@ -59,7 +74,7 @@ def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[s
         format_func=lambda item_id: f"{others[item_id].rank}. {others[item_id].title}",
         key=f"against.{item.item_id}",
     )
-    spoken = right.segmented_control(
+    chosen = right.segmented_control(
         t("Sentences in"),
         LANGUAGES,
         default=language(),
@@ -68,7 +83,7 @@ def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[s
         key="language",
         bind="query-params",
     )
-    return against, str(spoken)
+    return against, str(chosen)
 
 
 def _counterfactuals(found: ExplainResponse, k: int) -> None:

@@ -359,3 +359,11 @@ def test_a_view_becomes_one_html_file_that_needs_nothing_else(open_page: Open) -
     with zipfile.ZipFile(io.BytesIO(view._made("svg", parts, ""))) as archive:
         assert len(archive.namelist()) == 3
         assert all(archive.read(name).startswith(b"<svg") for name in archive.namelist())
+
+
+def test_reasons_are_chinese_where_the_interface_is(open_page: Open) -> None:
+    app = open_page("explore", user="user-1", lang="中文")
+    assert "因为您选择过" in said(app)
+    assert "Because" not in said(app)
+    app.segmented_control(key="language").set_value("en").run()
+    assert "Because you chose" in said(app)
