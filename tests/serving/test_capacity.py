@@ -52,6 +52,7 @@ def test_cores_decide_the_nodes_or_memory_does():
 
 def test_only_the_search_grows_with_the_items():
     assert FILMS.seconds(0, 2000) == pytest.approx(0.0015)
+    assert FILMS.seconds(0, 1_000_000) == FILMS.seconds(0, 100_000) == pytest.approx(0.0505)
     assert FILMS.memory(2000) == FILMS.memory_bytes + 1000 * 1024
 
 

@@ -12,12 +12,16 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from crossrec.config import SearchConfig
 from crossrec.errors import ConfigError, suggest
 
 BUSY = 0.6
 """Share of a core that a process is planned to use: beyond it requests wait for each other."""
 MEMORY_SHARE = 0.8
 """Of a node's memory; the rest is for the system and its file cache."""
+
+
+EXACT_UP_TO: int = SearchConfig().exact_up_to
 
 
 class _Figures(BaseModel):
@@ -39,8 +43,13 @@ class DomainCost(_Figures):
     """Of the memory, for each item."""
 
     def seconds(self, text_share: float, n_items: int) -> float:
-        """Processor seconds of a mean request, with that many items."""
-        grown = self.by_id_s * self.per_items_share * (n_items / self.n_items - 1)
+        """Processor seconds of a mean request, with that many items.
+
+        Of more than EXACT_UP_TO an index names those to look at, which takes no longer than so
+        many by themselves (rows `million_p50`).
+        """
+        looked_at = min(n_items, EXACT_UP_TO) / min(self.n_items, EXACT_UP_TO)
+        grown = self.by_id_s * self.per_items_share * (looked_at - 1)
         return (1 - text_share) * self.by_id_s + text_share * self.by_text_s + grown
 
     def memory(self, n_items: int) -> float:
