@@ -37,7 +37,7 @@ from tests.benchmarks.learner_town import (
 from tests.benchmarks.rows import write_rows
 
 N_ROUNDS = 5000
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 BATCH = 25
 """Rounds between two steps of the learner; the service takes one every quarter of a second."""
 N_TUNING = 100

@@ -22,6 +22,7 @@ import numpy as np
 from crossrec.errors import RequestError, ServiceError
 from crossrec.ranking.learner import Choice
 from crossrec.ranking.learner_caps import Caps
+from crossrec.ranking.learner_trust import Trust
 from crossrec.serving.learning_log import Heard, LearningLog, ShownList
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_status import status_of
@@ -66,6 +67,7 @@ class DomainLearner:
         self._to_learn: ToLearn | None = None
         self._stamp = 0
         self._caps: Caps | None = None
+        self._trust = Trust()
         self._pruned_at = 0.0
         self._put_at = 0.0
         self._lock = threading.Lock()
@@ -213,7 +215,8 @@ class DomainLearner:
             what = found if isinstance(found, str) else "learned"
             counts[what] = counts.get(what, 0) + 1
             if isinstance(found, Choice):
-                choices.append(found)
+                trust = self._trust.weigh(_keyed(event.user_id, state), found, state.belief)
+                choices.append(replace(found, weight=found.weight * trust))
         self._state = replace(state, cursor=events[-1].row, counts=counts)
         if not choices:
             # A restart reads again what is not on disk, and counts it then.
