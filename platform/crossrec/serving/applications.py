@@ -57,7 +57,6 @@ domains, each with the words of up to 16 requests (see together.py)."""
 SCALING = {
     "look_back_period_s": 20.0,  # replicas say every 10 s what they have to do
     "upscale_delay_s": 5.0,
-    "downscale_delay_s": 60.0,
 }
 N_CPUS = 0.05
 """Of a domain and of the system: small, so that many fit on two cores; Ray then also sets
@@ -196,6 +195,7 @@ def _scaling(wanted: Scaled, ongoing: float) -> dict[str, Any]:
             "min_replicas": wanted.replicas,
             "max_replicas": wanted.max_replicas,
             "target_ongoing_requests": ongoing,
+            "downscale_delay_s": wanted.give_back_after_s,
             **SCALING,
         }
     }

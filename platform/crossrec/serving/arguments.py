@@ -33,6 +33,8 @@ class Scaled(_Arguments):
 
     replicas: int = Field(1, ge=1)
     max_replicas: int | None = Field(None, ge=1)
+    give_back_after_s: float = Field(60.0, gt=0)
+    """Seconds of less load after which a replica ends that the load had asked for."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Scaled:

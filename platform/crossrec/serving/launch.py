@@ -56,6 +56,7 @@ class ServiceSettings(BaseModel):
     max_replicas: int | None = None
     """As many as the load asks for, up to this; None: always `replicas`."""
     max_encoders: int | None = None
+    give_back_after_s: float = 60.0
     temp_folder: str = ""
     """Of Ray's session and HAProxy's files."""
 
@@ -154,6 +155,7 @@ def serve_domains(
     replicas: int = 1,
     max_replicas: int | None = None,
     max_encoders: int | None = None,
+    give_back_after_s: float = 60.0,
 ) -> Service:
     """Serve the current releases of some domains, and return once they answer.
 
@@ -167,6 +169,7 @@ def serve_domains(
         replicas: of each domain.
         max_replicas: of each domain; as many run as the load asks for. None: always `replicas`.
         max_encoders: replicas of the encoder, likewise; None: one.
+        give_back_after_s: seconds of less load after which a further replica ends.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
@@ -188,8 +191,9 @@ def serve_domains(
         replicas=replicas,
         max_replicas=max_replicas,
         max_encoders=max_encoders,
+        give_back_after_s=give_back_after_s,
     )
-    parse(Scaled, {"replicas": replicas, "max_replicas": max_replicas})
+    parse(Scaled, settings.model_dump(include=set(Scaled.model_fields)))
     return start(settings)
 
 

@@ -24,6 +24,7 @@ from crossrec.serving.arguments import (
     ENCODER_APPLICATION,
     SYSTEM_APPLICATION,
     DomainArguments,
+    Scaled,
     domain_application,
     domains_of,
     shadow_application,
@@ -103,8 +104,9 @@ def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
     """All applications of the service; without domains there are none."""
     if not settings.domains:
         return []
-    scaled = {"replicas": settings.replicas, "max_replicas": settings.max_replicas}
-    encoder = {"domains": settings.domains, "max_replicas": settings.max_encoders}
+    scaled = settings.model_dump(include=set(Scaled.model_fields))
+    encoder = scaled | {"replicas": 1, "max_replicas": settings.max_encoders}
+    encoder |= {"domains": settings.domains}
     system = {"access": settings.access, **scaled}
     return [
         serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
@@ -115,13 +117,8 @@ def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
 
 
 def _domain(settings: ServiceSettings, domain: str, version: str) -> list[serve.RunTarget]:
-    arguments = DomainArguments(
-        domain=domain,
-        version=version,
-        access=settings.access,
-        replicas=settings.replicas,
-        max_replicas=settings.max_replicas,
-    )
+    scaled = settings.model_dump(include=set(Scaled.model_fields))
+    arguments = DomainArguments(domain=domain, version=version, access=settings.access, **scaled)
     return targets_of(arguments)
 
 
