@@ -409,7 +409,7 @@ def stored_texts(vectors: Floats | NDArray[np.float16]) -> NDArray[Any]:
     return vectors.astype(np.float16 if len(vectors) <= FEW_ITEMS else np.float32)
 
 
-def single(half: NDArray[np.float16]) -> Floats:
+def single(half: NDArray[Any]) -> Floats:
     """Finite numbers of half precision in single precision, exactly.
 
     By their bits, a third of the time of `astype`: sign, exponent and fraction move to where single
@@ -422,7 +422,7 @@ def single(half: NDArray[np.float16]) -> Floats:
 
 
 def _lengths(rows: Floats) -> Floats:
-    return np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-12)
+    return np.asarray(np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-12))
 
 
 def unit(x: Floats) -> Floats:
