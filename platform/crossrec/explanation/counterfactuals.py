@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from crossrec.explanation.rescoring import Rescorer
 from crossrec.explanation.things import Left, Scorer, shortened, whole
 from crossrec.models.query import Queries
+from crossrec.models.signals import FEW_ITEMS
 
 Floats = NDArray[np.float32]
 
@@ -76,7 +77,15 @@ class Race:
         return np.argsort(-scores, kind="stable")[: min(N_RIVALS, int(self.allowed.sum()))]
 
     def scores(self, rows: Sequence[Left]) -> Floats:
-        """(B, N) of all candidates, by the model itself; others are last."""
+        """(B, N) of all candidates, by the model itself; others are last. Few candidates of very
+        many items are scored by the rescorer.
+        """
+        columns = np.flatnonzero(self.allowed)
+        if len(columns) <= FEW_ITEMS < len(self.allowed):
+            few = self.rescorer.parts(self.query, shortened(self.query, rows), rows, columns)
+            scores = np.full((len(rows), len(self.allowed)), -np.inf, np.float32)
+            scores[:, columns] = np.add.reduce(list(few.values()))
+            return scores if self.beside is None else scores + self.beside
         parts = self.model.signals(shortened(self.query, rows)).values()
         scores = np.add.reduce(list(parts))
         scores = scores if self.beside is None else scores + self.beside

@@ -206,13 +206,15 @@ class Explainer:
         self, request: RecommendRequest, asked: Asked, beside: NDArray[np.float32] | None
     ) -> Callable[[Queries], list[int]]:
         """What the answer is made by, on a shortened query, and some places more."""
+        pool = asked.scored.pool
         longer = request.model_copy(update={"k": min(MAX_K, request.k + LOOKED)})
 
         def order(queries: Queries) -> list[int]:
-            relevance = self._model.score(queries)[0]
-            relevance = relevance if beside is None else relevance + beside
+            relevance = self._recommender.scorer.relevance(queries, pool)
+            relevance = relevance if beside is None else relevance + pool.take(beside)
             question = replace(asked.question, queries=queries)
-            ranking = self._recommender.ranker.rank(longer, question, relevance, asked.allowed)
+            rank = self._recommender.ranker.rank
+            ranking = rank(longer, question, relevance, asked.allowed, pool=pool)
             return [one.item_idx for one in ranking.items]
 
         return order

@@ -100,7 +100,7 @@ class Recommender:
         self._clock = clock
         search = loaded.search
         self.rescorer = Rescorer(loaded.model, None if search is None else search.moments)
-        self._scorer = Scorer(loaded.model, self.rescorer)
+        self.scorer = Scorer(loaded.model, self.rescorer)
         self._search: Finder | None = None
         if search is not None:
             self._search = Finder(loaded, search, self.rescorer, self.ranker)
@@ -183,7 +183,7 @@ class Recommender:
         pool: Pool,
     ) -> tuple[Scored, Ranking]:
         """Scores of the pool's items, and the list that is made of them."""
-        score = partial(self._scorer.score, pool=pool)
+        score = partial(self.scorer.score, pool=pool)
         scored = await self.on_loop(score, question, rows=1 + len(question.disliked))
         relevance = sum_signals(scored.signals)
         lap(SEARCH)

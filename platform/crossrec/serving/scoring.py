@@ -65,6 +65,10 @@ class Scorer:
         taken = -DISLIKE_WEIGHT * np.maximum(gain, 0)
         return Scored(signals, dict(zip(disliked, taken, strict=True)), pool)
 
+    def relevance(self, queries: Queries, pool: Pool) -> NDArray[np.float32]:
+        """(C,) of one query, whatever its user turned down."""
+        return sum_signals({name: part[0] for name, part in self._parts(queries, pool).items()})
+
     def _parts(self, queries: Queries, pool: Pool) -> Signals:
         """Signal → (B, C)."""
         if pool.rows is None:
