@@ -24,7 +24,7 @@ TITLES = [
     "position in the history", "time (UTC)", "rank", "share of the catalogue, most popular first",
     "share of all", "how sure the scores were of the first item", "how often it was right", "share",
     "smallest to largest", "seconds of training, all trials so far", "weight (relevance: 1)", "to",
-    "begins with", "day (UTC)", "mean milliseconds in a replica", "trial",
+    "begins with", "day (UTC)", "mean milliseconds in a replica",
 ]  # fmt: skip
 """Titles that charts give to axes and legends; `{…}` stands for what is from data."""
 LABELS = [

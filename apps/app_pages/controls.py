@@ -26,6 +26,12 @@ from crossrec.serving.messages import (
 NOT_GIVEN = "any"
 URL = state.URL
 MAX_SLIDER = 3.0
+FIELDS = [
+    "Hour", "Weekday", "Month", "Weather", "Temperature", "Company", "Location", "City",
+    "Popularity", "Novelty", "Newness", "Price", "Distance", "Diversity", "Exposure",
+]  # fmt: skip
+"""Names of context fields and objectives that are told in the visitor's language; a domain's others
+stay as they are."""
 
 
 def choose_domain(served: list[DomainSummary]) -> None:
@@ -141,7 +147,7 @@ def _category(field: ContextCard) -> str | None:
         _label(field),
         field.values,
         index=None,
-        placeholder=NOT_GIVEN,
+        placeholder=t("any"),
         key=f"context.{field.name}",
         bind=URL,
         help="; ".join(filter(None, [field.description, only if field.restricts else ""])) or None,
@@ -172,7 +178,7 @@ def _number(field: ContextCard) -> float | None:
     return st.number_input(
         _label(field),
         value=None,
-        placeholder=NOT_GIVEN,
+        placeholder=t("any"),
         key=f"context.{field.name}",
         bind=URL,
         help=field.description or None,
@@ -192,7 +198,7 @@ def _place(field: ContextCard) -> list[float] | None:
                 limit,
                 value=None,
                 format="%.4f",
-                placeholder=NOT_GIVEN,
+                placeholder=t("any"),
                 key=f"context.{field.name}.{half}",
                 bind=URL,
             )
@@ -263,4 +269,4 @@ def _weight(objective: ObjectiveCard) -> float:
 
 
 def _label(field: ContextCard | ObjectiveCard) -> str:
-    return field.name.replace("_", " ").capitalize()
+    return t(field.name.replace("_", " ").capitalize())

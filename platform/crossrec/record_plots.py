@@ -92,7 +92,7 @@ def trial_curves(frame: pl.DataFrame, metric: str) -> Chart:
     return lines.encode(
         x=alt.X("epoch:O", title="epoch", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title=metric).scale(zero=False),
-        color=alt.Color("trial:N", legend=alt.Legend(orient="top", columns=8)),
+        color=alt.Color("trial:N", legend=alt.Legend(title="Trial", orient="top", columns=8)),
         tooltip=["trial:N", "epoch:O", alt.Tooltip("value:Q", format=".4f")],
     ).properties(width=WIDTH, height=240)
 
