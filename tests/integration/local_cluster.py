@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -33,6 +34,20 @@ class LocalCluster:
     """Address of the job API and of Serve's, `http://127.0.0.1:port`."""
     environment: dict[str, str]
     """For commands: the token, the home."""
+    second: psutil.Process
+    """`ray start` of the node that is not the head."""
+
+    def get(self, path: str) -> Any:
+        """What the dashboard answers at a path, as JSON."""
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        answer = httpx.get(f"{self.dashboard}{path}", headers=headers, timeout=10)
+        return answer.raise_for_status().json()
+
+    def kill_second(self) -> None:
+        """End the second node with all that runs on it, as if its machine went."""
+        for one in [*self.second.children(recursive=True), self.second]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
 
     def command(
         self, *words: str, timeout_s: float = 200, token: str | None = None
@@ -87,7 +102,7 @@ def two_nodes(home: Path) -> Iterator[LocalCluster]:
         for options in (head, node):
             processes.append(_start(options, environment, folder))
             _wait_for_nodes(url, environment, len(processes), processes[-1], folder)
-        yield LocalCluster(url, environment)
+        yield LocalCluster(url, environment, psutil.Process(processes[1].pid))
     finally:
         _end(processes, folder)
 

@@ -111,44 +111,95 @@ def test_a_wrong_token_is_turned_away(cluster: LocalCluster):
     assert "token authentication is enabled" in answer.stderr
 
 
-def _serve_config(folder: Path, port: int) -> Path:
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Of the service: Serve keeps to the first that it is told."""
+    return free_ports(1)[0]
+
+
+def _serve_config(folder: Path, port: int, replicas: int) -> Path:
     """The repository's Serve config for the town, on its own port, one proxy for both nodes."""
     config = yaml.safe_load((CLUSTER / "serve" / "config.yaml").read_text(encoding="utf-8"))
     text = json.dumps(config).replace("restaurants_sim", "tiny_city")
     config = json.loads(text)
     config |= {"proxy_location": "HeadOnly", "http_options": {"host": "127.0.0.1", "port": port}}
+    wanted = ("encoder", "domain-tiny_city", "system")
+    config["applications"] = [a for a in config["applications"] if a["name"] in wanted]
     for application in config["applications"]:
         if application["name"] == "encoder":
             application["args"]["domains"] = ["tiny_city"]
-    wanted = ("encoder", "domain-tiny_city", "system")
-    config["applications"] = [a for a in config["applications"] if a["name"] in wanted]
+        elif application["name"] == "domain-tiny_city":
+            application["args"]["replicas"] = replicas
     path = folder / "serve.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
 
 
-def test_serve_deploy_takes_the_config_file_and_the_town_answers(
-    cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path
-):
-    [port] = free_ports(1)
-    key = KeyRing().create("test", ["read"])
-    path = _serve_config(tmp_path, port)
+def _deploy(cluster: LocalCluster, folder: Path, port: int, replicas: int) -> None:
+    path = _serve_config(folder, port, replicas)
     answer = cluster.command("serve", "deploy", str(path), "--address", cluster.dashboard)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    url = f"http://127.0.0.1:{port}/v1/domains/tiny_city"
-    headers = {"Authorization": f"Bearer {key}"}
-    body = {"user_id": "nobody", "text": "a quiet terrace", "k": 3}
-    deadline = time.monotonic() + 120
+
+
+def _answered(port: int, key: str, body: dict[str, Any], within_s: float) -> httpx.Response:
+    """The first answer, asked again until there is one."""
+    url = f"http://127.0.0.1:{port}/v1/domains/tiny_city/recommendations"
+    deadline = time.monotonic() + within_s
     while True:
         try:
-            told = httpx.post(f"{url}/recommendations", json=body, headers=headers, timeout=10)
+            told = httpx.post(
+                url, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=10
+            )
             if told.status_code == 200:
-                break
+                return told
             state = f"{told.status_code} {told.text}"
         except httpx.HTTPError as err:
             state = repr(err)
         assert time.monotonic() < deadline, state
-        time.sleep(1)
+        time.sleep(0.5)
+
+
+def test_serve_deploy_takes_the_config_file_and_the_town_answers(
+    cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path, port: int
+):
+    key = KeyRing().create("test", ["read"])
+    _deploy(cluster, tmp_path, port, replicas=1)
+    body = {"user_id": "nobody", "text": "a quiet terrace", "k": 3}
+    told = _answered(port, key, body, within_s=120)
     assert told.json()["release"] == trained["release"]
     assert len(told.json()["items"]) == 3
-    assert httpx.post(f"{url}/recommendations", json=body, timeout=10).status_code == 401
+    url = f"http://127.0.0.1:{port}/v1/domains/tiny_city/recommendations"
+    assert httpx.post(url, json=body, timeout=10).status_code == 401
+
+
+def _replicas(cluster: LocalCluster) -> list[str]:
+    """Nodes of the town's replicas that run."""
+    application = cluster.get("/api/serve/applications/")["applications"]["domain-tiny_city"]
+    found = [one for of in application["deployments"].values() for one in of["replicas"]]
+    return [one["node_id"] for one in found if one["state"] == "RUNNING"]
+
+
+def _wait_for_replicas(cluster: LocalCluster, n: int, n_nodes: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(found := _replicas(cluster)) != n or len(set(found)) != n_nodes:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+
+
+def test_replicas_on_two_nodes_answer_and_those_of_one_do_when_the_other_is_gone(
+    cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path, port: int
+):
+    """The last test: the second node does not come back."""
+    key = KeyRing().create("nodes", ["read"])
+    _deploy(cluster, tmp_path, port, replicas=4)
+    _wait_for_replicas(cluster, 4, n_nodes=2)  # by Serve's own policy, nothing asks for it
+    bodies = [{"user_id": f"somebody {n}", "k": 3} for n in range(20)]
+    first = [_answered(port, key, body, within_s=60).json() for body in bodies]
+    cluster.kill_second()
+    # whoever is asked while nobody has noticed asks again
+    again = [_answered(port, key, body, within_s=60).json() for body in bodies]
+    for before, after in zip(first, again, strict=True):
+        assert after["release"] == trained["release"]
+        assert [i["item_id"] for i in after["items"]] == [i["item_id"] for i in before["items"]]
+    _wait_for_replicas(cluster, 4, n_nodes=1)  # all on the head
+    assert len(_answered(port, key, bodies[0], within_s=10).json()["items"]) == 3
