@@ -154,11 +154,22 @@ def write(label: str, text: str) -> Move:
     return move
 
 
+def take_found(page: Page) -> None:
+    """Take the first user whom the search found."""
+    page.locator("[data-testid=stPopoverBody] button").first.click(timeout=10_000)
+    page.keyboard.press("Escape")
+
+
 MOVES: dict[str, list[Move]] = {
     "explore": [
         slide("Number of items"), press("Only items new to the user"), press("Table"),
         press("Cards"), press("Signals"), press("History"), press("Reasons"), press("Why?"),
         pick("Item", 2), pick("Compare with", 1), press("zh"), write("Wish in words", "space"),
+        press("Item"), press("Find users"), write("Part of an id, or of what they had", "number"),
+        take_found, slide("Hour"), press("Filters"), pick("Filter by", 0),
+        press("What matters beside relevance"), press("Described"),
+        write("Find items they had", "horror"), pick("They had", 0),
+        write("The user, or a wish, in words", "a friend of the sea"), press("A stored user"),
     ],
     "whatif": [
         slide("Number of items"), pick("Leave out of the history", 0),
