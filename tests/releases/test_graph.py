@@ -63,6 +63,27 @@ def test_ties_that_two_items_have_are_kept_once_with_names(
     catalogue.close()
 
 
+def test_an_entity_without_a_name_is_called_as_its_items_say(
+    films: SmallDomain, tmp_path: Path
+) -> None:
+    items = films.dataset.catalogue()
+    south = items.filter(pl.col("studio") == "south")["item_id"].to_list()[:3]
+    [north, *_] = items.filter(pl.col("studio") == "north")["item_id"].to_list()
+    ties = [(item, "film.film.studio", "s1") for item in south]
+    ties += [(item, "film.film.studio", "s2") for item in (south[0], north)]
+    entity = {item: item.replace("film-", "e") for item in [*south, north]}
+    triples = [(entity[head], relation, tail) for head, relation, tail in ties]
+    pl.DataFrame(triples, ["head", "relation", "tail"], orient="row").write_parquet(
+        films.dataset.folder / "kg.parquet"
+    )
+    store = ReleaseStore(tmp_path / "releases")
+    films.publish(store)
+    catalogue = store.load("films").catalogue
+    [idx] = [n for n, one in enumerate(items["item_id"]) if one == south[0]]
+    assert catalogue.shared([idx])[idx] == [("studio", "s1", "south", 3), ("studio", "s2", "", 2)]
+    catalogue.close()
+
+
 def explained(
     store: ReleaseStore, tmp_path: Path, history: list[str], item: str
 ) -> ExplainResponse:

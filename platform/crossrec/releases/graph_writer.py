@@ -60,6 +60,7 @@ def _ties(dataset: Dataset, item_ids: list[str]) -> pl.DataFrame:
     ).unique()
     n = ties.group_by("relation", "entity").len("n").filter(pl.col("n") > 1)
     shared = ties.join(n, on=["relation", "entity"]).join(_labels(dataset), "entity", how="left")
+    shared = _named_by_items(shared, dataset, rows)
     columns = "item_idx", "relation", "entity", pl.col("label").fill_null(""), "n"
     return shared.select(*columns).sort("item_idx", "relation", "entity")
 
@@ -81,3 +82,31 @@ def _labels(dataset: Dataset) -> pl.DataFrame:
     if not dataset.has("kg_entities"):
         return pl.DataFrame(schema={"entity": pl.String, "label": pl.String})
     return dataset.scan("kg_entities").select("entity", "label").collect().unique("entity")
+
+
+def _named_by_items(ties: pl.DataFrame, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+    """Names for entities without one, where the items say them: a tie called like a column of the
+    items (director) is named by that column if two items at least have something there, all of them
+    the same and no list. Whoever made them with others stays without a name.
+    """
+    items = dataset.catalogue()
+    text = [name for name, kind in items.schema.items() if kind == pl.String]
+    relations = [one for one in ties["relation"].unique().sort() if one in text]
+    if not relations:
+        return ties
+    said = (
+        items.select(ITEM_ID, *relations)
+        .join(rows, on=ITEM_ID)
+        .unpivot(relations, index="item_idx", variable_name="relation", value_name="said")
+        .with_columns(pl.col("said").str.strip_chars())
+        .filter(pl.col("said").str.len_chars() > 0)
+    )
+    named = (
+        ties.join(said, on=["item_idx", "relation"])
+        .group_by("relation", "entity")
+        .agg(pl.col("said").first(), kinds=pl.col("said").n_unique(), items=pl.len())
+        .filter((pl.col("kinds") == 1) & (pl.col("items") > 1) & ~pl.col("said").str.contains(","))
+        .select("relation", "entity", "said")
+    )
+    found = ties.join(named, on=["relation", "entity"], how="left")
+    return found.with_columns(label=pl.coalesce("label", "said")).drop("said")
