@@ -27,13 +27,23 @@ from crossrec.models.fusion import Fusion
 from crossrec.models.lexical import LexicalSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
-from crossrec.models.signals import SIGNALS, RequestSignal, SequenceSignal, Signal, TextSignal
+from crossrec.models.signals import (
+    FEW_ITEMS,
+    SIGNALS,
+    RequestSignal,
+    SequenceSignal,
+    Signal,
+    TextSignal,
+)
 from crossrec.models.tensor_file import map_tensors
 
 Scores = NDArray[np.float32]
 
 FILES = ("config.json", "domain.yaml", "vocabulary.json", "model.json", "model.safetensors")
 
+
+_REQUESTS_TEXTS = f"{RequestSignal.name}.vectors"
+"""Left out of the file of very many items where the signal `text` has the same."""
 
 OF_REQUESTS = (RequestSignal, LexicalSignal)
 """Signals that say nothing where nobody asks in words; they are not computed there."""
@@ -78,6 +88,13 @@ class DomainModel:
         assert isinstance(sequence, SequenceSignal)
         return int(sequence.tower.weights["request.weight"].shape[1])
 
+    @property
+    def shares_texts(self) -> bool:
+        """Whether histories and requests meet one copy of the item texts."""
+        text, request = (self.signals_by_name.get(one.name) for one in (TextSignal, RequestSignal))
+        both = isinstance(text, TextSignal) and isinstance(request, RequestSignal)
+        return both and text.vectors is request.vectors
+
     def save(self, folder: Path) -> None:
         """Write the files into an existing folder."""
         from safetensors.numpy import save_file  # a served replica only reads (tensor_file.py)
@@ -91,9 +108,11 @@ class DomainModel:
             kind = "mix" if isinstance(self.fusion, RatingMix) else "fusion"
             settings[kind] = self.fusion.settings()
             tensors |= {f"{kind}.{key}": value for key, value in self.fusion.arrays().items()}
-        # np.array, not ascontiguousarray: the latter turns a scalar into a vector.
+        if len(self.vocabulary.item_ids) > FEW_ITEMS and self.shares_texts:
+            del tensors[_REQUESTS_TEXTS]
+        # np.asarray, not ascontiguousarray: the latter turns a scalar into a vector.
         save_file(
-            {k: np.array(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors"
+            {k: np.asarray(v, order="C") for k, v in tensors.items()}, folder / "model.safetensors"
         )
         _write_json(folder / "model.json", settings)
         _write_json(folder / "config.json", self.config.model_dump(mode="json"))
@@ -115,6 +134,8 @@ class DomainModel:
         try:
             tensors = map_tensors(folder / "model.safetensors")
             settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if RequestSignal.name in settings and _REQUESTS_TEXTS not in tensors:
+                tensors[_REQUESTS_TEXTS] = tensors[f"{TextSignal.name}.vectors"]
             domain = yaml.safe_load((folder / "domain.yaml").read_text(encoding="utf-8"))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             return cls(
@@ -151,7 +172,7 @@ def _share_texts(signals: dict[str, Signal]) -> dict[str, Signal]:
     text, request = signals.get(TextSignal.name), signals.get(RequestSignal.name)
     if not (isinstance(text, TextSignal) and isinstance(request, RequestSignal)):
         return signals
-    if not np.array_equal(text.vectors, request.exact()):
+    if text.vectors is request.vectors or not np.array_equal(text.vectors, request.exact()):
         return signals
     return signals | {request.name: replace(request, vectors=text.vectors)}
 

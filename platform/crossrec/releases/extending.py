@@ -88,6 +88,9 @@ def extended(model: DomainModel, new_ids: Sequence[str], given: Given) -> Domain
         _lenders(model, request, texts[given.rows >= len(model.vocabulary.item_ids)]),
     )
     signals = {name: _grown(one, model, lending) for name, one in model.signals_by_name.items()}
+    text, requests = signals.get(TextSignal.name), signals[RequestSignal.name]
+    if model.shares_texts and isinstance(text, TextSignal) and isinstance(requests, RequestSignal):
+        signals[RequestSignal.name] = replace(requests, vectors=text.vectors)
     vocabulary = replace(model.vocabulary, item_ids=[*model.vocabulary.item_ids, *new_ids])
     fusion = model.fusion
     if isinstance(fusion, Fusion):
