@@ -91,9 +91,11 @@ class DomainModel:
     @property
     def shares_texts(self) -> bool:
         """Whether histories and requests meet one copy of the item texts."""
-        text, request = (self.signals_by_name.get(one.name) for one in (TextSignal, RequestSignal))
-        both = isinstance(text, TextSignal) and isinstance(request, RequestSignal)
-        return both and text.vectors is request.vectors
+        found = self.signals_by_name
+        text, request = found.get(TextSignal.name), found.get(RequestSignal.name)
+        if not (isinstance(text, TextSignal) and isinstance(request, RequestSignal)):
+            return False
+        return text.vectors is request.vectors
 
     def save(self, folder: Path) -> None:
         """Write the files into an existing folder."""
