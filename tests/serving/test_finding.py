@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossrec.explanation.moments import moments_of
 from crossrec.ranking import item_index
 from crossrec.releases.added_items import AddedItem, AddedItems, Reading, items_folder
 from crossrec.releases.editions import Editions
@@ -204,6 +205,10 @@ def test_added_and_changed_items_are_found_in_the_next_request(
     known = edition.model.vocabulary.item_idx
     assert edition.search.unindexed.tolist() == [known["thing-2999"], N_THINGS]
     after = Asked(edition, log)
+    for name, moments in edition.search.moments.items():
+        anew = moments_of(edition.model.signals_by_name[name])
+        np.testing.assert_allclose(moments.mean, anew.mean, atol=1e-6)
+        np.testing.assert_allclose(moments.covariance, anew.covariance, atol=1e-6)
     request = RecommendRequest(text=f"kind {kind} number 50000", k=300)
     asked = asyncio.run(after.recommender.ask(request))
     assert asked.search == "approximate"

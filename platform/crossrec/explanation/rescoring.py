@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.explanation.moments import Moments, moments_of
 from crossrec.explanation.shortened import ShortenedReader
 from crossrec.explanation.things import Left
 from crossrec.models.context import distances_km
@@ -47,8 +48,6 @@ REMEMBERED = 256
 """Histories whose shortenings are remembered, about 15 KiB each: who asks why asks again."""
 LARGEST_REMEMBERED = 40
 """Shortenings of one history that are remembered; a search for counterfactuals has more."""
-MOMENT_ROWS = 4096
-"""Items whose texts are squared at once."""
 
 
 @dataclass(frozen=True)
@@ -75,34 +74,6 @@ class _Rows:
     def full(self) -> Bools:
         """(H,) that are whole."""
         return np.asarray((self.histories == (self.query.items >= 0)).all(axis=1))
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and covariance over the catalogue of vectors x_i: those of c·x_i for any c."""
-
-    mean: Doubles  # (E,)
-    covariance: Floats  # (E, E)
-
-    @classmethod
-    def of(cls, vectors: Callable[[slice], Floats], n: int) -> Moments:
-        """Of n vectors, read some at a time."""
-        total: Doubles | None = None
-        products: Doubles | None = None
-        for start in range(0, n, MOMENT_ROWS):
-            some = vectors(slice(start, start + MOMENT_ROWS))
-            sums, squares = some.sum(axis=0, dtype=np.float64), (some.T @ some).astype(np.float64)
-            total = sums if total is None else total + sums
-            products = squares if products is None else products + squares
-        assert total is not None
-        assert products is not None
-        mean = total / n
-        return cls(mean, (products / n - np.outer(mean, mean)).astype(np.float32))
-
-    def at(self, c: Floats) -> tuple[Doubles, Doubles]:
-        """Mean and variance of c·x_i, (B,) each, for c (B, E)."""
-        spread = np.vecdot(c @ self.covariance, c).astype(np.float64)
-        return c @ self.mean, np.maximum(spread, 0)
 
 
 class Rescorer:
@@ -258,25 +229,6 @@ class Rescorer:
         texts = signal.exact(rows.columns)
         of_request = self.moments(signal.name).at(vectors)
         return _spread_out(of.reshape(-1), vectors @ texts.T, *of_request)
-
-
-def moments_of(signal: Signal) -> Moments:
-    """Of the vectors that a signal is linear in: those of the towers with their bias behind them,
-    (N, D + 1), of histories' texts, and of requests'.
-    """
-    match signal:
-        case SequenceSignal():
-            return Moments.of(partial(_with_bias, signal), len(signal.vectors))
-        case TextSignal():
-            lengths = signal._lengths[:, None]
-            return Moments.of(lambda rows: signal.vectors[rows] / lengths[rows], len(lengths))
-        case RequestSignal():
-            return Moments.of(signal.exact, len(signal.vectors))
-    raise TypeError(f"the signal '{signal.name}' has no vectors")
-
-
-def _with_bias(signal: SequenceSignal, rows: slice) -> Floats:
-    return np.concatenate([signal.vectors[rows], signal.bias[rows, None]], axis=1)
 
 
 def _rows(query: Queries, batch: Queries, left: Sequence[Left], columns: Ints) -> _Rows:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.config import SearchConfig
-from crossrec.explanation.rescoring import Moments, Rescorer
+from crossrec.explanation.moments import Moments
+from crossrec.explanation.rescoring import Rescorer
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features, rounding
 from crossrec.models.lexical import LexicalSignal
@@ -88,7 +89,7 @@ def is_searchable(model: DomainModel) -> bool:
 
 
 def vectors_of(signal: Dense, some: slice | Ints) -> Floats:
-    """(some, D) in which the signal is linear, see `rescoring.moments_of`."""
+    """(some, D) in which the signal is linear, see `moments.moments_of`."""
     match signal:
         case SequenceSignal():
             return np.concatenate([signal.vectors[some], signal.bias[some, None]], axis=1)

@@ -164,7 +164,7 @@ def _fill(folder: Path, release: Path, readings: list[Reading]) -> None:
     grown.save(folder)
     write_with_items(release / CATALOGUE, folder / CATALOGUE, items, rows)
     stored = DomainModel.load(folder)
-    renew_search(folder, stored, [rows[item.item_id] for item in items])
+    renew_search(folder, model, stored, [rows[item.item_id] for item in items])
     rewrite_probes(release, folder, stored)
     manifest = read_manifest(release)
     files = {name: hash_file(path) for name, path in list_files(folder).items()}

@@ -135,9 +135,10 @@ def _neighbours(signal: NeighbourSignal, model: DomainModel, lending: _Lending) 
     entries = (signal.values.astype(np.float32), signal.columns.astype(np.int64), signal.starts)
     weights = sparse.csr_array(entries, shape=(n_items, n_items))
     weights.resize((size, size))
-    lenders = sparse.lil_array((size, size), dtype=np.float32)
-    lenders[n_items:, :n_items] = lending.lenders
-    lent = lend(weights, sparse.csr_array(lenders))
+    few = lending.lenders
+    starts = np.concatenate([np.zeros(n_items, few.indptr.dtype), few.indptr])
+    lenders = sparse.csr_array((few.data, few.indices, starts), shape=(size, size))
+    lent = lend(weights, lenders)
     return replace(
         signal,
         starts=lent.indptr.astype(np.int64),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.errors import ReleaseError
-from crossrec.explanation.rescoring import Moments, moments_of
+from crossrec.explanation.moments import Moments, moments_of
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.tensor_file import map_tensors
 from crossrec.ranking.candidates import (
@@ -25,6 +25,7 @@ from crossrec.ranking.candidates import (
     ItemSearch,
     is_searchable,
     shares_of,
+    vectors_of,
 )
 from crossrec.ranking.item_index import ItemIndex, faiss
 
@@ -60,21 +61,27 @@ def write_search(folder: Path, model: DomainModel) -> None:
     _write(folder, facts)
 
 
-def renew_search(folder: Path, model: DomainModel, unindexed: Sequence[int]) -> None:
+def renew_search(
+    folder: Path, before: DomainModel, model: DomainModel, unindexed: Sequence[int]
+) -> None:
     """Of a release's copy that has grown: the indexes stay, and what they lack is noted.
 
     Args:
         folder: of the copy.
+        before: the release's model.
         model: as it is now.
         unindexed: item_idx of the items that were added or described anew.
     """
     if not (folder / FOLDER / FACTS).is_file():
         return
     facts = {name: np.array(of) for name, of in map_tensors(folder / FOLDER / FACTS).items()}
-    for signal in _dense(model):
-        facts |= _named(signal.name, moments_of(signal))
+    rows, n_before = np.sort(np.array(unindexed, np.int64)), len(before.vocabulary.item_ids)
+    for was, now in zip(_dense(before), _dense(model), strict=True):
+        gone = vectors_of(was, rows[rows < n_before])
+        moments = _moments(facts, was.name).changed(n_before, gone, vectors_of(now, rows))
+        facts |= _named(now.name, moments)
     (folder / FOLDER / FACTS).unlink()  # it may be the release's own file by a second name
-    _write(folder, facts | {"unindexed": np.sort(np.array(unindexed, np.int64))})
+    _write(folder, facts | {"unindexed": rows})
 
 
 def load_search(folder: Path, model: DomainModel) -> ItemSearch | None:

@@ -1,0 +1,79 @@
+"""Mean and covariance of what a signal is linear in, over the catalogue: those of any score of it.
+
+Leaves to others: scores (rescoring.py), keeping them with a release (releases/item_search.py).
+Sizes: N items, E width of texts, D of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.models.signals import RequestSignal, SequenceSignal, Signal, TextSignal
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+MOMENT_ROWS = 4096
+"""Items whose texts are squared at once."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance over the catalogue of vectors x_i: those of c·x_i for any c."""
+
+    mean: Doubles  # (E,)
+    covariance: Floats  # (E, E)
+
+    @classmethod
+    def of(cls, vectors: Callable[[slice], Floats], n: int) -> Moments:
+        """Of n vectors, read some at a time."""
+        total: Doubles | None = None
+        products: Doubles | None = None
+        for start in range(0, n, MOMENT_ROWS):
+            some = vectors(slice(start, start + MOMENT_ROWS))
+            sums, squares = some.sum(axis=0, dtype=np.float64), (some.T @ some).astype(np.float64)
+            total = sums if total is None else total + sums
+            products = squares if products is None else products + squares
+        assert total is not None
+        assert products is not None
+        mean = total / n
+        return cls(mean, (products / n - np.outer(mean, mean)).astype(np.float32))
+
+    def changed(self, n: int, gone: Floats, come: Floats) -> Moments:
+        """Of the same n vectors less some, (m, E), and with others, (l, E)."""
+        left, mean = n - len(gone) + len(come), self.mean * n
+        mean = (
+            mean - gone.sum(axis=0, dtype=np.float64) + come.sum(axis=0, dtype=np.float64)
+        ) / left
+        products = (self.covariance.astype(np.float64) + np.outer(self.mean, self.mean)) * n
+        products += come.T.astype(np.float64) @ come - gone.T.astype(np.float64) @ gone
+        return Moments(mean, (products / left - np.outer(mean, mean)).astype(np.float32))
+
+    def at(self, c: Floats) -> tuple[Doubles, Doubles]:
+        """Mean and variance of c·x_i, (B,) each, for c (B, E)."""
+        spread = np.vecdot(c @ self.covariance, c).astype(np.float64)
+        return c @ self.mean, np.maximum(spread, 0)
+
+
+def moments_of(signal: Signal) -> Moments:
+    """Of the vectors that a signal is linear in: those of the towers with their bias behind them,
+    (N, D + 1), of histories' texts, and of requests'.
+    """
+    match signal:
+        case SequenceSignal():
+            return Moments.of(partial(_with_bias, signal), len(signal.vectors))
+        case TextSignal():
+            lengths = signal._lengths[:, None]
+            return Moments.of(lambda rows: signal.vectors[rows] / lengths[rows], len(lengths))
+        case RequestSignal():
+            return Moments.of(signal.exact, len(signal.vectors))
+    raise TypeError(f"the signal '{signal.name}' has no vectors")
+
+
+def _with_bias(signal: SequenceSignal, rows: slice) -> Floats:
+    return np.concatenate([signal.vectors[rows], signal.bias[rows, None]], axis=1)
