@@ -174,3 +174,23 @@ def test_domains_of_different_encoders_are_not_served_together(store, encoder, f
         encoder_of(["films", "books"], store)
     with pytest.raises(UnknownDomainError, match="no domain to serve"):
         encoder_of([], store)
+
+
+def test_several_threads_encode_what_one_would(
+    store: ReleaseStore, encoder: TextEncoder, films, books
+):
+    versions = {"films": publish(films, store, encoder), "books": publish(books, store, encoder)}
+    several = EncoderService(encoder, store, threads=3)
+    several.load_current(["films", "books"])
+    asked = [(("films", "books")[n % 2], f"text {n} {n}") for n in range(40)]
+
+    async def rounds() -> None:
+        for _ in range(3):  # workers end in between and begin anew
+            jobs = [several.encode([text], domain, versions[domain]) for domain, text in asked]
+            found = await asyncio.wait_for(asyncio.gather(*jobs), 60)
+            expected = encoder.encode([text for _, text in asked])
+            np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-5)
+        assert several._n_working == 0
+
+    asyncio.run(rounds())
+    several.close()

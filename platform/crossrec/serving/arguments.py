@@ -6,6 +6,7 @@ Leaves to others: the applications (deployments.py). Needs no Ray.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -68,7 +69,8 @@ class EncoderArguments(Scaled):
     domains: list[str]
     num_cpus: float = 0.5
     num_gpus: float = 0.0
-    threads: int = 1
+    threads: int = Field(default_factory=lambda: min(2, os.cpu_count() or 1), ge=1)
+    """Batches that are encoded at once, on a thread each."""
 
 
 Parsed = TypeVar("Parsed", bound=_Arguments)

@@ -77,8 +77,8 @@ class EncoderDeployment:
         from crossrec.models.encoder import TextEncoder
         from crossrec.serving.encoder_service import EncoderService
 
-        torch.set_num_threads(threads)
-        self._service = EncoderService(TextEncoder.load(encoder), ReleaseStore())
+        torch.set_num_threads(1)
+        self._service = EncoderService(TextEncoder.load(encoder), ReleaseStore(), threads=threads)
         self._writing: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

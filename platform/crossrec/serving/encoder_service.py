@@ -47,12 +47,20 @@ class _Job:
 class EncoderService:
     """Batches what comes in while a batch is running; nobody waits for a batch to fill.
 
-    Torch runs in one thread of its own, so the event loop stays free. Adapters are called
-    `domain@version`: a replica gets the vectors of its own release, never those of the next.
+    Torch runs in threads of its own, so the event loop stays free; each has its own batch, which
+    takes less than several threads on one. Adapters are called `domain@version`: a replica gets the
+    vectors of its own release, never those of the next.
+
+    Args:
+        threads: batches at once.
     """
 
     def __init__(
-        self, encoder: TextEncoder, store: ReleaseStore, metrics: Metrics | None = None
+        self,
+        encoder: TextEncoder,
+        store: ReleaseStore,
+        metrics: Metrics | None = None,
+        threads: int = 1,
     ) -> None:
         self._encoder = encoder
         self._mixed = MixedEncoder(encoder)
@@ -62,8 +70,9 @@ class EncoderService:
         self._max_tokens: dict[str, int] = {}
         self._loading = threading.Lock()
         self._waiting: deque[_Job] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+        self._workers: set[asyncio.Task[None]] = set()
+        self._n_working, self._n_threads = 0, threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
 
     @property
     def resident(self) -> list[str]:
@@ -142,27 +151,32 @@ class EncoderService:
         done: asyncio.Future[Timed] = asyncio.get_running_loop().create_future()
         name = _name(domain, version)
         self._waiting.append(_Job(texts, name, self._max_tokens[name], done))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        if self._n_working < self._n_threads:
+            self._n_working += 1
+            self._workers.add(worker := asyncio.create_task(self._work()))
+            worker.add_done_callback(self._workers.discard)
         return await done
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            jobs = self._next_batch()
-            if not jobs:
-                return
+        """Batch after batch, as long as somebody waits."""
+        while jobs := self._next_batch():
             self._count(jobs)
-            try:
-                vectors, seconds = await loop.run_in_executor(self._thread, self._encode_jobs, jobs)
-            except Exception as err:
-                _fail(jobs, err)
-                continue
-            start = 0
-            for job in jobs:
-                if not job.done.cancelled():
-                    job.done.set_result((vectors[start : start + len(job.texts)], seconds))
-                start += len(job.texts)
+            await self._hand_out(jobs)
+        self._n_working -= 1  # at once: whoever comes next is to find nobody at work
+
+    async def _hand_out(self, jobs: list[_Job]) -> None:
+        """Encode one batch; give everybody their rows, or the error."""
+        loop = asyncio.get_running_loop()
+        try:
+            vectors, seconds = await loop.run_in_executor(self._threads, self._encode_jobs, jobs)
+        except Exception as err:
+            _fail(jobs, err)
+            return
+        start = 0
+        for job in jobs:
+            if not job.done.cancelled():
+                job.done.set_result((vectors[start : start + len(job.texts)], seconds))
+            start += len(job.texts)
 
     def _next_batch(self) -> list[_Job]:
         """The longest waiting, and those behind them that fit and cut their texts alike.
@@ -204,8 +218,8 @@ class EncoderService:
         return vectors, stages.seconds
 
     def close(self) -> None:
-        """End the thread; what waits is answered first."""
-        self._thread.shutdown()
+        """End the threads; what waits is answered first."""
+        self._threads.shutdown()
 
 
 def _name(domain: str, version: str) -> str:
