@@ -44,8 +44,11 @@ def trained(store: ReleaseStore) -> LoadedRelease:
     return store.load(DOMAIN)
 
 
-def copies(store: ReleaseStore, n: int) -> list[str]:
-    """Names of `n` domains, each with a release of its own: DOMAIN's, with another adapter."""
+def copies(store: ReleaseStore, n: int, anew: bool = True) -> list[str]:
+    """Names of `n` domains, each with a release of its own: DOMAIN's, with another adapter.
+
+    Where not `anew`, those that an earlier run made of the same release stay.
+    """
     loaded, dataset = trained(store), Dataset.open(DOMAIN)
     manifest, sequences = loaded.release.manifest, load_sequences(dataset)
     encoder = TextEncoder.load(manifest.encoder)
@@ -55,8 +58,10 @@ def copies(store: ReleaseStore, n: int) -> list[str]:
     lower = LayerCache.build(encoder, texts, config.adapter.n_layers, tokens)
     names = [f"{DOMAIN}_{number}" for number in range(1, n + 1)]
     for number, name in enumerate(names):
+        if not anew and _is_copy(store, name, loaded.release.version):
+            continue
         domain = loaded.model.domain.model_copy(update={"name": name})
-        adapted = _random_adapter(encoder, config.adapter, number)
+        adapted = random_adapter(encoder, config.adapter, number)
         model = _with_texts_of(adapted, lower.batch(range(len(texts))), loaded.model)
         with tempfile.TemporaryDirectory() as folder:
             adapted.save(Path(folder))
@@ -73,7 +78,12 @@ def copies(store: ReleaseStore, n: int) -> list[str]:
     return names
 
 
-def _random_adapter(encoder: TextEncoder, config: AdapterConfig, seed: int) -> UpperEncoder:
+def _is_copy(store: ReleaseStore, name: str, version: str) -> bool:
+    """Versions are moments: a copy is later than what it was made of."""
+    return name in store.domains() and store.show(name).version > version
+
+
+def random_adapter(encoder: TextEncoder, config: AdapterConfig, seed: int) -> UpperEncoder:
     """An adapter as training begins with, its B random too: neither time nor memory depend on
     what was learned.
     """

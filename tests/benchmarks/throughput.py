@@ -1,7 +1,8 @@
 """Serving many domains under load, beside a process a domain that a team would write instead.
 
-Rows `throughput_over_peer`, `p95_over_peer`, `memory_over_peer` (8 domains, a request in words in
-every call, 32 clients), `mixed_over_single`, `user_id_throughput`. Both services are up at once and
+Rows `throughput_over_peer`, `p95_over_peer`, `memory_over_peer`, `mixed_over_single` (part `words`:
+8 domains, a request in words in every call, 32 clients), `user_id_throughput`, `user_id_over_peer`
+(part `users`). Both services are up at once and
 are asked in turn, round by round, from a third process, so that noise hits both. Each text is
 asked once: nobody answers from a cache. Leaves to others: load (load.py), the peer
 (peers/service.py), the domains (served.py).
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.schema import ITEM_ID, TEXT, TITLE
 from crossrec.serving.process_tree import resident_bytes
 from tests.benchmarks.load import Ask, Load, Outcome, offered
-from tests.benchmarks.rows import write_rows
+from tests.benchmarks.rows import update_rows
 from tests.benchmarks.served import DOMAIN, copies, running
 from tests.ports import free_port
 
@@ -41,10 +43,11 @@ Row = dict[str, Any]
 N_DOMAINS, N_CLIENTS, N_USERS = 8, 32, 400
 N_TEXTS, N_ASKS = 8_000, 40_000
 """Of a round: more than either service answers in its time."""
-PEER = Path(__file__).parent / "peers" / "service.py"
+PEER_SCRIPT = Path(__file__).parent / "peers" / "service.py"
+OURS, PEER, ONE, NOOP = "ours", "peer", "ours, one domain", "no-op"
 MIRROR = Path(os.environ.get("CROSSREC_DATA_MIRROR", "../shared/data"))
 MIB = 2**20
-START_S = 300
+START_S = 600
 SETTLE_S = 5
 
 
@@ -74,17 +77,26 @@ def facts(loaded: LoadedRelease, release_name: str, users: Sequence[str]) -> dic
 
 
 @contextmanager
-def peer(told: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """The address and process number of one domain's own service."""
+def peers(told: list[dict[str, Any]]) -> Iterator[list[tuple[str, int]]]:
+    """The addresses and process numbers of the domains' own services, started together."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(_peer(one)) for one in told]
+        for address, _ in started:
+            _wait_for(address)
+        yield started
+
+
+@contextmanager
+def _peer(told: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """One of them, as it starts."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "service.json").write_text(json.dumps(told), encoding="utf-8")
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        process = subprocess.Popen([sys.executable, str(PEER), folder, str(port)], env=environment)
+        command = [sys.executable, str(PEER_SCRIPT), folder, str(port)]
+        process = subprocess.Popen(command, env=environment)
         try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(address)
-            yield address, process.pid
+            yield f"http://127.0.0.1:{port}", process.pid
         finally:
             process.terminate()
             process.wait()
@@ -120,34 +132,100 @@ def measure(kinds: dict[str, Asking], rounds: int, seconds: float) -> dict[str, 
     return found
 
 
-def main() -> None:
-    """Start both, ask them in turn, write the rows."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0)
-    given = parser.parse_args()
-    store = ReleaseStore()
-    names = copies(store, N_DOMAINS)
+@dataclass(frozen=True)
+class Beside:
+    """Both services, up at once."""
+
+    ours: list[str]
+    theirs: list[str]
+    """Addresses of the domains' recommendations."""
+    noop: str
+    users: list[str]
+    ours_pid: int
+    their_pids: list[int]
+
+
+@contextmanager
+def both(store: ReleaseStore, names: list[str]) -> Iterator[Beside]:
+    """Ours with all domains, and a peer's process for each."""
     loaded = store.load(DOMAIN)
     users = loaded.catalogue.example_users(N_USERS)
     with ExitStack() as stack:
         service = stack.enter_context(running(names, n_noops=1))
-        peers = [stack.enter_context(peer(facts(loaded, name, users))) for name in names]
-        ours = [f"{service.address}/v1/domains/{name}/recommendations" for name in names]
-        theirs = [f"{address}/recommendations" for address, _ in peers]
-        kinds = {
-            "ours in words": words(ours),
-            "peer in words": words(theirs),
-            "ours, one domain": words(ours[:1]),
-            "ours by user": by_user(ours, users),
-            "peer by user": by_user(theirs, users),
-            "no-op": lambda _: [Ask(f"{service.address}/noop/0/")] * N_ASKS,
-        }
-        found = measure(kinds, given.rounds, given.seconds)
-        time.sleep(SETTLE_S)
-        memory = resident_bytes(service.pid), sum(resident_bytes(pid) for _, pid in peers)
-    data_hash = store.show(names[0]).manifest.data_hash
-    write_rows("throughput", [row | {"data_hash": data_hash} for row in rows(found, *memory)])
+        others = stack.enter_context(peers([facts(loaded, name, users) for name in names]))
+        yield Beside(
+            [f"{service.address}/v1/domains/{name}/recommendations" for name in names],
+            [f"{address}/recommendations" for address, _ in others],
+            f"{service.address}/noop/0/",
+            users,
+            service.pid,
+            [pid for _, pid in others],
+        )
+
+
+def in_words(beside: Beside, rounds: int, seconds: float) -> list[Row]:
+    """Requests in words: throughput, p95, memory, and all domains beside one."""
+    kinds = {
+        OURS: words(beside.ours),
+        PEER: words(beside.theirs),
+        ONE: words(beside.ours[:1]),
+    }
+    found = Found(measure(kinds, rounds, seconds), rounds, len(beside.ours))
+    time.sleep(SETTLE_S)
+    ours = resident_bytes(beside.ours_pid)
+    theirs = sum(resident_bytes(pid) for pid in beside.their_pids)
+    texts = "a request in words in every call, each text once"
+    return [
+        found.row("throughput_over_peer", PEER, found.peers, texts),
+        found.row("p95_over_peer", PEER, found.peers, texts, p95=True),
+        {
+            "name": "memory_over_peer",
+            "value": round(ours / MIB),
+            "unit": "MiB",
+            "peer": found.peers,
+            "peer_value": round(theirs / MIB),
+            "ratio": round(ours / theirs, 3),
+            "n": len(beside.ours),
+            "protocol": f"resident memory of the whole tree, Ray's own included, after the load;"
+            f" {found.how}",
+        },
+        found.row("mixed_over_single", ONE, "one domain", f"{texts}; the same on one domain"),
+    ]
+
+
+def of_users(beside: Beside, rounds: int, seconds: float) -> list[Row]:
+    """Requests by user id, beside a route that does nothing and beside the peer."""
+    kinds = {
+        OURS: by_user(beside.ours, beside.users),
+        PEER: by_user(beside.theirs, beside.users),
+        NOOP: lambda _: [Ask(beside.noop)] * N_ASKS,
+    }
+    found = Found(measure(kinds, rounds, seconds), rounds, len(beside.ours))
+    noop = "a no-op route of the same Serve"
+    return [
+        found.row("user_id_throughput", NOOP, noop, "users in turn"),
+        found.row("user_id_over_peer", PEER, found.peers, "users in turn"),
+    ]
+
+
+PARTS = {"words": in_words, "users": of_users}
+
+
+def main() -> None:
+    """Start both, ask them in turn, write the rows of each part when it is done."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--domains", type=int, default=N_DOMAINS, help="fewer, to try it out")
+    parser.add_argument("--part", choices=list(PARTS), help="only this one; else all, in turn")
+    given = parser.parse_args()
+    store = ReleaseStore()
+    names = copies(store, given.domains, anew=False)
+    common = {"domain": DOMAIN, "data_hash": store.show(names[0]).manifest.data_hash}
+    with both(store, names) as beside:
+        for part in [given.part] if given.part else list(PARTS):
+            rows = PARTS[part](beside, given.rounds, given.seconds)
+            update_rows("throughput", [row | common for row in rows])
 
 
 def words(urls: Sequence[str]) -> Asking:
@@ -169,58 +247,41 @@ def by_user(urls: Sequence[str], users: Sequence[str]) -> Asking:
     return lambda _: asks
 
 
-def rows(found: dict[str, list[Outcome]], ours_bytes: int, theirs_bytes: int) -> list[Row]:
-    """All rows of this benchmark."""
-    rates = {kind: statistics.median(one.per_second for one in found[kind]) for kind in found}
-    p95s = {
-        kind: statistics.median(statistics.quantiles(one.times_ms, n=20)[-1] for one in found[kind])
-        for kind in found
-    }
-    n = {kind: sum(len(one.times_ms) for one in found[kind]) for kind in found}
-    n_rounds = len(found["ours in words"])
-    how = (
-        f"{N_DOMAINS} copies of {DOMAIN}, each with an adapter; {N_CLIENTS} kept-alive clients in"
-        f" another process, median of {n_rounds} alternating rounds, HAProxy mode"
-    )
-    peers = f"{N_DOMAINS} FastAPI processes, merged adapters"
-    texts = f"a request in words in every call, each text once; {how}"
+class Found:
+    """What was measured of several kinds: medians over the rounds."""
 
-    def row(name: str, ours: str, theirs: str, peer: str, protocol: str, p95: bool = False) -> Row:
-        figures = p95s if p95 else rates
+    def __init__(self, outcomes: dict[str, list[Outcome]], rounds: int, n_domains: int) -> None:
+        self._outcomes = outcomes
+        self.peers = f"{n_domains} FastAPI processes, merged adapters"
+        self.how = (
+            f"{n_domains} copies of {DOMAIN}, each with an adapter; {N_CLIENTS} kept-alive clients"
+            f" in another process, median of {rounds} alternating rounds, HAProxy mode"
+        )
+
+    def row(self, name: str, other: str, peer: str, protocol: str, p95: bool = False) -> Row:
+        """Ours beside another kind."""
+        figure = _p95 if p95 else _rate
+        mine, its = (
+            statistics.median(figure(one) for one in self._outcomes[kind]) for kind in (OURS, other)
+        )
         return {
             "name": name,
-            "domain": DOMAIN,
-            "value": round(figures[ours], 1),
+            "value": round(mine, 1),
             "unit": "ms" if p95 else "requests/s",
             "peer": peer,
-            "peer_value": round(figures[theirs], 1),
-            "ratio": round(figures[ours] / figures[theirs], 3),
-            "n": n[ours],
-            "protocol": protocol,
+            "peer_value": round(its, 1),
+            "ratio": round(mine / its, 3),
+            "n": sum(len(one.times_ms) for one in self._outcomes[OURS]),
+            "protocol": f"{protocol}; {self.how}",
         }
 
-    memory = {
-        "name": "memory_over_peer",
-        "domain": DOMAIN,
-        "value": round(ours_bytes / MIB),
-        "unit": "MiB",
-        "peer": peers,
-        "peer_value": round(theirs_bytes / MIB),
-        "ratio": round(ours_bytes / theirs_bytes, 3),
-        "n": N_DOMAINS,
-        "protocol": f"resident memory of the whole tree, Ray's own included, after the load; {how}",
-    }
-    one, users = f"the same on one domain; {how}", f"users in turn; {how}"
-    return [
-        row("throughput_over_peer", "ours in words", "peer in words", peers, texts),
-        row("p95_over_peer", "ours in words", "peer in words", peers, texts, p95=True),
-        memory,
-        row("mixed_over_single", "ours in words", "ours, one domain", "one domain", one),
-        row(
-            "user_id_throughput", "ours by user", "no-op", "a no-op route of the same Serve", users
-        ),
-        row("user_id_over_peer", "ours by user", "peer by user", peers, users),
-    ]
+
+def _rate(one: Outcome) -> float:
+    return one.per_second
+
+
+def _p95(one: Outcome) -> float:
+    return statistics.quantiles(one.times_ms, n=20)[-1]
 
 
 if __name__ == "__main__":
