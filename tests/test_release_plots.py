@@ -43,6 +43,12 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, list[Any]], tuple[Any, ...]
     "matrix": (records.matrix, {"source": ["a"], "target": ["b"], "gain": [-0.1]}, ("gain",)),
     "feedback": (records.feedback, {"day": ["2026-01-01"], "event": ["like"], "n": [2]}, ()),
     "stages": (records.stages, STAGES, ()),
+    "words": (charts.words, {"label": ["dark", "dark", "film"], "value": [0.2, -0.1, 0.3]}, ()),
+    "weights": (
+        records.weights,
+        {"at": [1.0, 2.0], "version": [1, 2], "objective": ["price"] * 2, "weight": [0.1, 0.3]},
+        (),
+    ),
 }  # fmt: skip
 
 
