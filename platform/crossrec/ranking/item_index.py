@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 
 LANES = 16
 """Dimensions are filled up with zeros to a multiple of this: eight-bit numbers of other widths are
-multiplied one by one (FAISS 1.15), which takes eight times as long."""
+multiplied one by one (FAISS 1.15), which takes four times as long."""
 TRAINED_ON = 64
 """Vectors for each list that lists are drawn up from: FAISS asks for 39 at least."""
 ROWS = 50_000
