@@ -252,10 +252,10 @@ def test_a_batch_that_is_none_is_422_as_a_whole(app: Gateway, body: Any):
 
 
 def test_a_fault_of_the_service_is_500_without_its_inside(app: Gateway, backend: Backend, caplog):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("secret detail")
 
-    backend.recommender._score = broken
+    backend.recommender.scorer.score = broken
     answer = recommend(app, user_id="user-1")
     assert answer.status_code == 500
     assert "secret" not in answer.text
