@@ -19,7 +19,7 @@ from crossrec.plots import Chart
 
 TITLES = [
     "score (no unit; higher ranks first)", "Part", "Signal", "Model", "Trial", "Known from",
-    "{name} (0 to 1, higher is better; line: 95 % interval)", "{name}, {n} users",
+    "{name} (higher is better), 95 % intervals", "{name}, {n} users",
     "trial (in order of start)", "validation {name} (dashed: best so far)", "epoch",
     "position in the history", "time (UTC)", "rank", "share of the catalogue, most popular first",
     "share of all", "how sure the scores were of the first item", "how often it was right", "share",

@@ -181,7 +181,7 @@ def _metric_panel(table: pl.DataFrame, metric: str) -> alt.LayerChart:
     spread = base.mark_rule(strokeWidth=2).encode(
         x=alt.X(
             "low:Q",
-            title=f"{metric} (0 to 1, higher is better; line: 95 % interval)",
+            title=f"{metric} (higher is better), 95 % intervals",
             axis=alt.Axis(tickCount=6),
         ),
         x2="high:Q",
