@@ -197,8 +197,8 @@ def _rows(
             "unit": "weight",
             "protocol": f"simulated: most that a weight moved, of {len(LEARNED.objectives)} and"
             f" {len(found)} seeds, when {HOSTILE_SHARE:.0%} of the users each sent"
-            f" {HOSTILE_ROUNDS} choices of what is dearest and furthest, in the time of the rounds;"
-            f" at most {LEARNED.per_user} of a user count in an hour",
+            f" {HOSTILE_ROUNDS} choices of what is dearest and furthest, in the time of the rounds,"
+            f" both worlds exploring alike; at most {LEARNED.per_user} of a user count in an hour",
             **common,
         }
     )

@@ -52,6 +52,8 @@ CHANGED = {"price_weight": 2.0, "distance_weight": 2.0}
 """What each guest's taste is multiplied with, of the tastes that the release was trained on."""
 LOOKS = 1.0
 """η: the tenth position is looked at a tenth as often as the first."""
+SALT = "town"
+"""All worlds explore alike, so that what differs between two is not the chance of exploring."""
 HOME_SHARE = 0.9
 """u_0 is this quantile of the utilities of open restaurants, of all guests."""
 
@@ -143,7 +145,7 @@ class World:
         self.learner: DomainLearner | None = None
         if self._weights is not None:
             self._weights.declare(self.recommender)
-            self.learner = DomainLearner(DOMAIN, LearningLog())
+            self.learner = DomainLearner(DOMAIN, LearningLog(), salt=SALT)
             self.step()
         self._n = 0
 

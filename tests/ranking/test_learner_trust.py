@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from crossrec.ranking.learner import Belief, Choice
-from crossrec.ranking.learner_trust import MAX_USERS, RANDOM_USERS, Trust
+from crossrec.ranking.learner_trust import MAX_USERS, RANDOM_USERS, SLIPS, Trust
 from tests.ranking.test_learner import choices, frame
 
 TRUTH = np.array([1.0, 1.2, 0.6, 0.5])
@@ -60,7 +60,7 @@ def test_who_makes_sense_for_long_is_not_believed_longer_than_anybody_else():
              choices(4, TRUTH, rng)]  # fmt: skip
     trust = Trust()
     for one in sensible:
-        assert trust.weigh("patient", one, belief) > 0.6
+        assert trust.weigh("patient", one, belief) > 0.5
     later = [trust.weigh("patient", one, belief) for one in worst]
     assert later == [Trust().weigh("new", worst[0], belief), *later[1:]]
     assert later == sorted(later, reverse=True)
@@ -72,7 +72,7 @@ def test_a_choice_as_likely_as_chance_leaves_everybody_where_they_were():
     one = choices(1, TRUTH, np.random.default_rng(1))[0]
     trust = Trust()
     found = [trust.weigh("somebody", one, flat) for _ in range(3)]
-    np.testing.assert_allclose(found, 0.9 * (1 - RANDOM_USERS))
+    np.testing.assert_allclose(found, (1 - SLIPS) * (1 - RANDOM_USERS))
 
 
 def test_of_very_many_users_who_was_heard_longest_ago_is_forgotten(monkeypatch):

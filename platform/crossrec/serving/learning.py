@@ -53,15 +53,20 @@ class DomainLearner:
         domain: its name.
         learning_log: answers, and the feedback log.
         clock: seconds since 1970.
+        salt: of the first state: two learners of one salt explore alike; None: drawn.
     """
 
     def __init__(
-        self, domain: str, learning_log: LearningLog, clock: Callable[[], float] = time.time
+        self,
+        domain: str,
+        learning_log: LearningLog,
+        clock: Callable[[], float] = time.time,
+        salt: str | None = None,
     ) -> None:
         self.domain = domain
         self._store = LearnerStore(domain)
         self._log = learning_log
-        self._clock = clock
+        self._clock, self._salt = clock, salt
         self._held: IO[str] | None = None
         self._state: State | None = None
         self._to_learn: ToLearn | None = None
@@ -137,7 +142,7 @@ class DomainLearner:
         if counted is not None and counted.window_s == learning.window_s:
             caps = replace(counted, per_user=learning.per_user, per_address=learning.per_address)
         if self._state is None:
-            first = first_state(self._to_learn, self._clock(), self._log.last())
+            first = first_state(self._to_learn, self._clock(), self._log.last(), self._salt)
             self._put(replace(first, version=self._number()))
         elif counted is None:
             self._recount(caps, self._state)

@@ -175,8 +175,8 @@ class LearnerStore:
         return held
 
 
-def first_state(to_learn: ToLearn, at: float, cursor: int) -> State:
-    """The declared weights, before anything is learned."""
+def first_state(to_learn: ToLearn, at: float, cursor: int, salt: str | None = None) -> State:
+    """The declared weights, before anything is learned; without a salt one is drawn."""
     return State(
         version=1,
         at=at,
@@ -185,7 +185,7 @@ def first_state(to_learn: ToLearn, at: float, cursor: int) -> State:
         frame=to_learn.frame,
         explore_share=to_learn.learning.explore_share,
         belief=to_learn.frame.prior(),
-        salt=secrets.token_hex(8),
+        salt=salt or secrets.token_hex(8),
         cursor=cursor,
     )
 
