@@ -217,7 +217,7 @@ def panels(answer: RecommendResponse, known: UserCard | None, request: Recommend
     )
     draw = (
         lambda: reasons(answer, request),
-        lambda: all_fields(answer),
+        lambda: all_fields(answer, request),
         lambda: signals(answer),
         lambda: history(known),
     )
@@ -262,13 +262,16 @@ def chosen_item(answer: RecommendResponse) -> Recommendation:
     return items[item_id]
 
 
-def all_fields(answer: RecommendResponse) -> None:
-    """Everything that the catalogue says of one item, and what the ranking measured of it."""
+def all_fields(answer: RecommendResponse, request: RecommendRequest) -> None:
+    """Everything that the catalogue says of one item, what the ranking measured of it, and what
+    the words of its text give.
+    """
     item = chosen_item(answer)
     with service.or_stop():
         card = service.item(service.address(), answer.domain, item.item_id)
     st.write(frames.plain(card.text))
     view.table(frames.fields(card, item), f"item-{item.item_id}")
+    why.own_words(answer, item, request)
 
 
 def mirror(item_id: str | None) -> None:

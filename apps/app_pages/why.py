@@ -59,8 +59,6 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
         st.caption(t("Strength: the rarer what both share, the higher; 0 for what all items have."))
     if found.similar_users is not None:
         st.markdown(f":material/group: {frames.plain(found.similar_users.sentence)}")
-    if found.text_parts:
-        _own_words(found)
 
 
 def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[str | None, str]:
@@ -104,11 +102,22 @@ def _contrast(found: Contrast) -> None:
     st.caption(t("Each part less that of “{title}”; they add up to the gap.", title=title))
 
 
-def _own_words(found: ExplainResponse) -> None:
-    """What the words of the item's own text give to its score."""
-    drawn = release_plots.words(frames.words(found))
-    st.markdown(f":material/notes: **{t('Words of its own text')}**")
-    view.chart(drawn, t("Words of the text of {title}", title=found.title))
-    st.caption(
-        t("Each word taken out, and alone, and compared again; they add up to what texts give.")
+def own_words(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
+    """What the words of the item's own text give to its score; nothing where none are told."""
+    asked = ExplainRequest(
+        request=request.model_copy(update={"explain": False}), item_id=item.item_id
     )
+    try:
+        with st.spinner(t("Taking things away and ranking again …")):
+            found = service.explain(service.address(), answer.domain, answer.release, asked)
+    except CrossrecError as err:
+        st.warning(frames.plain(str(err)), icon=":material/info:")
+        return
+    if not found.text_parts:
+        return
+    view.section(
+        t("Words of its own text"),
+        t("Each word taken out, and alone, and compared again; they add up to what texts give."),
+    )
+    drawn = release_plots.words(frames.words(found))
+    view.chart(drawn, t("Words of the text of {title}", title=found.title))

@@ -160,9 +160,9 @@ def test_an_item_is_shown_with_all_its_fields(open_page: Open) -> None:
 
 
 def test_words_of_an_items_own_text_are_weighed(open_page: Open) -> None:
-    app = open_page("explore", user="user-1")
+    app = open_page("explore", user="user-1", panel="Item")
     assert "Words of its own text" in said(app)
-    assert len(app.get("vega_lite_chart")) == 3
+    assert len(app.get("vega_lite_chart")) == 1
 
 
 def test_what_if_the_user_had_not_seen_it(open_page: Open) -> None:
