@@ -42,7 +42,7 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
         language="zh" if chosen == "zh" else "en",
     )
     try:
-        with st.spinner(t("Taking things away and ranking again …")):
+        with st.spinner(t("Asking the service: taking things away and ranking again …")):
             found = service.explain(service.address(), answer.domain, answer.release, asked)
     except CrossrecError as err:
         st.warning(frames.plain(str(err)), icon=":material/info:")
@@ -108,7 +108,7 @@ def own_words(answer: RecommendResponse, item: Recommendation, request: Recommen
         request=request.model_copy(update={"explain": False}), item_id=item.item_id
     )
     try:
-        with st.spinner(t("Taking things away and ranking again …")):
+        with st.spinner(t("Asking the service: taking things away and ranking again …")):
             found = service.explain(service.address(), answer.domain, answer.release, asked)
     except CrossrecError as err:
         st.warning(frames.plain(str(err)), icon=":material/info:")
