@@ -147,7 +147,7 @@ def items(found: Comparison) -> None:
     with left:
         view.table(frame, f"{found.domain}-items")
     with right:
-        chosen = st.selectbox(t("One item in both"), list(labels), key="item", bind=controls.URL)
+        chosen = st.selectbox(t("One item in both"), list(labels), key="one", bind=controls.URL)
         with service.or_stop():
             one = service.compare_item(
                 service.address(), found.domain, found.a, found.b, labels[chosen]

@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import polars as pl
 import streamlit as st
 
+from app_pages import state
 from app_pages.chart_words import in_chinese
 from app_pages.words import language, t
 from crossrec.plots import Chart
@@ -32,6 +34,7 @@ ROWS_IN_REPORT = 200
 def begin() -> None:
     """Forget what the run before has shown."""
     st.session_state[PARTS] = {}
+    st.session_state[state.KEPT] = {}
 
 
 def heading(title: str, question: str) -> None:
@@ -102,13 +105,22 @@ def share() -> None:
         return
     st.divider()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        address = st.context.url or ""
+        address = link()
         name = f"crossrec-{datetime.now(UTC):%Y%m%d-%H%M}"
         html, charts = t("This view as HTML"), t("Charts as SVG")
         _download(html, f"{name}.html", lambda: _made("html", parts, address), "download.report")
         if any(kind == "chart" for kind, _ in parts):
             _download(charts, f"{name}.zip", lambda: _made("svg", parts, address), "download.svg")
-        st.caption(t("The address of this page holds the whole view: copy it to send it."))
+        st.markdown(f":material/link: [{t('Link to this view')}]({address})", width="content")
+
+
+def link() -> str:
+    """The address of this view: what was chosen (`st.context.url` leaves it out), and domain and
+    releases also where nobody chose them.
+    """
+    query = {name: st.query_params.get_all(name) for name in st.query_params}
+    query |= {name: [value] for name, value in st.session_state.get(state.KEPT, {}).items()}
+    return f"{st.context.url or ''}?{urlencode(query, doseq=True)}".removesuffix("?")
 
 
 def _download(label: str, file: str, data: Callable[[], Any], key: str) -> None:

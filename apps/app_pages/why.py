@@ -90,7 +90,7 @@ def _counterfactuals(found: ExplainResponse, k: int) -> None:
         st.markdown(f":material/remove_circle: {frames.plain(one.sentence)}")
     if not found.counterfactuals:
         st.caption(
-            t("It stays among the first {k} whatever part of the history is taken away.", k=k)
+            t("No part of the history was found without which it would leave the first {k}.", k=k)
         )
 
 

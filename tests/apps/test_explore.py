@@ -208,7 +208,7 @@ def test_sentences_come_in_chinese(open_app: Open, client: type[FakeClient]) -> 
 
 
 def test_an_item_that_stays_and_one_that_cannot_be_explained_say_so(open_app: Open) -> None:
-    assert "It stays among the first 5" in texts(open_app(user="7", item="2"))
+    assert "without which it would leave the first 5" in texts(open_app(user="7", item="2"))
     app = open_app(user="7", item="4")
     assert "item '4' is not among those that are recommended" in texts(app)
     assert not app.exception

@@ -9,6 +9,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs
 
 import pytest
 import streamlit as st
@@ -219,10 +220,28 @@ def test_two_releases_are_set_beside_each_other(open_page: Open, versions: list[
     assert re.search(r"protocol leave_one_out · data [0-9a-f]{1,12}$", said(app), re.MULTILINE)
     assert {"NDCG@10", "Recall@10", "MRR@10"} <= {one.label for one in app.metric}
     assert len(app.get("vega_lite_chart")) == 3
-    app.selectbox(key="item").set_value(app.selectbox(key="item").options[3]).run()
+    app.selectbox(key="one").set_value(app.selectbox(key="one").options[3]).run()
     assert not app.exception
     app.selectbox(key="a").set_value(versions[1]).run()
     assert "+0.0000" in said(app)
+
+
+def test_comparing_goes_on_in_another_domain(open_page: Open, versions: list[str]) -> None:
+    app = open_page("compare")
+    app.session_state["item"] = None  # as choosing a domain leaves it
+    app.run()
+    assert not app.exception
+    assert app.selectbox(key="one").value
+
+
+def test_a_link_names_domain_and_releases_that_nobody_chose(
+    open_page: Open, versions: list[str]
+) -> None:
+    app = open_page("compare", who="user-1")
+    [link] = [one.value for one in app.markdown if "Link to this view" in one.value]
+    asked = parse_qs(link.partition("?")[2].removesuffix(")"))
+    assert {asked["a"][0], asked["b"][0]} == set(versions)
+    assert asked["domain"]
 
 
 def test_releases_that_were_judged_otherwise_are_not_compared(

@@ -100,7 +100,7 @@ class ExplainResponse(_Message):
     """They sum to relevance."""
     explanation: Explanation
     counterfactuals: list[Counterfactual]
-    """At most one of each kind; none: the item stays whatever one takes away."""
+    """At most one of each kind; none: the search found none."""
     contrast: Contrast | None = None
     similar_users: SimilarUsers | None = None
     """None: the groups are too small to be told."""
