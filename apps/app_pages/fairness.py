@@ -6,7 +6,6 @@ singled out. Leaves to others: measuring (`crossrec evaluate`), calls (service.p
 
 from __future__ import annotations
 
-import polars as pl
 import streamlit as st
 
 from app_pages import controls, frames, service, view
@@ -91,8 +90,14 @@ def providers(found: ReleaseReport) -> None:
     if not rows:
         view.nothing(t("The items have no such column."))
         return
-    frame = pl.DataFrame(rows).with_columns(gap=pl.col("shown") - pl.col("interactions"))
-    view.chart(release_plots.exposure(frame), t("Share of places and of interactions by provider"))
+    frame = frames.groups(rows)
+    drawn = release_plots.exposure(frame.select("provider", "interactions", "shown"))
+    view.chart(drawn, t("Share of places and of interactions by provider"))
+    if "gap" in frame.columns:  # evaluations that were kept before have none
+        gaps = frame.select(label="provider", value="gap", low="gap_low", high="gap_high")
+        title = t("places less interactions, 95 %")
+        drawn = release_plots.intervals(gaps, title, zero="equal")
+        view.chart(drawn, t("Gap between places and interactions of each provider"))
     view.table(frame, f"{found.domain}-providers")
 
 

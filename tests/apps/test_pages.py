@@ -370,13 +370,13 @@ def test_a_view_becomes_one_html_file_that_needs_nothing_else(open_page: Open) -
 
     parts = app.session_state[view.PARTS]
     html = view._made("html", parts, "http://127.0.0.1/fairness").decode()
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 4
     assert "<table>" in html
     assert "Fairness" in html
     assert "http://127.0.0.1/fairness" in html
     assert "<script" not in html
     with zipfile.ZipFile(io.BytesIO(view._made("svg", parts, ""))) as archive:
-        assert len(archive.namelist()) == 3
+        assert len(archive.namelist()) == 4
         assert all(archive.read(name).startswith(b"<svg") for name in archive.namelist())
 
 

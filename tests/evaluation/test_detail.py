@@ -118,6 +118,16 @@ def test_exposure_is_set_beside_what_was_asked_for():
         "north": (0.5, 1.0),
         "south": (0.5, 0.0),
     }
+    assert found[0]["gap"] == [0.5, 0.5, 0.5]  # every list shows the same
+
+
+def test_the_gap_of_a_provider_has_an_interval_over_users():
+    detail = made([1] * 4)
+    detail.notes.top[2:, 0] = 1  # half of the lists show the other provider
+    gaps = {row["provider"]: row["gap"] for row in exposure(detail, ["north", "south", "south"])}
+    # 4 lists of one place: s^2 = 4/3 * 1/4, so the error of the share is sqrt(1/3 / 4)
+    assert gaps["north"] == pytest.approx([0.0, -1.96 / 12**0.5, 1.96 / 12**0.5])
+    assert gaps["south"] == pytest.approx(gaps["north"])
 
 
 @pytest.fixture

@@ -199,8 +199,12 @@ def _gap(own: Floats, others: Floats) -> list[float] | None:
     gap = float(own.mean() - others.mean())
     squares = len(own) * own.var() + len(others) * others.var()
     deviation = np.sqrt(squares / max(1, len(own) + len(others) - 2))
-    error = float(deviation * np.sqrt(1 / len(own) + 1 / len(others)))
-    return [gap, gap - 1.96 * error, gap + 1.96 * error]
+    return _within(gap, float(deviation * np.sqrt(1 / len(own) + 1 / len(others))))
+
+
+def _within(value: float, error: float) -> list[float]:
+    """A figure with its normal 95 % interval."""
+    return [value, value - 1.96 * error, value + 1.96 * error]
 
 
 def _lengths(cuts: Ints) -> list[str]:
@@ -264,7 +268,8 @@ def calibration(detail: Detail) -> list[dict[str, float]]:
 def exposure(detail: Detail, providers: list[str]) -> list[dict[str, Any]]:
     """Providers of items: share of the catalogue, of training, of places in lists; largest first.
 
-    A gap above 0: shown more than asked for in training. Providers beyond the largest 30 go as one.
+    A gap above 0: shown more than asked for in training; with its 95 % interval over the users
+    whose lists were counted. Providers beyond the largest 30 go as one.
     """
     counts: dict[str, list[int]] = {}
     columns = (np.ones(len(providers), np.int64), detail.n_train, detail.shown)
@@ -279,6 +284,9 @@ def exposure(detail: Detail, providers: list[str]) -> list[dict[str, Any]]:
     if rest:
         sums = [sum(counts[name][position] for name in rest) for position in range(3)]
         rows.append((MERGED, sums))
+    row_of = {name: row for row, (name, _) in enumerate(rows)}
+    codes = np.array([row_of.get(name, row_of.get(MERGED, 0)) for name in providers], np.int64)
+    errors = _share_errors(detail.notes.top, codes, len(rows))
     return [
         {
             "provider": name,
@@ -286,6 +294,21 @@ def exposure(detail: Detail, providers: list[str]) -> list[dict[str, Any]]:
             "catalogue": sums[0] / totals[0],
             "interactions": sums[1] / totals[1],
             "shown": sums[2] / totals[2],
+            "gap": _within(sums[2] / totals[2] - sums[1] / totals[1], error),
         }
-        for name, sums in rows
+        for (name, sums), error in zip(rows, errors.tolist(), strict=True)
     ]
+
+
+def _share_errors(top: Ints, codes: Ints, n_codes: int) -> Floats:
+    """(n_codes,) standard error of each code's share of the places in lists, over users: places of
+    one list go together. Source: ratio estimator, Cochran 1977, section 6.
+    """
+    users, places = np.nonzero(top >= 0)
+    cells = users * n_codes + codes[top[users, places]]
+    counts = np.bincount(cells, minlength=len(top) * n_codes).reshape(len(top), n_codes)
+    lengths = counts.sum(axis=1, keepdims=True)
+    n_places = max(1, int(lengths.sum()))
+    rest = counts - lengths * (counts.sum(axis=0) / n_places)
+    spare = len(top) / max(1, len(top) - 1)
+    return np.asarray(np.sqrt(spare * (rest**2).sum(axis=0)) / n_places, np.float64)

@@ -62,7 +62,7 @@ class ReleaseReport(_Message):
     calibration: list[Row]
     """n, predicted, observed, error: of cases by how sure the scores were of the first item."""
     providers: list[Row]
-    """provider, n_items, catalogue, interactions, shown: shares."""
+    """provider, n_items; catalogue, interactions, shown: shares; gap of the last two, with ends."""
     deletion: Row | None = None
     """ratio (area over random orders), ci95, n; None: the deletion test was not run."""
 
