@@ -36,17 +36,14 @@ stay as they are."""
 
 def choose_domain(served: list[DomainSummary]) -> None:
     """The domain that pages look at; another choice forgets what belonged to the last one."""
-    names = [domain.name for domain in served]
-    state.keep("domain", names, names[0])
     st.sidebar.selectbox(
         t("Domain"),
-        names,
-        index=None,
-        required=True,
+        [domain.name for domain in served],
         key="domain",
         bind=URL,
         on_change=state.forget_choices,
     )
+    state.keep("domain", domain())
 
 
 def domain() -> str:
@@ -83,9 +80,9 @@ def metric(names: dict[str, str]) -> tuple[str, str]:
 def release(known: list[ReleaseCard], label: str, key: str, position: int = 0) -> str:
     """One of the releases, newest first; what it is stands below."""
     versions = [one.version for one in known]
-    state.keep(key, versions, versions[min(position, len(known) - 1)])
-    chosen = st.selectbox(label, versions, index=None, required=True, key=key, bind=URL)
+    chosen = st.selectbox(label, versions, index=min(position, len(known) - 1), key=key, bind=URL)
     one = known[versions.index(str(chosen))]
+    state.keep(key, one.version)
     ndcg = one.metrics.get("ndcg@10")
     facts = [
         t("current") if one.current else "",

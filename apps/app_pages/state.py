@@ -5,8 +5,6 @@ Leaves to others: the widgets themselves (controls.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 EMPTY_CHOICES = {
@@ -21,7 +19,7 @@ OTHER_CHOICES = ("a", "b", "release", "who", "one", "trait", "dist0", "dist1")
 """Widgets with a choice of their own in each domain: they begin anew."""
 
 KEPT = "state.kept"
-"""What this run has chosen or found chosen by `keep`, for a link that names all of it."""
+"""What this run shows by choices that the address may lack: key → value."""
 
 
 def forget_choices() -> None:
@@ -33,13 +31,8 @@ def forget_choices() -> None:
         st.session_state.pop(key, None)
 
 
-def keep(key: str, options: Sequence[str], default: str) -> None:
-    """Choose the default for a widget that has none of its own (`index=None`), where nothing is
-    chosen or it is no option.
-
-    Streamlit (1.67) leaves out of the address what a widget has by itself, also where the visitor
-    chose it; but a view that is sent must not become another once the default is another.
+def keep(key: str, value: str) -> None:
+    """Note a choice for the link: Streamlit (1.67) leaves out of the address what is as it would
+    be by itself, but a view that is sent must not become another once the default is another.
     """
-    chosen = st.session_state.get(key) or st.query_params.get(key)
-    st.session_state[key] = chosen if chosen in options else default
-    st.session_state.setdefault(KEPT, {})[key] = st.session_state[key]
+    st.session_state.setdefault(KEPT, {})[key] = value

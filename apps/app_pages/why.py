@@ -88,7 +88,8 @@ def _counterfactuals(found: ExplainResponse, k: int) -> None:
     """What would take it out of the list, each verified by the service."""
     for one in found.counterfactuals:
         st.markdown(f":material/remove_circle: {frames.plain(one.sentence)}")
-    if not found.counterfactuals:
+    known = any(part.kind == "history" for part in found.explanation.parts)
+    if known and not found.counterfactuals:
         st.caption(
             t("No part of the history was found without which it would leave the first {k}.", k=k)
         )

@@ -22,15 +22,20 @@ def language() -> str:
     chosen = st.session_state.get("lang") or st.query_params.get("lang")
     if chosen in LANGUAGES.values():
         return next(code for code, name in LANGUAGES.items() if name == chosen)
+    return preferred()
+
+
+def preferred() -> str:
+    """What the visitor's browser asks for."""
     return "zh" if (st.context.locale or "").startswith("zh") else "en"
 
 
 def choose_language() -> None:
-    """The widget, and the address with it."""
+    """The widget, and the address with it: a chosen language stays there, as it is no default."""
     st.sidebar.segmented_control(
         "Language · 语言",
         list(LANGUAGES.values()),
-        default=LANGUAGES[language()],
+        default=LANGUAGES[preferred()],
         required=True,
         key="lang",
         bind="query-params",

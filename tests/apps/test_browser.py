@@ -108,6 +108,16 @@ def test_choices_are_in_the_address_and_the_address_brings_them_back(app: str, p
     assert _first_titles(page) == titles
 
 
+def test_a_language_stays_in_the_address_that_it_came_with(app: str, page: Page) -> None:
+    page.goto(f"{app}/?lang=中文")
+    expect(page.get_by_text("前 10 名")).to_be_visible(timeout=60_000)
+    page.get_by_role("slider").last.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**k=9**")
+    assert "lang=" in page.url
+    assert page.get_by_text("本视图的链接").get_attribute("href").count("lang=") == 1
+
+
 def test_the_page_fits_a_phone(app: str, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{app}/?user=user-2&k=3")
