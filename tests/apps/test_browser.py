@@ -5,6 +5,7 @@ Leaves a screenshot of each width under `artifacts/`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,7 @@ from crossrec.releases.store import ReleaseStore
 from crossrec.serving.client import Client
 from crossrec.serving.launch import serve_domains
 from tests.apps.conftest import APPS
-from tests.apps.running import EXCEPTION, MOVES, chromium_at, go, running_app, settle
+from tests.apps.running import EXCEPTION, MOVES, chromium_at, go, press, running_app, settle
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
 from tests.small_home import make_small_home, small_service
@@ -147,7 +148,11 @@ def test_no_control_of_any_page_raises(whole: str, page: Page, name: str) -> Non
         page.wait_for_timeout(200)
         settle(page)
         assert page.locator(EXCEPTION).count() == 0
-    assert page.locator("[data-testid=stMain]").inner_text()
+    press("中文")(page)
+    page.wait_for_timeout(200)
+    settle(page)
+    assert page.locator(EXCEPTION).count() == 0
+    assert re.search("[一-鿿]", page.locator("[data-testid=stMain]").inner_text())
 
 
 @pytest.mark.parametrize("name", MOVES)
