@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from tests.ports import free_ports
 
 BIN = Path(sys.executable).parent
 """Where `ray` and `serve` are: beside this Python."""
@@ -63,21 +64,12 @@ class LocalCluster:
         )
 
 
-def free_ports(n: int) -> list[int]:
-    """Ports that nothing listens on, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
 @contextlib.contextmanager
 def two_nodes(home: Path) -> Iterator[LocalCluster]:
     """A head and a second node of one CPU each; `$CROSSREC_HOME` of both is `home`."""
     # Short: Ray puts Unix sockets below it, whose paths may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="cr", dir="/tmp"))
-    gcs, dashboard = free_ports(2)
+    gcs, dashboard, client = free_ports(3)
     environment = os.environ | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -93,7 +85,7 @@ def two_nodes(home: Path) -> Iterator[LocalCluster]:
         f"--port={gcs}",
         f"--temp-dir={folder}",
         f"--dashboard-port={dashboard}",
-        f"--ray-client-server-port={free_ports(1)[0]}",
+        f"--ray-client-server-port={client}",
     ]
     node = [f"--address=127.0.0.1:{gcs}"]
     url = f"http://127.0.0.1:{dashboard}"

@@ -18,8 +18,9 @@ import yaml
 from crossrec.config import load_config
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
-from tests.integration.local_cluster import LocalCluster, free_ports, two_nodes
+from tests.integration.local_cluster import LocalCluster, two_nodes
 from tests.integration.towns import SMALL
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -114,7 +115,7 @@ def test_a_wrong_token_is_turned_away(cluster: LocalCluster):
 @pytest.fixture(scope="module")
 def port() -> int:
     """Of the service: Serve keeps to the first that it is told."""
-    return free_ports(1)[0]
+    return free_port()
 
 
 def _serve_config(folder: Path, port: int, replicas: int) -> Path:
@@ -123,12 +124,12 @@ def _serve_config(folder: Path, port: int, replicas: int) -> Path:
     text = json.dumps(config).replace("restaurants_sim", "tiny_city")
     config = json.loads(text)
     config |= {"proxy_location": "HeadOnly", "http_options": {"host": "127.0.0.1", "port": port}}
-    wanted = ("encoder", "domain-tiny_city", "system")
+    wanted = ("encoder", "domains", "system")
     config["applications"] = [a for a in config["applications"] if a["name"] in wanted]
     for application in config["applications"]:
-        if application["name"] == "encoder":
+        if "domains" in application["args"]:
             application["args"]["domains"] = ["tiny_city"]
-        elif application["name"] == "domain-tiny_city":
+        if application["name"] == "domains":
             application["args"]["replicas"] = replicas
     path = folder / "serve.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -174,7 +175,7 @@ def test_serve_deploy_takes_the_config_file_and_the_town_answers(
 
 def _replicas(cluster: LocalCluster) -> list[str]:
     """Nodes of the town's replicas that run."""
-    application = cluster.get("/api/serve/applications/")["applications"]["domain-tiny_city"]
+    application = cluster.get("/api/serve/applications/")["applications"]["domains"]
     found = [one for of in application["deployments"].values() for one in of["replicas"]]
     return [one["node_id"] for one in found if one["state"] == "RUNNING"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch.multiprocessing as processes
 from crossrec.config import Placement, RunConfig
 from crossrec.errors import DataError, TrainingError
 from crossrec.training.worker import WorkerJob, _prepare, raise_together
+from tests.ports import free_port
 
 
 def _rank(rank: int, port: int, answers: Any) -> None:
@@ -27,11 +27,8 @@ def _rank(rank: int, port: int, answers: Any) -> None:
 
 
 def test_the_failure_of_one_worker_is_raised_in_all():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
     answers = processes.get_context("spawn").SimpleQueue()
-    processes.spawn(_rank, args=(port, answers), nprocs=2)
+    processes.spawn(_rank, args=(free_port(), answers), nprocs=2)
     assert {answers.get(), answers.get()} == {(0, "no data here"), (1, "no data here")}
 
 
