@@ -6,62 +6,26 @@ Leaves to others: making the frames (evaluation/, tuning/, serving/) and showing
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import altair as alt
 import polars as pl
 
-from crossrec.errors import ConfigError, DataError, suggest
-
-Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.FacetChart
-
-# Middle lightness throughout: the same colours must read on a white and on a near-black page.
-KIND_COLOURS = {
-    "base": "#8d96a3",
-    "popularity": "#a178c4",
-    "history": "#3f83c9",
-    "request": "#da7a24",
-    "context": "#2fa37c",
-    "objective": "#c2527f",
-    "other": "#b3b9c2",
-    "score": "#5d6b7e",
-}
-"""Kinds of a part of an explanation (messages.Part), and the rest and total of the chart."""
-
-SIGNAL_COLOURS = {
-    "sequence": "#3f83c9",
-    "collaborative": "#2fa37c",
-    "neighbours": "#459dae",
-    "text": "#c2a022",
-    "wording": "#8fa83a",
-    "request": "#da7a24",
-    "lexical": "#b5543c",
-    "asked": "#8c6d3f",
-    "popularity": "#a178c4",
-    "profile": "#6b7fa8",
-    "newness": "#cf6aa5",
-}
-"""Signals that relevance is made of (models.signals.SIGNALS)."""
-
-SOURCE_COLOURS = {"training": "#3f83c9", "feedback": "#da7a24"}
-STATE_COLOURS = {"complete": "#3f83c9", "stopped early": "#b3b9c2", "failed": "#d1495b"}
-GREY = "#8d96a3"
-WIDTH = 420  # pixels, where the page gives no width of its own
-
-_HUES = ("#3f83c9", "#da7a24", "#2fa37c", "#d1495b", "#a178c4", "#9c755f", "#cf6aa5", "#459dae")
-_HUE_SALT = "crossrec7"  # tried so that the domains of the demo get different colours
-
-
-def domain_colour(domain: str) -> str:
-    """The colour of a domain, the same in every chart, process and release.
-
-    >>> domain_colour("movies") == domain_colour("movies")
-    True
-    """
-    return _HUES[zlib.crc32(f"{_HUE_SALT}{domain}".encode()) % len(_HUES)]
+from crossrec.chart_parts import (
+    GREY,
+    KIND_COLOURS,
+    SIGNAL_COLOURS,
+    SOURCE_COLOURS,
+    STATE_COLOURS,
+    WIDTH,
+    Chart,
+    check_columns,
+    domain_colour,
+    known_first,
+    with_missing,
+)
+from crossrec.errors import ConfigError
 
 
 def explanation(parts: pl.DataFrame, n_parts: int = 10) -> Chart:
@@ -96,7 +60,7 @@ def explanation(parts: pl.DataFrame, n_parts: int = 10) -> Chart:
         x2="end:Q",
         color=_colour("kind", kinds, [KIND_COLOURS[kind] for kind in kinds], "Part", 2),
     )
-    figures = base.mark_text(align="left", dx=4, fontSize=10, color=GREY).encode(
+    figures = base.mark_text(align="left", dx=4, fontSize=10).encode(
         x="right:Q", text=alt.Text("value:Q", format="+.3f")
     )
     return (bars + figures).properties(width=WIDTH, height={"step": 21})
@@ -136,7 +100,7 @@ def signals(frame: pl.DataFrame) -> Chart:
     check_columns(frame, ("rank", "title", "signal", "value"), "signals")
     titles = frame.sort("rank").unique("rank", maintain_order=True)
     labels = {row["rank"]: f"{row['rank']}  {row['title']}" for row in titles.rows(named=True)}
-    names = _known_first(frame["signal"], SIGNAL_COLOURS)
+    names = known_first(frame["signal"], SIGNAL_COLOURS)
     axis = alt.Axis(labelExpr=f"{json.dumps(labels)}[datum.value]", labelLimit=160, ticks=False)
     bars = alt.Chart(frame).mark_bar(height={"band": 0.7})
     return bars.encode(
@@ -159,7 +123,7 @@ def metrics(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
         DataError: a column is missing, or there is no row.
     """
     check_columns(frame, ("domain", "model", "kind", "value"), "metrics")
-    table = _with_missing(frame, {"low": pl.Float64, "high": pl.Float64, "n_users": pl.Int64})
+    table = with_missing(frame, {"low": pl.Float64, "high": pl.Float64, "n_users": pl.Int64})
     panels = [_metric_panel(part, metric) for part in table.partition_by("domain")]
     # Each panel keeps its own colours: "ours" has the colour of the panel's domain.
     return (
@@ -171,9 +135,9 @@ def _metric_panel(table: pl.DataFrame, metric: str) -> alt.LayerChart:
     domain = str(table["domain"][0])
     n_users = table["n_users"].drop_nulls()
     users = f"{n_users[0]:,} users" if len(n_users) else "number of users not stated"
-    kinds = _known_first(table["kind"], ("ours", "baseline", "published"))
+    kinds = known_first(table["kind"], ("ours", "baseline", "published"))
     shapes = {"ours": "circle", "baseline": "square", "published": "diamond"}
-    colours = {"ours": domain_colour(domain), "baseline": GREY, "published": "#c2a022"}
+    colours = {"ours": domain_colour(domain), "baseline": GREY, "published": "#ab8c1e"}
     base = alt.Chart(table).encode(
         y=alt.Y("model:N", title=None, sort=alt.SortField("value", "descending")),
         color=_colour("kind", kinds, [colours.get(kind, GREY) for kind in kinds], "Model"),
@@ -210,12 +174,12 @@ def trials(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
         DataError: a column is missing, or there is no row.
     """
     check_columns(frame, ("trial", "value"), "trials")
-    table = _with_missing(frame, {"state": pl.String, "epochs": pl.Int64}).sort("trial")
+    table = with_missing(frame, {"state": pl.String, "epochs": pl.Int64}).sort("trial")
     table = table.with_columns(
         pl.col("state").fill_null("complete"),
         best=pl.col("value").fill_nan(None).cum_max().forward_fill(),
     )
-    states = _known_first(table["state"], STATE_COLOURS)
+    states = known_first(table["state"], STATE_COLOURS)
     base = alt.Chart(table).encode(
         x=alt.X("trial:O", title="trial (in order of start)", axis=alt.Axis(labelAngle=0))
     )
@@ -284,7 +248,7 @@ def timeline(history: pl.DataFrame, n_items: int = 20, ordered_only: bool = Fals
     newest = history.sort("timestamp", descending=True, maintain_order=True).head(n_items)
     table = newest.with_row_index("row").with_columns(when=pl.col("timestamp") * 1000)
     labels = json.dumps(table["title"].to_list())
-    sources = _known_first(table["source"], SOURCE_COLOURS)
+    sources = known_first(table["source"], SOURCE_COLOURS)
     when = (
         alt.X("timestamp:Q", title="position in the history").scale(padding=12)
         if ordered_only
@@ -354,36 +318,6 @@ def save(chart: Chart, path: Path | str, scale: float = 2.0) -> Path:
         raise ConfigError(f"cannot save a chart as '{path.name}'; expected .png or .svg")
     chart.save(str(path), scale_factor=scale)
     return path
-
-
-def check_columns(frame: pl.DataFrame, columns: Sequence[str], chart: str) -> None:
-    """That a frame can be drawn.
-
-    Raises:
-        DataError: it lacks one of the columns, or has no row.
-    """
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError(
-                f"the {chart} chart needs a column '{column}': {suggest(column, frame.columns)}"
-            )
-    if frame.is_empty():
-        raise DataError(f"the {chart} chart got a frame without rows; expected at least one")
-
-
-def _with_missing(frame: pl.DataFrame, columns: dict[str, Any]) -> pl.DataFrame:
-    """The frame with null columns added where it lacks them."""
-    lacking = {name: kind for name, kind in columns.items() if name not in frame.columns}
-    return frame.with_columns(
-        pl.lit(None, dtype=kind).alias(name) for name, kind in lacking.items()
-    )
-
-
-def _known_first(values: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Distinct values: the known ones in their order, then the others sorted."""
-    found = set(values)
-    first = [name for name in known if name in found]
-    return first + sorted(found.difference(first))
 
 
 def _colour(field: str, domain: list[str], colours: list[str], title: str, columns: int = 4) -> Any:

@@ -8,8 +8,12 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from crossrec.plots import GREY, WIDTH, Chart, check_columns
-from crossrec.release_plots import BETTER, WORSE, B
+from crossrec.chart_parts import GREY, WIDTH, Chart, check_columns
+from crossrec.release_plots import B
+
+CELLS = ("#e38391", "#eef1f4", "#62bd9f")
+"""Worse, the same, better: light enough for the figures that stand in them."""
+IN_CELLS = "#1d2733"
 
 
 def parallel(frame: pl.DataFrame, metric: str) -> Chart:
@@ -112,7 +116,7 @@ def weights(frame: pl.DataFrame) -> Chart:
     return lines.encode(
         x=alt.X("when:T", title="time (UTC)").scale(type="utc"),
         y=alt.Y("weight:Q", title="weight (relevance: 1)"),
-        color=alt.Color("objective:N", legend=alt.Legend(orient="top", title=None, columns=4)),
+        color=alt.Color("objective:N", legend=alt.Legend(orient="top", title=None, columns=3)),
         tooltip=[
             "objective:N", "version:Q", alt.Tooltip("weight:Q", format=".3f"),
             alt.Tooltip("when:T", title="time (UTC)", format="%Y-%m-%d %H:%M"),
@@ -137,11 +141,11 @@ def matrix(frame: pl.DataFrame, title: str) -> Chart:
         y=alt.Y("source:N", title="begins with"),
         tooltip=["source:N", "target:N", alt.Tooltip("gain:Q", format="+.4f")],
     )
-    scale = alt.Scale(domain=[-most, 0, most], range=[WORSE, "#eef1f4", BETTER])
+    scale = alt.Scale(domain=[-most, 0, most], range=list(CELLS))
     cells = base.mark_rect(cornerRadius=3).encode(
         color=alt.Color("gain:Q", title=title, scale=scale, legend=alt.Legend(orient="bottom"))
     )
-    figures = base.mark_text(fontSize=12, color="#1d2733").encode(
+    figures = base.mark_text(fontSize=12, color=IN_CELLS).encode(
         text=alt.Text("gain:Q", format="+.4f")
     )
     return (cells + figures).properties(width=WIDTH, height={"step": 44})
@@ -159,7 +163,7 @@ def feedback(frame: pl.DataFrame) -> Chart:
     check_columns(frame, ("day", "event", "n"), "feedback")
     bars = alt.Chart(frame).mark_bar(cornerRadius=2)
     return bars.encode(
-        x=alt.X("day:O", title="day (UTC)", axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
+        x=alt.X("day:O", title="day (UTC)", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
         y=alt.Y("sum(n):Q", title="events"),
         color=alt.Color("event:N", legend=alt.Legend(orient="top", title=None)),
         tooltip=["day:O", "event:N", alt.Tooltip("sum(n):Q", format=",")],
@@ -187,6 +191,6 @@ def stages(frame: pl.DataFrame) -> Chart:
     return bars.encode(
         y=alt.Y("route:N", title=None, sort="-x"),
         x=alt.X("ms:Q", title="mean milliseconds in a replica"),
-        color=alt.Color("stage:N", legend=alt.Legend(orient="top", title=None, columns=4)),
+        color=alt.Color("stage:N", legend=alt.Legend(orient="top", title=None, columns=3)),
         tooltip=["route:N", "stage:N", alt.Tooltip("ms:Q", format=".2f"), "asked:Q"],
     ).properties(width=WIDTH, height={"step": 28})

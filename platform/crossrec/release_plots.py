@@ -12,14 +12,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from crossrec.plots import GREY, WIDTH, Chart, check_columns, domain_colour
+from crossrec.chart_parts import GREY, WIDTH, Chart, check_columns, domain_colour
 
 BETTER, WORSE, SAME = "#2fa37c", "#d1495b", GREY
 A, B = "#a178c4", "#3f83c9"
 """Colours of two releases, or of two lists, that are set beside each other."""
 CATEGORIES = (
-    *("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1"),
-    *("#76b7b2", "#edc948", "#ff9da7", "#9c755f", "#6b4fa0"),
+    *("#3f83c9", "#da7a24", "#2fa37c", "#d1495b", "#a178c4"),
+    *("#9c755f", "#cf6aa5", "#459dae", "#8a8f1f", "#7d6fc9"),
 )
 ROW = 22  # pixels of a row with a name
 
@@ -56,18 +56,19 @@ def rank_changes(frame: pl.DataFrame) -> Chart:
         y=alt.Y("rank:Q", title="rank", axis=alt.Axis(tickMinStep=1, grid=False)).scale(
             domain=[last + 1.4, 0.4]
         ),
-        color=alt.Color("change:N", title=None, legend=alt.Legend(orient="bottom")).scale(
-            domain=["up or new", "same", "down or gone"], range=[BETTER, SAME, WORSE]
-        ),
         detail="line:N",
         tooltip=["title:N", "side:N", alt.Tooltip("value:Q", title="rank"), "change:N"],
     )
-    lines = base.mark_line(strokeWidth=2)
+    colour = alt.Color("change:N", title=None, legend=alt.Legend(orient="bottom")).scale(
+        domain=["up or new", "same", "down or gone"], range=[BETTER, SAME, WORSE]
+    )
+    lines = base.mark_line(strokeWidth=2).encode(color=colour)
     listed = base.transform_filter("datum.listed")
-    points = listed.mark_point(filled=True, size=50, opacity=1)
+    points = listed.mark_point(filled=True, size=50, opacity=1).encode(color=colour)
+    room = alt.ExprRef("0.32 * width - 10")  # as much as there is on either side
     titles = [
         listed.transform_filter(alt.datum.side == side)
-        .mark_text(align=align, dx=dx, limit=125, fontSize=11)
+        .mark_text(align=align, dx=dx, limit=room, fontSize=11)
         .encode(text="title:N")
         for side, align, dx in (("before", "right", -8), ("after", "left", 8))
     ]
@@ -268,7 +269,7 @@ def item_map(frame: pl.DataFrame) -> Chart:
         y=alt.Y("y:Q", axis=None).scale(zero=False),
         tooltip=["title:N", "category:N", "item_id:N"],
     )
-    legend = alt.Legend(orient="bottom", columns=4, title=None, labelLimit=110)
+    legend = alt.Legend(orient="bottom", columns=3, title=None, labelLimit=110)
     shown = [*top, "others"] if len(top) < frame["category"].n_unique() else top
     colours = [*CATEGORIES[: len(top)], GREY][: len(shown)]
     points = base.mark_point(filled=True, size=28).encode(

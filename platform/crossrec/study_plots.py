@@ -1,7 +1,7 @@
 """Charts of studies: warm against cold, gain against cost, settings, rounds, what a deletion costs.
 
-Each takes a frame and gives an Altair chart, in the colours of plots.py. Leaves to others: the
-frames (verbs, notebooks), charts of one answer, one training or one report (plots.py).
+Each takes a frame and gives an Altair chart, in the colours of chart_parts.py. Leaves to others:
+the frames (verbs, notebooks), charts of one answer, one training or one report (plots.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from crossrec.errors import DataError, suggest
-from crossrec.plots import GREY, KIND_COLOURS, STATE_COLOURS, WIDTH, Chart
+from crossrec.chart_parts import GREY, KIND_COLOURS, STATE_COLOURS, WIDTH, Chart, check_columns
 
 TARGET_COLOURS = {"all": GREY, "warm": "#da7a24", "cold": "#3f83c9"}
 """Items that training has seen, and items that it has not."""
@@ -31,7 +30,7 @@ def targets(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("model", "targets", "value", "n"), "targets")
+    check_columns(frame, ("model", "targets", "value", "n"), "targets")
     known = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
     wanted = pl.concat_str(pl.col("targets"), pl.format(" ({} cases)", pl.col("n")))
     table = known.with_columns(pl.col("low", "high").cast(pl.Float64), label=wanted)
@@ -69,7 +68,7 @@ def tradeoff(frame: pl.DataFrame, x_title: str, y_title: str) -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("way", "x", "y"), "trade-off")
+    check_columns(frame, ("way", "x", "y"), "trade-off")
     table = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
     ways = frame["way"].unique(maintain_order=True).to_list()
     base = alt.Chart(table.with_row_index("step")).encode(
@@ -97,7 +96,7 @@ def settings(frame: pl.DataFrame, names: Sequence[str], metric: str = "NDCG@10")
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("value", "state", *names), "settings")
+    check_columns(frame, ("value", "state", *names), "settings")
     table = frame.drop_nulls("value")
     states = [one for one in STATE_COLOURS if one in set(table["state"])]
     panels = [_setting(table, name, states, metric) for name in names]
@@ -145,7 +144,7 @@ def rounds(
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("round", "arm", "value"), "rounds")
+    check_columns(frame, ("round", "arm", "value"), "rounds")
     table = frame if "low" in frame.columns else frame.with_columns(low=None, high=None)
     arms = frame["arm"].unique(maintain_order=True).to_list()
     base = alt.Chart(table).encode(
@@ -172,7 +171,7 @@ def kinds(frame: pl.DataFrame) -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("rank", "kind", "value"), "kinds")
+    check_columns(frame, ("rank", "kind", "value"), "kinds")
     item = ["list", "rank"] if "list" in frame.columns else ["rank"]
     summed = frame.group_by(*item, "kind").agg(pl.col("value").sum())
     n_items = summed.select(item).n_unique()
@@ -202,7 +201,7 @@ def deletion(frame: pl.DataFrame) -> Chart:
     Raises:
         DataError: a column is missing, or there is no row.
     """
-    _need(frame, ("removed", "order", "score"), "deletion")
+    check_columns(frame, ("removed", "order", "score"), "deletion")
     orders = frame["order"].unique(maintain_order=True).to_list()
     return (
         alt.Chart(frame)
@@ -222,13 +221,3 @@ def _line_colour(field: str, names: list[str], title: str) -> alt.Color:
     )
     colours = [LINES[n % len(LINES)] for n in range(len(names))]
     return alt.Color(f"{field}:N", legend=legend).scale(domain=names, range=colours)
-
-
-def _need(frame: pl.DataFrame, columns: Sequence[str], chart: str) -> None:
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError(
-                f"the {chart} chart needs a column '{column}': {suggest(column, frame.columns)}"
-            )
-    if frame.is_empty():
-        raise DataError(f"the {chart} chart got a frame without rows; expected at least one")

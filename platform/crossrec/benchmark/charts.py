@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from crossrec.plots import GREY, WIDTH, Chart, domain_colour
+from crossrec.chart_parts import GREY, WIDTH, Chart, domain_colour
 
 
 def warm_and_cold(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:

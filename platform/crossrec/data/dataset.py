@@ -14,7 +14,7 @@ import polars as pl
 
 from crossrec.config import home
 from crossrec.domains.spec import Domain
-from crossrec.errors import DataError
+from crossrec.errors import DataError, suggest
 from crossrec.schema import ITEM_ID, LABEL, TEXT, TITLE
 
 CARD = "dataset.json"
@@ -65,7 +65,11 @@ class Dataset:
             DataError: this data set has no such table.
         """
         if not self.has(table):
-            raise DataError(f"'{self.domain.name}' has no table '{table}' in {self.folder}")
+            known = (path.stem for path in self.folder.glob("*.parquet"))
+            raise DataError(
+                f"'{self.domain.name}' has no table '{table}' in {self.folder}:"
+                f" {suggest(table, known)}"
+            )
         return pl.scan_parquet(self.folder / f"{table}.parquet")
 
     def catalogue(self) -> pl.DataFrame:

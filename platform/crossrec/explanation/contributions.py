@@ -78,7 +78,8 @@ def explain(
     come nearer to what a greedy search finds than losses or sampled Shapley values do.
 
     Things are history items (the newest MAX_STEPS one by one, the older as one), words, and
-    context fields. Taking a history item out closes the gap, as if it had never been.
+    context fields. Taking a history item out closes the gap, as if it had never been; context that
+    the last item told (the city of a visitor) is context here, a thing of its own that stays.
 
     Args:
         model: signals over the catalogue.

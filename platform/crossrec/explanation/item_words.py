@@ -20,7 +20,7 @@ from crossrec.explanation.contributions import spread
 from crossrec.explanation.things import without_each
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
-from crossrec.models.signals import RequestSignal, TextSignal, unit
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 
 Floats = NDArray[np.float32]
 NOTHING = "."

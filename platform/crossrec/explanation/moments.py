@@ -13,7 +13,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.models.signals import RequestSignal, SequenceSignal, Signal, TextSignal
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signal import Signal
+from crossrec.models.text_signals import RequestSignal, TextSignal
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -54,11 +54,9 @@ def paths(
     [('Scott', (7,)), ('English', (8,))]
     """
     found = []
+    had = {idx: {(f.relation, f.entity) for f in facts} for idx, facts in history.items()}
     for fact in item:
-        key = fact.relation, fact.entity
-        sharing = tuple(
-            idx for idx, facts in history.items() if key in {(f.relation, f.entity) for f in facts}
-        )
+        sharing = tuple(idx for idx, of in had.items() if (fact.relation, fact.entity) in of)
         if sharing and fact.n < n_items:
             found.append(Path(fact, sharing, math.log(n_items / fact.n)))
     found.sort(key=lambda path: (-path.strength, -len(path.items), path.fact.relation))

@@ -32,6 +32,8 @@ class Phrases:
     asked: str
     field: str
     """What a context field is."""
+    fields_and: str
+    """Between two of these."""
     popular: str
     objective: str
     not_popular: str
@@ -51,9 +53,15 @@ class Phrases:
     words: str
     being: str
     without: str
+    smallest: str
+    """Of several: no smaller set does it, and all were tried."""
+    minimal: str
+    """Of several: each is needed, but not all smaller sets were tried."""
     unknown: str
     """A context field that is not told."""
     above: str
+    placed: str
+    """Above another by a rule of the list."""
     mostly: str
     less: str
     shares: str
@@ -62,10 +70,16 @@ class Phrases:
     relations: dict[str, str]
     """Nouns of the knowledge graph in this language; others stay as they are."""
     similar: str
+    disliked: str
+    """A disliked item as the label of a part."""
+    dislike: str
+    """The same as a noun of a sentence."""
     fields: dict[str, str] = field_of(default_factory=dict)
     """Names of context fields in this language; others stay as they are."""
     values: dict[str, str] = field_of(default_factory=dict)
     """What they may be."""
+    objectives: dict[str, str] = field_of(default_factory=dict)
+    """Objectives that have their meaning by name; others stay as they are."""
 
 
 EN = Phrases(
@@ -79,6 +93,7 @@ EN = Phrases(
     chose="you chose {}",
     asked="you asked for {}",
     field="{name} is {value}",
+    fields_and=" and ",
     popular="it is popular",
     objective="it does well in {}",
     not_popular="it is not popular",
@@ -95,18 +110,28 @@ EN = Phrases(
     kinds={"popularity": "its popularity", "base": "what everybody would get"},
     words="your words {}",
     being="{name} being {value}",
-    without="Without {things} it would be number {rank}, not among the first {k}.",
+    without="Without {things} it would be number {rank}, not among the first {k}{least}.",
+    smallest="; fewer of your items would not do",
+    minimal="; each of these is needed, but fewer others might do",
     unknown="If {name} were not known it would be number {rank}, not among the first {k}.",
     above="{ours} is above {theirs} by {gap}{reasons}.",
+    placed="{ours} is above {theirs} by a rule of the list: its score is lower by {gap}.",
     mostly=", mostly for {}",
     less=", although {} speaks for the other",
     shares="The same {relation} as {others}{entity}, which {n} of {n_items} items share.",
     named=" ({})",
     relations={"mentions": "subject", "origin": "place of origin"},
     similar="Of {n} users with at least {common} of your items in common, {chose} chose it.",
+    disliked="not {}",
+    dislike="your dislike of {}",
+    fields={"hour": "the time", "weekday": "the day", "month": "the month", "season": "the season"},
 )
 
 _DAYS_ZH = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日")
+_MONTHS_ZH = (
+    "一月", "二月", "三月", "四月", "五月", "六月",
+    "七月", "八月", "九月", "十月", "十一月", "十二月",
+)  # fmt: skip
 
 ZH = Phrases(
     quoted="“{}”",
@@ -119,6 +144,7 @@ ZH = Phrases(
     chose="您选择过{}",
     asked="您想要{}",
     field="{name}为{value}",
+    fields_and="、",
     popular="它很受欢迎",
     objective="它在{}方面表现好",
     not_popular="它并不热门",
@@ -135,9 +161,12 @@ ZH = Phrases(
     kinds={"popularity": "它的受欢迎程度", "base": "对所有人的排序"},
     words="您说的{}",
     being="{name}为{value}",
-    without="如果没有{things}，它将排在第{rank}位，不在前{k}位之内。",
+    without="如果没有{things}，它将排在第{rank}位，不在前{k}位之内{least}。",
+    smallest="；更少的历史项做不到这一点",
+    minimal="；其中每一项都不可少，但更少的其他项也许可以",
     unknown="如果不知道{name}，它将排在第{rank}位，不在前{k}位之内。",
     above="{ours}比{theirs}高{gap}{reasons}。",
+    placed="{ours}排在{theirs}之前是因为列表的规则：它的得分低{gap}。",
     mostly="，主要因为{}",
     less="，尽管{}有利于后者",
     shares="{relation}与{others}相同{entity}，{n_items}项中有{n}项如此。",
@@ -174,10 +203,14 @@ ZH = Phrases(
         "place of death": "去世地",
     },
     similar="在与您至少有{common}项相同的{n}位用户中，{chose}位选择了它。",
+    disliked="不喜欢：{}",
+    dislike="您不喜欢{}",
     fields={
-        "hour": "钟点",
+        "hour": "时间",
         "weekday": "这一天",
         "month": "月份",
+        "season": "季节",
+        "daypart": "时段",
         "weather": "天气",
         "temperature": "气温",
         "company": "同伴",
@@ -186,6 +219,17 @@ ZH = Phrases(
     },
     values={
         **dict(zip(calendar.day_name, _DAYS_ZH, strict=True)),
+        **dict(zip(calendar.month_name[1:], _MONTHS_ZH, strict=True)),
+        "spring": "春季",
+        "summer": "夏季",
+        "autumn": "秋季",
+        "fall": "秋季",
+        "winter": "冬季",
+        "morning": "上午",
+        "noon": "中午",
+        "afternoon": "下午",
+        "evening": "晚上",
+        "night": "夜间",
         "sunny": "晴",
         "cloudy": "多云",
         "rain": "雨",
@@ -195,6 +239,17 @@ ZH = Phrases(
         "friends": "朋友",
         "family": "家人",
         "colleagues": "同事",
+    },
+    objectives={
+        "relevance": "相关性",
+        "popularity": "受欢迎程度",
+        "novelty": "新颖性",
+        "newness": "新近程度",
+        "freshness": "新鲜度",
+        "distance": "距离",
+        "diversity": "多样性",
+        "exposure": "曝光",
+        "price": "价格",
     },
 )
 

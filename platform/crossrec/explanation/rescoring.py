@@ -27,17 +27,12 @@ from crossrec.models.context import distances_km
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features, rounding
 from crossrec.models.lexical import LexicalSignal
+from crossrec.models.neighbour_signals import NeighbourSignal
 from crossrec.models.query import Queries
-from crossrec.models.signals import (
-    FEW_ITEMS,
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    SequenceSignal,
-    Signal,
-    TextSignal,
-    unit,
-)
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signal import FEW_ITEMS, Signal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

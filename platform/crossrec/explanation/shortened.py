@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from crossrec.models.context import gap_buckets
 from crossrec.models.query import Queries
 from crossrec.models.sequence import _gelu, _layer_norm, _softmax
-from crossrec.models.signals import SequenceSignal
+from crossrec.models.sequence_signal import SequenceSignal
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

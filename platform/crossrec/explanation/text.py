@@ -35,18 +35,20 @@ def sentence(parts: Sequence[Part], language: Language = "en") -> str:
     'Because you chose “Alien” and weather is rain.'
     >>> sentence([part("popularity", "popularity", 1.0), part("base", "base", 9.0)], "zh")
     '因为它很受欢迎。'
-    >>> sentence([part("context", "weekday = Sunday", 1.0)], "zh")
-    '因为这一天为星期日。'
+    >>> [sentence([part("context", "weekday = Sunday", 1.0)], one) for one in ("en", "zh")]
+    ['Because the day is Sunday.', '因为这一天为星期日。']
     """
     says = PHRASES[language]
-    kinds = {kind: [part for part in parts if part.kind == kind] for kind in MOST}
-    sums = {kind: sum(part.value for part in members) for kind, members in kinds.items()}
+    kinds: dict[str, list[Part]] = {kind: [] for kind in MOST}
+    for part in parts:
+        kinds.setdefault(part.kind, []).append(part)
+    sums = {kind: sum(part.value for part in kinds[kind]) for kind in MOST}
     enough = SHARE * sum(value for value in sums.values() if value > 0)
     named = [kind for kind in MOST if sums[kind] > 0 and sums[kind] >= enough]
     clauses = [_clause(kind, kinds[kind], says) for kind in sorted(named, key=lambda k: -sums[k])]
     if not clauses:
         return _without_reason(parts, says)
-    reasons = [part for members in kinds.values() for part in members]
+    reasons = [part for kind in MOST for part in kinds[kind]]
     against = min(reasons, key=lambda part: part.value)
     largest = max(part.value for part in reasons)
     end = ""
@@ -58,6 +60,7 @@ def sentence(parts: Sequence[Part], language: Language = "en") -> str:
 
 def rating_sentence(parts: Sequence[Part], language: Language = "en") -> str:
     """The same of a score that is a rating: what anybody would give, and what moves it for you.
+    With what objectives gave a score is no rating any more, and `sentence` says why.
 
     >>> def part(kind, label, value):
     ...     return Part(kind=kind, name=label, label=label, value=value)
@@ -66,6 +69,8 @@ def rating_sentence(parts: Sequence[Part], language: Language = "en") -> str:
     >>> rating_sentence([part("base", "base", 3.9)])
     'Somebody unknown would give it 3.9; nothing that is known of you changes that.'
     """
+    if any(part.kind == "objective" for part in parts):
+        return sentence(parts, language)
     says = PHRASES[language]
     moving = [part for part in parts if part.kind not in ("base", "popularity")]
     change = sum(part.value for part in moving)
@@ -80,15 +85,22 @@ def rating_sentence(parts: Sequence[Part], language: Language = "en") -> str:
     return says.usual.format(before=before, rest=rest)
 
 
-def without_sentence(labels: Sequence[str], rank: int, k: int, language: Language = "en") -> str:
-    """What happens without history items.
+def without_sentence(
+    labels: Sequence[str], rank: int, k: int, language: Language = "en", *, is_smallest: bool = True
+) -> str:
+    """What happens without history items; of several also whether fewer would do.
 
-    >>> without_sentence(["Alien", "Heat"], 14, 10)
-    'Without “Alien” and “Heat” it would be number 14, not among the first 10.'
+    >>> without_sentence(["Alien"], 14, 10)
+    'Without “Alien” it would be number 14, not among the first 10.'
+    >>> without_sentence(["Alien", "Heat"], 14, 10)[-35:]
+    '; fewer of your items would not do.'
+    >>> without_sentence(["Alien", "Heat"], 14, 10, is_smallest=False)[-53:]
+    '; each of these is needed, but fewer others might do.'
     """
     says = PHRASES[language]
     things = join([says.quoted.format(label) for label in labels], says)
-    return says.without.format(things=things, rank=rank, k=k)
+    least = says.smallest if is_smallest else says.minimal
+    return says.without.format(things=things, rank=rank, k=k, least=least * (len(labels) > 1))
 
 
 def unknown_sentence(field: str, rank: int, k: int, language: Language = "en") -> str:
@@ -100,11 +112,12 @@ def unknown_sentence(field: str, rank: int, k: int, language: Language = "en") -
 def contrast_sentence(
     ours: str, theirs: str, differences: Sequence[Part], language: Language = "en"
 ) -> str:
-    """Why one item is above another: the largest differences of their parts.
+    """Why one item is above another: the largest differences of their parts, or a rule of the list
+    (a pin, a limit) where its score is not the larger one.
 
     Args:
         ours, theirs: titles.
-        differences: value: part of ours less that of theirs; they sum to the gap, above 0.
+        differences: value: part of ours less that of theirs; they sum to the gap.
 
     >>> parts = [Part(kind="history", name="a", label="Alien", value=2.0)]
     >>> contrast_sentence("Heat", "Speed", parts)
@@ -112,17 +125,15 @@ def contrast_sentence(
     """
     says = PHRASES[language]
     gap = sum(part.value for part in differences)
+    titles = {"ours": says.quoted.format(ours), "theirs": says.quoted.format(theirs)}
+    if gap < 0 and f"{-gap:.2f}" != "0.00":
+        return says.placed.format(**titles, gap=f"{-gap:.2f}")
     ranked = sorted(differences, key=lambda part: -part.value)
     along = [p for p in ranked[:MOST_MOVING] if p.value > 0 and p.value >= NEAR * ranked[0].value]
     reasons = says.mostly.format(join([_thing(p, says) for p in along], says)) if along else ""
     if along and ranked[-1].value < -AGAINST * along[0].value:
         reasons += says.less.format(_thing(ranked[-1], says))
-    return says.above.format(
-        ours=says.quoted.format(ours),
-        theirs=says.quoted.format(theirs),
-        gap=f"{gap:.2f}",
-        reasons=reasons,
-    )
+    return says.above.format(**titles, gap=f"{abs(gap):.2f}", reasons=reasons)
 
 
 def similar_sentence(n: int, common: int, chose: int, language: Language = "en") -> str:
@@ -151,12 +162,34 @@ def shares_sentence(
     )
 
 
+def part_label(part: Part, language: Language = "en") -> str:
+    """A part's label for tables and charts, in words of that language; titles stay as they are.
+
+    >>> part_label(Part(kind="context", name="weekday", label="weekday = Sunday", value=1.0), "zh")
+    '这一天 = 星期日'
+    """
+    if language == "en":
+        return part.label
+    says = PHRASES[language]
+    if part.kind == "context":
+        return _field(part, "{name} = {value}", says)
+    if part.name == "earlier":
+        return _quoted(part, says)
+    if part.kind == "history" and part.label.startswith("not "):
+        return says.disliked.format(_liked(part).label)
+    return part.label if part.kind in ("history", "request") else _thing(part, says)
+
+
 def _thing(part: Part, says: Phrases) -> str:
-    """A part of any kind, in few words."""
-    if part.kind in ("popularity", "base", "objective"):
+    """A part of any kind as a noun, in few words."""
+    if part.kind == "objective":
+        return says.objectives.get(part.label, part.label)
+    if part.kind in ("popularity", "base"):
         return says.kinds.get(part.kind, part.label)
     if part.kind == "context":
-        return _field(part, says.field, says)
+        return _field(part, says.being, says)
+    if part.kind == "history" and part.label.startswith("not "):
+        return says.dislike.format(_quoted(_liked(part), says))
     return _quoted(part, says)
 
 
@@ -176,16 +209,17 @@ def _clause(kind: str, members: Sequence[Part], says: Phrases) -> str:
     alone = [part for part in members if part.value > 0 and part.name != "earlier"]
     alone = alone or [part for part in members if part.value > 0]
     largest = sorted(alone, key=lambda part: -part.value)[: MOST[kind]]
-    chosen = [part for part in largest if part.value >= NEAR * largest[0].value]
-    chosen.sort(key=members.index)  # words in the order of the request
+    enough = NEAR * largest[0].value
+    named = {id(part) for part in largest if part.value >= enough}
+    chosen = [part for part in members if id(part) in named]  # words in the order of the request
     if kind == "history":
         return says.chose.format(join([_quoted(part, says) for part in chosen], says))
     if kind == "request":
         return says.asked.format(join([_quoted(part, says) for part in chosen], says))
     if kind == "context":
-        return join([_field(part, says.field, says) for part in chosen], says)
+        return says.fields_and.join(_field(part, says.field, says) for part in chosen)
     if kind == "objective":
-        return says.objective.format(join([part.label for part in chosen], says))
+        return says.objective.format(join([_thing(part, says) for part in chosen], says))
     return says.popular
 
 

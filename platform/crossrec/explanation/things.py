@@ -6,17 +6,18 @@ Sizes: T steps of history, E text width, N items, B rows.
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.data.vocabulary import Vocabulary
-from crossrec.domains.spec import ContextField, Domain
+from crossrec.domains.spec import Domain
+from crossrec.explanation.readable import readable
 from crossrec.models.query import Queries
 
 Floats = NDArray[np.float32]
@@ -147,11 +148,14 @@ def things(
 
 def _steps(model: Scorer, query: Queries, full: Left, titles: Titles) -> list[Thing]:
     """The newest steps, newest first, then all older ones together."""
+    nothing = only(full, set())
 
     def thing(name: str, label: str, places: NDArray[np.int64]) -> Thing:
-        gone = np.isin(np.arange(len(full.steps)), places)
-        alone = replace(only(full, set()), steps=gone)
-        return Thing("history", name, label, replace(full, steps=full.steps & ~gone), alone)
+        gone = np.zeros(len(full.steps), np.bool_)
+        gone[places] = True
+        left = Left(full.steps & ~gone, full.request, full.words, full.fields)
+        alone = Left(gone, nothing.request, nothing.words, nothing.fields)
+        return Thing("history", name, label, left, alone)
 
     places = np.flatnonzero(full.steps)[::-1]
     # a single older one is no group: it is called by its name
@@ -183,21 +187,18 @@ def _words(full: Left, wish: Wish | None) -> list[Thing]:
 def context_label(model: Scorer, name: str, value: Floats) -> str:
     """`weather = rain`: a context field and its value as people read it."""
     field = next((f for f in model.domain.context if f.name == name), None)
-    return f"{name} = {_shown(field, model.vocabulary.context_values.get(name, []), value)}"
+    return f"{name} = {readable(field, model.vocabulary.context_values.get(name, []), value)}"
 
 
-def _shown(field: ContextField | None, known: list[str], value: Floats) -> str:
-    if np.ndim(value):
-        return ", ".join(f"{degree:.4g}" for degree in value)
-    if field is not None and field.kind == "category" and 0 <= int(value) < len(known):
-        return known[int(value)]
-    if field is not None and field.name == "weekday" and float(value) in range(7):
-        return calendar.day_name[int(value)]  # Monday is 0, as in the data
-    return f"{float(value):g}"
+def shortened(
+    query: Queries, rows: Sequence[Left], of_last: Mapping[str, Floats] = MappingProxyType({})
+) -> Queries:
+    """One query a row; what is left of a history moves up to the newest steps.
 
-
-def shortened(query: Queries, rows: Sequence[Left]) -> Queries:
-    """One query a row; what is left of a history moves up to the newest steps."""
+    Args:
+        of_last: context fields that the last step told → (N,), what each item tells: where the
+            field is kept, the step that is last then tells it, and nobody where none is left.
+    """
     kept = np.stack([row.steps for row in rows])  # (B, T)
     order = np.argsort(kept, axis=1, kind="stable")  # gone first, kept in their order
     there = np.take_along_axis(kept, order, axis=1)
@@ -205,8 +206,12 @@ def shortened(query: Queries, rows: Sequence[Left]) -> Queries:
         name: np.stack([v[0] if name in row.fields else v[0] * np.nan for row in rows])
         for name, v in query.context.items()
     }
+    items = np.where(there, query.items[0][order], np.int32(-1))
+    for name, codes in of_last.items():
+        tells = (items[:, -1] >= 0) & [name in row.fields for row in rows]
+        context[name] = np.where(tells, codes[items[:, -1]], np.float32(np.nan))
     return Queries(
-        items=np.where(there, query.items[0][order], np.int32(-1)),
+        items=items,
         times=np.where(there, query.times[0][order], np.int64(0)),
         events=np.where(there, query.events[0][order], np.int16(-1)),
         now=np.repeat(query.now, len(rows)),

@@ -1,6 +1,6 @@
 """Item-item weights for serving: pruned to sparse rows, and lent to items without interactions.
 
-Leaves to others: the weights themselves (baselines.py), scoring with them (signals.py).
+Leaves to others: the weights themselves (baselines.py), scoring with them (neighbour_signals.py).
 """
 
 from __future__ import annotations

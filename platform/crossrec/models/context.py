@@ -31,6 +31,14 @@ def gap_buckets(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.minimum(1 + np.ceil(np.log2(1 + hours)), N_GAP_BUCKETS - 1), np.int64)
 
 
+CLOCK_DIGITS = 3
+"""Of log(1 + days since the last step): from one minute to the next nothing becomes another, so
+that what was computed for a moment ago still holds."""
+
+
+_MISSING = np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True)
 class ContextEncoder:
     """Declared context fields → one vector; fitted on training rows, stored in the release.
@@ -100,10 +108,19 @@ class ContextEncoder:
             self._encode(one, context.get(one.name), result[:, start:end])
             start = end
         if self.clock:
-            known = since_last >= 0
-            result[:, start] = np.log1p(np.maximum(since_last, 0) / (24 * HOUR_S)) * known
-            result[:, start + 1] = ~known
+            result[:, start] = self._clock(since_last)
+            result[:, start + 1] = since_last < 0
         return result
+
+    def moment(self, context: dict[str, Floats], since_last: NDArray[np.int64]) -> bytes:
+        """What of a row comes to the same vector: equal where all of it is."""
+        given = (context.get(one.name, _MISSING).tobytes() for one in self.fields)
+        return b"|".join((*given, self._clock(since_last).tobytes() if self.clock else b""))
+
+    @staticmethod
+    def _clock(since_last: NDArray[np.int64]) -> NDArray[np.float64]:
+        days = np.log1p(np.maximum(since_last, 0) / (24 * HOUR_S))
+        return np.asarray(np.round(days, CLOCK_DIGITS) * (since_last >= 0))
 
     def _encode(self, one: ContextField, given: Floats | None, columns: Floats) -> None:
         """Write one field's columns, (B, width + 1), which hold zeros so far."""

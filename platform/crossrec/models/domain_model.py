@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,17 +26,15 @@ from crossrec.domains.spec import Domain
 from crossrec.errors import ReleaseError
 from crossrec.models.fusion import Fusion
 from crossrec.models.lexical import LexicalSignal
+from crossrec.models.neighbour_signals import NeighbourSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
-from crossrec.models.signals import (
-    FEW_ITEMS,
-    SIGNALS,
-    RequestSignal,
-    SequenceSignal,
-    Signal,
-    TextSignal,
-)
+from crossrec.models.remembered import Remembered
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signal import FEW_ITEMS, Signal
+from crossrec.models.signals import SIGNALS, PopularitySignal
 from crossrec.models.tensor_file import map_tensors
+from crossrec.models.text_signals import RequestSignal, TextSignal
 
 Scores = NDArray[np.float32]
 
@@ -44,6 +43,9 @@ FILES = ("config.json", "domain.yaml", "vocabulary.json", "model.json", "model.s
 
 _REQUESTS_TEXTS = f"{RequestSignal.name}.vectors"
 """Left out of the file of very many items where the signal `text` has the same."""
+
+OF_HISTORIES = (NeighbourSignal, TextSignal, PopularitySignal)
+"""Signals that look at nothing but the items of a history, whatever the moment and the context."""
 
 OF_REQUESTS = (RequestSignal, LexicalSignal)
 """Signals that say nothing where nobody asks in words; they are not computed there."""
@@ -67,14 +69,53 @@ class DomainModel:
     def signals(self, queries: Queries) -> dict[str, Scores]:
         """The parts of `score`: signal → (B, N); they sum to it (within 1e-4)."""
         asked = bool(queries.request.any())
-        raw = {
-            name: signal.score(queries)
+        heard = {
+            name: signal
             for name, signal in self.signals_by_name.items()
             if asked or not isinstance(signal, OF_REQUESTS)
         }
-        parts = raw if self.fusion is None else self.fusion.parts(queries, raw)
+        if len(queries) == 1 and isinstance(self.fusion, Fusion):
+            parts = self.fusion.mix(queries, self._standards(queries, heard))
+        else:
+            raw = {name: signal.score(queries) for name, signal in heard.items()}
+            parts = raw if self.fusion is None else self.fusion.parts(queries, raw)
         nothing = np.broadcast_to(np.float32(0), (len(queries), len(self.vocabulary.item_ids)))
-        return parts | dict.fromkeys(self.signals_by_name.keys() - raw.keys(), nothing)
+        return parts | dict.fromkeys(self.signals_by_name.keys() - heard.keys(), nothing)
+
+    def _standards(self, queries: Queries, heard: Mapping[str, Signal]) -> dict[str, Scores]:
+        """What the fusion mixes for one query: signal → (N,); those of its history remembered."""
+        fusion = self.fusion
+        assert isinstance(fusion, Fusion)
+        history, moment = queries.items.tobytes(), self._moment(queries)
+        known = self._histories.get(history) | self._moments.get(moment)
+        fresh = {n: one.score(queries)[0] for n, one in heard.items() if n not in known}
+        found = fusion.standards(fresh) if fresh else {}
+        self._histories.put(history, {n: found[n] for n in self._of_histories if n in found})
+        if moment and SequenceSignal.name in found:
+            self._moments.put(moment, {SequenceSignal.name: found[SequenceSignal.name]})
+        both = known | found
+        return {name: both[name] for name in heard if name in both}  # sums hang on the order
+
+    def _moment(self, queries: Queries) -> bytes:
+        """What the towers' scores hang on; empty where words are asked, which are always others."""
+        towers = self.signals_by_name.get(SequenceSignal.name)
+        if queries.request.any() or not isinstance(towers, SequenceSignal):
+            return b""
+        return towers.moment(queries)
+
+    @cached_property
+    def _of_histories(self) -> list[str]:
+        assert isinstance(self.fusion, Fusion)
+        known = self.signals_by_name
+        return [name for name in self.fusion.names if isinstance(known.get(name), OF_HISTORIES)]
+
+    @cached_property
+    def _histories(self) -> Remembered:
+        return Remembered()
+
+    @cached_property
+    def _moments(self) -> Remembered:
+        return Remembered()
 
     @property
     def task(self) -> Literal["rank", "rate", "classify"]:

@@ -90,23 +90,63 @@ class Fusion:
 
         Signals that are not given have nothing to say on these queries, and get no share.
         """
+        if len(queries) == 1:
+            return self.mix(queries, self.standards({n: of[0] for n, of in signals.items()}))
         features = query_features(queries, self.clock)
         given = [row for row, name in enumerate(self.names) if name in signals]
         names = [self.names[row] for row in given]
-        gains = np.logaddexp(0, features @ self.weights[given].T).astype(np.float32)  # (B, S)
+        gains = self._gains(features, given)  # (B, S)
         shares = np.stack([signals[name] for name in names], dtype=np.float32)  # (S, B, N)
-        if len(queries) == 1:  # all signals at once: half the time
-            deviations = _centre(shares[:, 0])[:, None]
-        else:
-            deviations = np.stack([_centre(share) for share in shares])  # (S, B)
+        deviations = np.stack([_centre(share) for share in shares])  # (S, B)
         shares *= (gains.T / deviations)[:, :, None]
         # A view where all are given; else a copy of the rows that are.
         lifts = self._lifts if len(given) == len(self.names) else self._lifts[given]
         shares *= lifts[:, None, :]
-        parts = dict(zip(names, shares, strict=True))
-        if self.cold.any():
-            parts["newness"] = (features @ self.cold_weights)[:, None] * self.cold
-        return parts
+        return dict(zip(names, shares, strict=True)) | self._newness(features)
+
+    def standards(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
+        """What the signals of one query come to before their weights.
+
+        Args:
+            scores: signal → (N,).
+
+        Returns:
+            Signal → (N,) z-scores, each times what its item makes of the signal; in the order of
+            the weights, without signals that have none.
+        """
+        names = [name for name in self.names if name in scores]
+        rows = np.stack([scores[name] for name in names], dtype=np.float32)
+        deviations = _centre(rows)  # all signals at once: half the time
+        rows *= self._lifts[[self._places[name] for name in names]] / deviations[:, None]
+        return dict(zip(names, rows, strict=True))
+
+    def mix(self, queries: Queries, standards: Mapping[str, Floats]) -> dict[str, Floats]:
+        """`parts` of one query, (1, N) each, from its `standards`."""
+        features = query_features(queries, self.clock)
+        given = [self._places[name] for name in standards]
+        gains = self._gains(features, given)[0]
+        parts = {
+            name: (gain * rows)[None]
+            for gain, (name, rows) in zip(gains, standards.items(), strict=True)
+        }
+        return parts | self._newness(features)
+
+    def _gains(self, features: Floats, given: list[int]) -> Floats:
+        """softplus(a_s · f(q)) of some signals: (B, S)."""
+        return np.asarray(np.logaddexp(0, features @ self.weights[given].T), np.float32)
+
+    def _newness(self, features: Floats) -> dict[str, Floats]:
+        if not self._any_cold:
+            return {}
+        return {"newness": (features @ self.cold_weights)[:, None] * self.cold}
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    @cached_property
+    def _any_cold(self) -> bool:
+        return bool(self.cold.any())
 
     @cached_property
     def _lifts(self) -> Floats:

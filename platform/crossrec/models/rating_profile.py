@@ -1,7 +1,7 @@
 """Ratings of a whole catalogue from a user's own ratings, in closed form, in numpy.
 
 Leaves to others: fitting factors and variances (training/rating_fit.py), the trained towers
-(signals.py). Sizes: B queries, T steps of history, n of them rated, N items, P factors.
+(sequence_signal.py). Sizes: B queries, T steps of history, n of them rated, N items, P factors.
 """
 
 from __future__ import annotations

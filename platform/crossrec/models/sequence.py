@@ -177,7 +177,7 @@ def _softmax(x: Floats) -> Floats:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
+    return np.asarray(1 / (1 + np.exp(-np.maximum(x, np.float32(-80)))), np.float32)
 
 
 def _gelu(x: Floats) -> Floats:

@@ -1,13 +1,13 @@
 """The chart of a watched stream: shares over time, the usual range, and the alarms.
 
-Leaves to others: colours and saving (plots.py), the figures (report.py).
+Leaves to others: colours (chart_parts.py), saving (plots.py), the figures (report.py).
 """
 
 from __future__ import annotations
 
 import altair as alt
 
-from crossrec import plots
+from crossrec.chart_parts import GREY, WIDTH, Chart
 from crossrec.errors import DataError
 from crossrec.monitoring.report import WatchReport
 
@@ -16,7 +16,7 @@ ALARM = "#d1495b"
 LINE = "#3f83c9"
 
 
-def chart(report: WatchReport, n_topics: int = MOST_TOPICS) -> plots.Chart:
+def chart(report: WatchReport, n_topics: int = MOST_TOPICS) -> Chart:
     """One panel a topic, the largest first: the share, the range up to its limit, red alarms.
 
     Raises:
@@ -38,7 +38,7 @@ def chart(report: WatchReport, n_topics: int = MOST_TOPICS) -> plots.Chart:
     )
     title = f"share of {report.label}"
     share = alt.Y("share:Q", title=title).scale(domain=[0, 1])
-    band = base.mark_area(color=plots.GREY, opacity=0.25).encode(
+    band = base.mark_area(color=GREY, opacity=0.25).encode(
         y=alt.Y("usual:Q", title=title), y2="limit:Q"
     )
     line = base.mark_line(color=LINE, strokeWidth=1).encode(y=share)
@@ -48,5 +48,5 @@ def chart(report: WatchReport, n_topics: int = MOST_TOPICS) -> plots.Chart:
     alarms = base.transform_filter("datum.alarm").mark_point(
         color=ALARM, size=120, shape="triangle-up", filled=True
     )
-    panel = (band + line + dots + alarms.encode(y=share)).properties(width=plots.WIDTH, height=110)
+    panel = (band + line + dots + alarms.encode(y=share)).properties(width=WIDTH, height=110)
     return panel.facet(row=alt.Row("topic:N", sort=topics, title=None))

@@ -22,16 +22,12 @@ from crossrec.explanation.rescoring import Rescorer
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features, rounding
 from crossrec.models.lexical import LexicalSignal
+from crossrec.models.neighbour_signals import NeighbourSignal, recency_weights
 from crossrec.models.query import Queries
-from crossrec.models.signals import (
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    SequenceSignal,
-    Signal,
-    TextSignal,
-    recency_weights,
-)
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signal import Signal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal
 from crossrec.ranking.item_index import ItemIndex
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.models.domain_model import DomainModel
-from crossrec.models.signals import RequestSignal, SequenceSignal, TextSignal
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.text_signals import RequestSignal, TextSignal
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]

@@ -238,17 +238,24 @@ class Catalogue:
             np.frombuffer(row[0], "<i4"), np.frombuffer(row[1], "<i8"), np.frombuffer(row[2], "<i2")
         )
 
-    def shared(self, item_idxs: list[int]) -> dict[int, list[tuple[str, str, str, int]]]:
+    def shared(
+        self, item_idxs: list[int], entities: list[str] | None = None
+    ) -> dict[int, list[tuple[str, str, str, int]]]:
         """Ties of items to entities of the knowledge graph that other items have as well: item_idx
         → (relation, entity, its name, items with the same tie). Empty in releases without one.
+
+        Args:
+            item_idxs: of the items.
+            entities: ties to others are left out; None: all are told.
         """
         found: dict[int, list[tuple[str, str, str, int]]] = {item_idx: [] for item_idx in item_idxs}
         if not self._has_graph:
             return found
         for start in range(0, len(item_idxs), _BATCH):
             batch = item_idxs[start : start + _BATCH]
-            query = f"SELECT * FROM shared WHERE item_idx IN ({marks(batch)}) ORDER BY rowid"
-            for item_idx, *tie in self._db.execute(query, batch):
+            only = "" if entities is None else f" AND entity IN ({marks(entities)})"
+            query = f"SELECT * FROM shared WHERE item_idx IN ({marks(batch)}){only} ORDER BY rowid"
+            for item_idx, *tie in self._db.execute(query, [*batch, *(entities or [])]):
                 found[item_idx].append((tie[0], tie[1], tie[2], tie[3]))
         return found
 

@@ -21,15 +21,11 @@ from crossrec.models.collaborative import lend, text_lenders
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import Fusion
 from crossrec.models.lexical import LexicalSignal, word_key, words_of
-from crossrec.models.signals import (
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    SequenceSignal,
-    Signal,
-    TextSignal,
-    unit,
-)
+from crossrec.models.neighbour_signals import NeighbourSignal
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signal import Signal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 
 Floats = NDArray[np.float32]
 

@@ -18,8 +18,8 @@ from crossrec.errors import ReleaseError
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.lexical import LexicalSignal
 from crossrec.models.query import Queries
-from crossrec.models.signals import RequestSignal
 from crossrec.models.tensor_file import map_tensors
+from crossrec.models.text_signals import RequestSignal
 
 PROBES = "probe.safetensors"
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from crossrec.serving.explanation_messages import ExplainResponse
 from crossrec.serving.messages import Part, Recommendation, RecommendResponse
-from crossrec.shown.base import Shown
+from crossrec.shown import html
+from crossrec.shown.base import Shown, drawn
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
 
+OF_TEXT = "Words of its own text"
 MAX_COUNTED = 3
 """Similar users, paths: as many are said."""
 
@@ -113,7 +115,12 @@ def _row(item: Recommendation, measures: list[str], explained: bool) -> tuple[An
 
 
 class Explanation(Shown, ExplainResponse):
-    """Why one item is where it is: parts that add up to its score, and what would change it."""
+    """Why one item is where it is: parts that add up to its score, what would change it, and what
+    the words of its own text give.
+    """
+
+    wording: str | None = None
+    """Of how many sentences a model of the caller's found other words; None: none was asked."""
 
     @classmethod
     def of(cls, answer: ExplainResponse) -> Explanation:
@@ -123,6 +130,10 @@ class Explanation(Shown, ExplainResponse):
     def headline(self) -> str:
         """The item, its place and its score."""
         return f"{self.title}: rank {self.rank} of {self.domain}, score {self.score:.4f}"
+
+    def facts(self) -> dict[str, Any]:
+        """Whose words the sentences are, where a model was to reword them."""
+        return {"wording": self.wording}
 
     def sentences(self) -> list[str]:
         """All that can be said of it in words, from its figures."""
@@ -144,9 +155,41 @@ class Explanation(Shown, ExplainResponse):
         table = self.to_polars()
         return None if table.is_empty() else plots.explanation(table)
 
+    def words(self) -> pl.DataFrame:
+        """Columns `label` (a word of the item's own text, or a run of words), `value`, in the order
+        of the text: they sum to the signals that read texts. No rows where none reads them.
+        """
+        import polars as pl
+
+        rows = [(one.word, one.value) for one in self.text_parts]
+        return pl.DataFrame(rows, {"label": pl.String, "value": pl.Float64}, orient="row")
+
+    def words_chart(self) -> Chart | None:
+        """Bars of `words`; None where there are none."""
+        from crossrec import release_plots
+
+        table = self.words()
+        return None if table.is_empty() else release_plots.words(table)
+
     def rows_shown(self) -> pl.DataFrame:
         """The parts without identifiers."""
         return self.to_polars().drop("name")
+
+    def _repr_html_(self) -> str:
+        table = self.words()
+        if table.is_empty():
+            return super()._repr_html_()
+        chart = drawn(self.words_chart)
+        shown = (
+            html.heading(OF_TEXT),
+            html.table(table, n_rows=table.height),
+            "" if chart is None else html.picture(chart, f"words of the text of {self.title}"),
+        )
+        return super()._repr_html_() + "".join(shown)
+
+    def __str__(self) -> str:
+        table = self.words()
+        return super().__str__() + ("" if table.is_empty() else f"\n{OF_TEXT}\n{table}")
 
 
 def _parts(parts: list[Part]) -> pl.DataFrame:

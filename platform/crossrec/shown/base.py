@@ -5,6 +5,7 @@ Leaves to others: what these are of a certain result (the other modules here), H
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,7 @@ from crossrec.shown import html
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
 
 Kind = TypeVar("Kind")
 
@@ -58,23 +59,16 @@ class Shown:
         return self.to_polars()
 
     def _repr_html_(self) -> str:
-        rows, chart = self.rows_shown(), self._drawn()
+        rows, chart = self.rows_shown(), drawn(self.chart)
         return "".join(
             (
                 html.heading(self.headline()),
                 html.facts(self.facts()),
                 html.sentences(self.sentences()),
                 "" if rows is None else html.table(rows),
-                "" if chart is None else html.picture(chart),
+                "" if chart is None else html.picture(chart, self.headline()),
             )
         )
-
-    def _drawn(self) -> Chart | None:
-        """The chart, where charts can be drawn: a table needs no altair."""
-        try:
-            return self.chart()
-        except ModuleNotFoundError:
-            return None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.headline()}>"
@@ -85,6 +79,14 @@ class Shown:
         lines = [self.headline(), " · ".join(known), *self.sentences()]
         lines.append("" if rows is None else str(rows))
         return "\n".join(line for line in lines if line)
+
+
+def drawn(chart: Callable[[], Chart | None]) -> Chart | None:
+    """A chart, where charts can be drawn: a table needs no altair."""
+    try:
+        return chart()
+    except ModuleNotFoundError:
+        return None
 
 
 def as_pandas(frame: pl.DataFrame) -> Any:

@@ -17,7 +17,7 @@ from crossrec.shown.base import Shown, as_pandas, shown_as
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
     from crossrec.shown.releases import Release, Releases
 
 CATALOGUE = "items"

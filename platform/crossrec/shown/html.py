@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
 
 MAX_ROWS = 10
 MAX_CELL_CHARS = 240
@@ -44,7 +44,7 @@ def table(frame: pl.DataFrame, n_rows: int = MAX_ROWS) -> str:
         return ""
     sides = ["right" if kind.is_numeric() else "left" for kind in frame.dtypes]
     columns = [_column(column) for column in frame.head(n_rows)]
-    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
+    head = _cells(frame.columns, sides, "th")
     rows = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in zip(*columns, strict=True))
     more = f"<p>{frame.height - n_rows:,} more rows</p>" if frame.height > n_rows else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
@@ -63,9 +63,9 @@ def _column(values: pl.Series) -> list[str]:
     ]
 
 
-def _cells(row: tuple[str, ...], sides: list[str]) -> str:
+def _cells(row: Sequence[str], sides: list[str], tag: str = "td") -> str:
     return "".join(
-        f"<td style='text-align:{side}'>{escape(text)}</td>"
+        f"<{tag} style='text-align:{side}'>{escape(text)}</{tag}>"
         for side, text in zip(sides, row, strict=True)
     )
 
@@ -91,8 +91,13 @@ def cell(value: Any) -> str:
     return cell(str(value))
 
 
-def picture(chart: Chart) -> str:
-    """A chart as a picture; nothing where the libraries that draw are not installed."""
+def picture(chart: Chart, alt: str) -> str:
+    """A chart as a picture; nothing where the libraries that draw are not installed.
+
+    Args:
+        chart: what is drawn.
+        alt: what it is of, for those who cannot see it.
+    """
     try:
         import vl_convert
     except ModuleNotFoundError:
@@ -100,4 +105,4 @@ def picture(chart: Chart) -> str:
     svg = vl_convert.vegalite_to_svg(chart.to_json())
     # As an image of its own: several drawings inside one page would share the ids of their parts.
     encoded = base64.b64encode(svg.encode()).decode()
-    return f"<img alt='chart' src='data:image/svg+xml;base64,{encoded}'>"
+    return f"<img alt='chart: {escape(alt, quote=True)}' src='data:image/svg+xml;base64,{encoded}'>"

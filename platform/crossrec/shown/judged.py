@@ -14,7 +14,7 @@ from crossrec.shown.base import Shown
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
 
 MAIN = "ndcg@10"
 MINUS = ("ours_minus", "minus_low", "minus_high")

@@ -15,7 +15,7 @@ from crossrec.shown.base import Shown, as_pandas
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
     from crossrec.verbs.answering import Opened
 
 MAIN = "ndcg@10"

@@ -18,7 +18,7 @@ from crossrec.tuning.selection import TuneResult
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
 
 MAIN = "ndcg@10"
 JUDGED = "validation_ndcg@10"

@@ -14,7 +14,7 @@ from crossrec.shown.base import Shown
 if TYPE_CHECKING:
     import polars as pl
 
-    from crossrec.plots import Chart
+    from crossrec.chart_parts import Chart
 
 FIGURES = ("topic", "start", "n", "hits", "share", "usual", "limit", "p_value")
 

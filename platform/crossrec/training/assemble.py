@@ -19,9 +19,12 @@ from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import OF_REQUESTS, DomainModel
 from crossrec.models.fusion import Fusion, query_features
 from crossrec.models.lexical import AskedSignal
+from crossrec.models.neighbour_signals import WordingSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
-from crossrec.models.signals import SIGNALS, Signal, TextSignal, WordingSignal, unit
+from crossrec.models.signal import Signal
+from crossrec.models.signals import SIGNALS
+from crossrec.models.text_signals import TextSignal, unit
 from crossrec.training.blend import even_fusion, learn_fusion
 from crossrec.training.candidates import gather
 from crossrec.training.closed_form import fit_closed_form

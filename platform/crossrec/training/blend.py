@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossrec.models.fusion import FEATURES, Fusion
-from crossrec.models.signals import WordingSignal
+from crossrec.models.neighbour_signals import WordingSignal
 from crossrec.training.candidates import Candidates
 
 Floats = NDArray[np.float32]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crossrec.models.fusion import standardise
 from crossrec.models.query import Queries
-from crossrec.models.signals import Signal
+from crossrec.models.signal import Signal
 
 Floats = NDArray[np.float32]
 Allowed = Callable[[Queries, NDArray[np.int64]], NDArray[np.bool_]]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from crossrec.config import Placement, RunConfig
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.training.loop import Trainer
 from crossrec.training.network import Network, State, carried
 from crossrec.training.optimiser import make_optimiser

@@ -26,16 +26,10 @@ from crossrec.models.linear_weights import (
     knn_weights,
     training_matrix,
 )
-from crossrec.models.signals import (
-    CollaborativeSignal,
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    Signal,
-    TextSignal,
-    WordingSignal,
-    unit,
-)
+from crossrec.models.neighbour_signals import CollaborativeSignal, NeighbourSignal, WordingSignal
+from crossrec.models.signal import Signal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 from crossrec.training.lending import lending_vectors
 from crossrec.training.lexicon import fit_lexical
 from crossrec.training.prepare import Prepared

@@ -1,6 +1,6 @@
 """From torch towers to the numpy signal that scores; and the whitening of text vectors.
 
-Leaves to others: training the towers (loop.py), scoring (models/signals.py).
+Leaves to others: training the towers (loop.py), scoring (models/sequence_signal.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crossrec.models.heads import RatingHead
 from crossrec.models.sequence import SequenceTower, item_vectors
-from crossrec.models.signals import SequenceSignal
+from crossrec.models.sequence_signal import SequenceSignal
 from crossrec.models.towers import UserTower
 from crossrec.training.prepare import Prepared
 

@@ -16,7 +16,7 @@ from scipy import sparse
 from crossrec.evaluation.metrics import ndcg, ranks
 from crossrec.models.collaborative import KEPT_PER_ROW, text_lenders
 from crossrec.models.linear_weights import history_matrix, knn_weights
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.training.prepare import Prepared
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from crossrec.data.split import Cases
 from crossrec.errors import TrainingError
 from crossrec.evaluation.metrics import ndcg, ranks
 from crossrec.evaluation.protocols import candidates_only
-from crossrec.models.signals import SequenceSignal
+from crossrec.models.sequence_signal import SequenceSignal
 from crossrec.training.checkpoint import load_checkpoint, save_checkpoint
 from crossrec.training.cold_gates import open_cold_gates
 from crossrec.training.network import Network, State

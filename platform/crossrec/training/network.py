@@ -17,7 +17,7 @@ from crossrec.data.split import Split
 from crossrec.models.context import distances_km
 from crossrec.models.heads import RatingHead
 from crossrec.models.losses import choice_cross_entropy, softmax_cross_entropy, squared_error
-from crossrec.models.signals import SequenceSignal
+from crossrec.models.sequence_signal import SequenceSignal
 from crossrec.models.towers import ItemTower, UserTower
 from crossrec.training.export import Whitening, export_sequence
 from crossrec.training.passed_over import drawn_beside

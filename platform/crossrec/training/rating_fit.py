@@ -17,7 +17,7 @@ from crossrec.data.batches import queries_for
 from crossrec.data.ratings import rating_levels
 from crossrec.data.split import Cases, Split
 from crossrec.models.rating_profile import RatingMix, RatingProfileSignal, drift_covariance
-from crossrec.models.signals import Signal
+from crossrec.models.signal import Signal
 from crossrec.training.prepare import Prepared
 
 Doubles = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """Figure of a transfer: quality by share of the users, one line a start.
 
-Leaves to others: the figures (transfer.py), colours and saving (plots.py).
+Leaves to others: the figures (transfer.py), colours (chart_parts.py), saving (plots.py).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from crossrec.plots import GREY, WIDTH, Chart, domain_colour
+from crossrec.chart_parts import GREY, WIDTH, Chart, domain_colour
 from crossrec.training.transfer import AVERAGE, MAIN, SCRATCH, SHARED, TransferReport
 
 PEER = "best peer"

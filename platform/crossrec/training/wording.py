@@ -1,6 +1,6 @@
 """Fits the signal of alike wording: cosines of item texts as bags of words and pairs of words.
 
-Leaves to others: scoring (models/signals.py), whether it is heard (assemble.py).
+Leaves to others: scoring (models/neighbour_signals.py), whether it is heard (assemble.py).
 Sizes: N items, V words and pairs.
 """
 

@@ -11,22 +11,24 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from crossrec.errors import ConfigError, RequestError
+from crossrec.errors import ConfigError, ReleaseError, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from pydantic import BaseModel
 
     from crossrec.explanation.phrases import Language
-    from crossrec.releases.store import Release
     from crossrec.serving.encoder_service import EncoderService
     from crossrec.serving.learned_weights import LearnedWeights
     from crossrec.serving.learning import DomainLearner
     from crossrec.serving.learning_messages import LearnerStatus
-    from crossrec.serving.messages import FeedbackEvent, FeedbackResponse, RecommendRequest
+    from crossrec.serving.messages import FeedbackEvent, FeedbackResponse
     from crossrec.shown.answers import Explanation, Recommendations
+    from crossrec.shown.releases import Release
 
 Result = TypeVar("Result")
+Asked = TypeVar("Asked", bound="BaseModel")
 
 
 class Opened:
@@ -77,6 +79,10 @@ class Opened:
     def __exit__(self, *ended: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._loop.is_closed() else "answers"
+        return f"<Opened {self.release.headline()}: {state}>"
+
     def recommend(self, **fields: Any) -> Recommendations:
         """Answer a request: `recommend(user_id="196", text="…", k=5, explain=True)`.
 
@@ -86,9 +92,11 @@ class Opened:
         Raises:
             RequestError: a field that there is not, or a value it cannot have.
         """
+        from crossrec.serving.messages import RecommendRequest
         from crossrec.shown.answers import Recommendations
 
-        return Recommendations.of(self._wait(self._recommender.recommend(_request(fields))))
+        request = _built(RecommendRequest, fields)
+        return Recommendations.of(self._wait(self._recommender.recommend(request)))
 
     def explain(
         self,
@@ -96,6 +104,9 @@ class Opened:
         *,
         against: str | None = None,
         language: Language = "en",
+        counterfactuals: bool = True,
+        text_parts: bool = True,
+        reword: str | None = None,
         **fields: Any,
     ) -> Explanation:
         """Say why an item is in an answer: `explain("50", user_id="196", against="181")`.
@@ -103,18 +114,34 @@ class Opened:
         Args:
             against: another item of the answer to compare with; None: the next one.
             language: of the sentences, en or zh.
+            counterfactuals: look for what would take the item out, as in `crossrec.explain`.
+            text_parts: say what the words of the item's text give, which needs the encoder.
+            reword: a language model that says them in other words, as in `crossrec.explain`.
             fields: those of the request that was answered.
 
         Raises:
-            UnknownItemError, RequestError: no such item, or it is not in the answer.
+            UnknownItemError, RequestError: no such item, it is not in the answer, or a value that
+                an argument cannot have.
+            ConfigError: `reword` is no model that can be loaded.
         """
         from crossrec.serving.explanation_messages import ExplainRequest
+        from crossrec.serving.messages import RecommendRequest
         from crossrec.shown.answers import Explanation
+        from crossrec.verbs.explaining import reworded
 
-        asked = ExplainRequest(
-            request=_request(fields), item_id=item_id, against=against, language=language
+        asked = _built(
+            ExplainRequest,
+            {
+                "request": _built(RecommendRequest, fields),
+                "item_id": item_id,
+                "against": against,
+                "language": language,
+                "counterfactuals": counterfactuals,
+                "text_parts": text_parts,
+            },
         )
-        return Explanation.of(self._wait(self._explainer.explain(asked)))
+        found = Explanation.of(self._wait(self._explainer.explain(asked)))
+        return found if reword is None else reworded(found, reword, language)
 
     def feedback(self, events: Sequence[FeedbackEvent]) -> FeedbackResponse:
         """Keep what users did; it is on disk when this returns, and the next answer knows it.
@@ -168,6 +195,12 @@ class Opened:
         self._loaded.close()
 
     def _wait(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._loop.is_closed():
+            work.close()
+            raise ReleaseError(
+                f"{self.release.headline()} was closed; open it again:"
+                f" crossrec.release('{self.release.domain}').open()"
+            )
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _encode(self, texts: list[str]) -> NDArray[np.float32]:
@@ -180,21 +213,19 @@ class Opened:
         return await self._encoder.encode(texts, self.release.domain, self.release.version)
 
 
-def _request(fields: dict[str, Any]) -> RecommendRequest:
-    """A request of these fields.
+def _built(message: type[Asked], fields: dict[str, Any]) -> Asked:
+    """A message of these fields.
 
     Raises:
         RequestError: one that there is not, or a value it cannot have.
     """
     from pydantic import ValidationError
 
-    from crossrec.serving.messages import RecommendRequest
-
     try:
-        return RecommendRequest(**fields)
+        return message.model_validate(fields)
     except ValidationError as err:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
         raise RequestError(
             f"the request cannot be read: {wrong}; expected the fields of"
-            " crossrec.serving.messages.RecommendRequest"
+            f" {message.__module__}.{message.__name__}"
         ) from err

@@ -11,7 +11,6 @@ from crossrec.config import DEFAULT_URL
 
 if TYPE_CHECKING:
     from crossrec.explanation.phrases import Language
-    from crossrec.serving.explanation_messages import ExplainResponse
     from crossrec.shown.answers import Explanation
 
 
@@ -21,6 +20,8 @@ def explain(
     *,
     against: str | None = None,
     language: Language = "en",
+    counterfactuals: bool = True,
+    text_parts: bool = True,
     reword: str | None = None,
     url: str = DEFAULT_URL,
     api_key: str | None = None,
@@ -31,8 +32,11 @@ def explain(
     Args:
         against: another item of the answer to compare with; None: the next one.
         language: of the sentences, en or zh.
+        counterfactuals: look for what would take the item out; the search is half of the time.
+        text_parts: say what the words of the item's own text give; each is encoded anew.
         reword: a Hugging Face language model, by name or folder, that says the sentences in other
-            words here; one with a name or number that the figures do not hold stays as it was.
+            words here; one with a name or number that the figures do not hold stays as it was, and
+            `wording` says of how many that is true.
         fields: those of the request that was answered, see `serving.messages.RecommendRequest`.
 
     Raises:
@@ -45,24 +49,37 @@ def explain(
 
     with Client(url, api_key) as client:
         answer = client.explain(
-            domain, item_id=item_id, against=against, language=language, request=fields
+            domain,
+            item_id=item_id,
+            against=against,
+            language=language,
+            counterfactuals=counterfactuals,
+            text_parts=text_parts,
+            request=fields,
         )
-    return Explanation.of(answer if reword is None else _reworded(answer, reword, language))
+    found = Explanation.of(answer)
+    return found if reword is None else reworded(found, reword, language)
 
 
-def _reworded(answer: ExplainResponse, model: str, language: Language) -> ExplainResponse:
-    """Every sentence of the answer in other words, where these hold."""
-    from crossrec.explanation.reword import Reworder
+def reworded(answer: Explanation, model: str, language: Language) -> Explanation:
+    """Every sentence of the answer in other words, where these hold; `wording` says how many.
 
-    say = Reworder(model)
+    Raises:
+        ConfigError: `model` cannot be loaded.
+    """
+    from crossrec.explanation.reword import Reworded, Reworder, summary
+
+    say, said = Reworder(model).say, list[Reworded]()
 
     def other(value: Any) -> Any:
         """A message, or a list of them, with its sentences reworded."""
         if isinstance(value, list):
             return [other(one) for one in value]
-        if value is None or not hasattr(value, "sentence"):
+        if value is None:
             return value
-        return value.model_copy(update={"sentence": say(value.sentence, language)})
+        said.append(say(value.sentence, language))
+        return value.model_copy(update={"sentence": said[-1].text})
 
     names = ("explanation", "counterfactuals", "contrast", "similar_users", "paths")
-    return answer.model_copy(update={name: other(getattr(answer, name)) for name in names})
+    update = {name: other(getattr(answer, name)) for name in names}
+    return answer.model_copy(update=update | {"wording": summary(said, model)})

@@ -31,12 +31,19 @@ if TYPE_CHECKING:
 
 
 def list_releases(domain: str | None = None) -> Releases:
-    """All releases, or those of one domain, oldest first."""
+    """All releases, or those of one domain, oldest first.
+
+    Raises:
+        UnknownDomainError: no domain has that name.
+    """
     from crossrec.releases.store import ReleaseStore
     from crossrec.shown.base import shown_as
     from crossrec.shown.releases import Release, Releases
 
-    return Releases(shown_as(Release, one) for one in ReleaseStore().list(domain))
+    found = Releases(shown_as(Release, one) for one in ReleaseStore().list(domain))
+    if not found and domain is not None:
+        load_domain(domain)  # a misspelt name has no releases either
+    return found
 
 
 def release(domain: str, version: str = "current") -> Release:

@@ -11,6 +11,7 @@ from crossrec.config import DEFAULT_URL
 from crossrec.verbs.inputs import expect_domains
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from crossrec.serving.capacity import CapacityReport
@@ -28,6 +29,7 @@ def serve(
     replicas: int = 1,
     max_replicas: int | None = None,
     max_encoders: int | None = None,
+    apart: Sequence[str] = (),
 ) -> Service:
     """Serve the current releases of domains behind one HTTP API; returns once they answer.
 
@@ -37,13 +39,15 @@ def serve(
         open_on_loopback: no keys, but callers from this machine only.
         mode: haproxy: HAProxy in front; plain: Ray Serve's own proxy.
         address: of a Ray cluster; None: a local one that ends with the service.
-        replicas: of each domain.
+        replicas: that answer for the domains, each for all that share them.
         max_replicas: as many as the load asks for, up to this; None: always `replicas`.
         max_encoders: the same for the encoder; None: one.
+        apart: those of the domains that get replicas of their own.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
-        ConfigError: the port is taken, or the access is not safe.
+        ConfigError: the port is taken, the access is not safe, or a domain is to be apart that is
+            none of the domains.
         AuthError: keys are asked for and none exists.
         ServiceError: the service did not come up.
     """
@@ -60,6 +64,7 @@ def serve(
         replicas=replicas,
         max_replicas=max_replicas,
         max_encoders=max_encoders,
+        apart=apart,
     )
 
 
