@@ -69,12 +69,15 @@ def capacity(
         for name, cost in found.costs.domains.items()
         if name in found.plan.replicas
     ]
-    columns = ["domain", "items", "a request", "with words", "memory", "replicas"]
+    columns = ["domain", "items", "a request", "with words", "memory", "apart"]
     print_table(columns, rows, "nothing was measured")
     plan = found.plan
     out.print(
+        f"replicas  {plan.shared} that the domains share\n"
         f"encoders  {plan.encoders} ({found.costs.text_s * 1000:.1f} ms a text)\n"
-        f"cores     {plan.cores:.1f}\nmemory    {plan.memory_bytes / 2**30:.2f} GiB\n"
+        f"cores     {plan.cores:.1f}\n"
+        f"memory    {plan.memory_bytes / 2**30:.2f} GiB,"
+        f" {plan.memory_apart_bytes / 2**30:.2f} GiB with each domain apart\n"
         f"nodes     {plan.nodes} of {cores:g} cores and {memory_gib:g} GiB"
     )
     err.print("processor time measured on this machine; processes are planned to be 60 % busy")

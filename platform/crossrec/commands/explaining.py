@@ -25,7 +25,7 @@ from crossrec.commands.output import AsJson, OneDomain, out, print_json, print_t
 from crossrec.commands.serving import ApiKey, Url
 from crossrec.config import DEFAULT_URL
 from crossrec.explanation.phrases import Language
-from crossrec.serving.explanation_messages import ExplainResponse
+from crossrec.shown.answers import Explanation
 
 
 def explain(
@@ -43,9 +43,18 @@ def explain(
         str | None, typer.Option(metavar="ITEM", help="Compare with this one, not the next.")
     ] = None,
     language: Annotated[Language, typer.Option(help="Of the sentences.")] = "en",
+    counterfactuals: Annotated[
+        bool, typer.Option(help="Look for what would take it out; half of the time.")
+    ] = True,
+    text_parts: Annotated[
+        bool, typer.Option(help="Say what the words of its own text give; needs the encoder.")
+    ] = True,
     reword: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="A Hugging Face language model that rewords them."),
+        typer.Option(
+            metavar="MODEL",
+            help="Folder or name of a Hugging Face language model that rewords them, checked.",
+        ),
     ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
@@ -62,6 +71,8 @@ def explain(
         item,
         against=against,
         language=language,
+        counterfactuals=counterfactuals,
+        text_parts=text_parts,
         reword=reword,
         url=url,
         api_key=api_key,
@@ -73,13 +84,15 @@ def explain(
         show_explanation(answer)
 
 
-def show_explanation(answer: ExplainResponse) -> None:
+def show_explanation(answer: Explanation) -> None:
     """The sentences, then the parts of the score as a table."""
     out.print(f"{answer.rank}. {answer.title}  (score {answer.score:.3f})", markup=False)
     told = [answer.explanation, *answer.counterfactuals, answer.contrast, answer.similar_users]
     for one in [*told, *answer.paths]:
         if one is not None:
             out.print(f"  {one.sentence}", markup=False)
+    if answer.wording is not None:
+        out.print(f"  ({answer.wording})", markup=False)
     parts = sorted(answer.explanation.parts, key=lambda part: -abs(part.value))
     rows = [(part.kind, part.label, f"{part.value:+.3f}") for part in parts]
     print_table(("kind", "part", "score"), rows, "no parts")

@@ -60,12 +60,18 @@ def serve(
         Mode, typer.Option(help="HAProxy in front, or Ray Serve's own proxy.")
     ] = "haproxy",
     address: Address = None,
-    replicas: Annotated[int, typer.Option(min=1, help="Replicas of each domain.")] = 1,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Processes that answer, each for all the domains.")
+    ] = 1,
     max_replicas: Annotated[
         int | None, typer.Option(min=1, help="As many as the load asks for, up to this.")
     ] = None,
     max_encoders: Annotated[
         int | None, typer.Option(min=1, help="The same for the encoder, from one on.")
+    ] = None,
+    apart: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DOMAIN", help="Give it replicas of its own; repeatable."),
     ] = None,
 ) -> None:
     """Serve the current releases of domains behind one HTTP API, until Ctrl-C.
@@ -86,6 +92,7 @@ def serve(
             replicas=replicas,
             max_replicas=max_replicas,
             max_encoders=max_encoders,
+            apart=apart or (),
         )
     out.print(f"API       {service.address}/v1/domains\nits page  {service.address}{API_PAGE}")
     err.print("Ctrl-C stops the service")

@@ -1,6 +1,7 @@
-"""Ray Serve: one application for the encoder, one a domain, a small one for the whole service.
+"""Ray Serve: applications for the encoder, for the domains that share replicas, for each that has
+its own, and a small one for the whole service.
 
-The three builders take a dict, so that a Serve config file can name them as `import_path`. Leaves
+The builders take a dict, so that a Serve config file can name them as `import_path`. Leaves
 to others: what the replicas of encoder and domains do (deployments.py), changing it later
 (operations.py), starting and stopping (launch.py). Checked on Ray 2.60.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 from ray import serve
 from ray.serve.config import BackpressureConfig
@@ -21,17 +22,18 @@ from crossrec.serving.arguments import (
     DOMAIN_ROUTE,
     ENCODER,
     SHADOW,
+    SHARED_APPLICATION,
     SYSTEM,
     DomainArguments,
     EncoderArguments,
     Scaled,
+    SharedArguments,
     SystemArguments,
+    Told,
     domain_application,
-    domains_of,
     parse,
     shadow_application,
 )
-from crossrec.serving.asking import ask
 from crossrec.serving.deployments import (
     DomainDeployment,
     EncoderDeployment,
@@ -45,6 +47,8 @@ from crossrec.serving.messages import DomainSummary
 from crossrec.serving.metrics import metrics_folder
 from crossrec.serving.metrics_page import metrics_page
 from crossrec.serving.operations import Operations
+from crossrec.serving.running import Running
+from crossrec.serving.shared_domains import SharedDeployment
 from crossrec.serving.shared_encoder import encoder_of
 from crossrec.serving.traffic import Experiment, ExperimentStore
 
@@ -71,34 +75,41 @@ _LIMITS = {
 way for a moment too. Beyond them Serve refuses, with the same status."""
 
 
+AnyTold = TypeVar("AnyTold", bound=Told)
+
+
 class SystemDeployment:
     """List of domains, health, readiness, and what changes them; knows all from Serve itself."""
 
     def __init__(self, arguments: SystemArguments) -> None:
         self._keys = keys_of(arguments.access)
-        self.operations = Operations(arguments, targets_of)
+        self.operations = Operations(Running(arguments, targets_of, shared_targets))
+        self._parts = self.operations.parts
 
     def __serve_build_asgi_app__(self) -> Gateway:
         """The routes; Serve asks for them once the replica is constructed."""
         return system_app(self, self._keys, self.operations)
 
     async def states(self) -> dict[str, str]:
-        """Application → its state."""
-        return {name: one.state for name, one in (await self.operations.applications()).items()}
+        """Application → its state; and each domain that is not as it was told to be."""
+        states = {name: one.state for name, one in (await self._parts.applications()).items()}
+        hosted = await self._parts.hosted()
+        failed = dict.fromkeys(hosted.failed, "DEPLOY_FAILED") if hosted else {}
+        return states | {domain_application(name): state for name, state in failed.items()}
 
     async def metrics(self) -> bytes:
         """The figures of all replicas in Prometheus' format."""
         return await asyncio.to_thread(metrics_page, metrics_folder(service_name()))
 
+    async def names(self) -> list[str]:
+        """Of every served domain, sorted."""
+        return await self._parts.names()
+
     async def domains(self) -> list[DomainSummary]:
         """Every domain that answers, sorted by name."""
-        names = domains_of(await self.operations.applications())
-        answers = await asyncio.gather(*map(self._summary, names))
+        names = await self._parts.names()
+        answers = await asyncio.gather(*(self._parts.ask(name, "summary") for name in names))
         return [answer for answer in answers if answer is not None]
-
-    async def _summary(self, domain: str) -> DomainSummary | None:
-        summary: DomainSummary | None = await ask(domain, "summary")
-        return summary
 
 
 def build_encoder(arguments: dict[str, Any]) -> serve.Application:
@@ -119,7 +130,8 @@ def build_encoder(arguments: dict[str, Any]) -> serve.Application:
         **_scaling(wanted, ENCODER_ONGOING),
         **_LIMITS,
     )
-    return deployment.bind(encoder, wanted.threads)
+    alone = wanted.replicas == 1 and wanted.max_replicas in (None, 1)
+    return deployment.bind(encoder, wanted.threads, alone)
 
 
 def build_domain(arguments: dict[str, Any]) -> serve.Application:
@@ -129,16 +141,32 @@ def build_domain(arguments: dict[str, Any]) -> serve.Application:
         ConfigError: a wrong argument.
         ReleaseError, UnknownDomainError: there is no such release.
     """
-    wanted = parse(DomainArguments, arguments)
-    release = ReleaseStore().show(wanted.domain, wanted.version)
-    told: dict[str, Any] = {"version": release.version}  # never `current`: replicas must agree
-    if wanted.experiment is None and wanted.version == CURRENT:
-        kept = ExperimentStore().read(wanted.domain)
-        if kept is not None and _goes_on(wanted.domain, kept, release.version):
-            told |= {"experiment": kept}
-    wanted = wanted.model_copy(update=told)
+    wanted = _settled(parse(DomainArguments, arguments))
+    return _answering(DomainDeployment, wanted).bind(wanted.domain, wanted.access)
+
+
+def build_shared(arguments: dict[str, Any]) -> serve.Application:
+    """The application of domains that share replicas.
+
+    Raises:
+        ConfigError: a wrong argument.
+        ReleaseError, UnknownDomainError: a domain has no current release.
+    """
+    wanted = parse(SharedArguments, arguments)
+    # A release that has a name is left to the replicas: one that is gone must not keep the other
+    # domains from being changed.
+    settled = {
+        name: _settled(told) if told.version == CURRENT else told
+        for name, told in wanted.domains.items()
+    }
+    wanted = wanted.model_copy(update={"domains": settled})
+    return _answering(SharedDeployment, wanted).bind(wanted.access)
+
+
+def _answering(kind: type, wanted: DomainArguments | SharedArguments) -> serve.Deployment:
+    """A deployment that answers for domains, told what it is to answer from."""
     deployment = serve.deployment(
-        serve.ingress()(DomainDeployment),
+        serve.ingress()(kind),
         name=DOMAIN,
         ray_actor_options={"num_cpus": N_CPUS},
         user_config=wanted.model_dump(mode="json"),
@@ -148,8 +176,20 @@ def build_domain(arguments: dict[str, Any]) -> serve.Application:
     # Without a version of the code Serve draws one at random, and restarts the replicas where a
     # new user_config would do.
     code = f"{crossrec.__version__}-{wanted.access}"
-    deployment = deployment.options(version=code, _internal=True)
-    return deployment.bind(wanted.domain, wanted.access)
+    return deployment.options(version=code, _internal=True)
+
+
+def _settled(wanted: AnyTold) -> AnyTold:
+    """With a release by name, never `current`, on which replicas might not agree; and with the
+    experiment of before the service was stopped, where it still fits.
+    """
+    release = ReleaseStore().show(wanted.domain, wanted.version)
+    told: dict[str, Any] = {"version": release.version}
+    if wanted.experiment is None and wanted.version == CURRENT:
+        kept = ExperimentStore().read(wanted.domain)
+        if kept is not None and _goes_on(wanted.domain, kept, release.version):
+            told |= {"experiment": kept}
+    return wanted.model_copy(update=told)
 
 
 def _goes_on(domain: str, experiment: Experiment, current: str) -> bool:
@@ -175,15 +215,28 @@ def build_shadow(domain: str, version: str) -> serve.Application:
 
 
 def targets_of(arguments: DomainArguments) -> list[serve.RunTarget]:
-    """What Serve has to run for a domain."""
+    """What Serve has to run for a domain with replicas of its own."""
     domain = arguments.domain
     application = build_domain(arguments.model_dump())
     route = f"{DOMAIN_ROUTE}/{domain}"
-    targets = [serve.RunTarget(application, domain_application(domain), route)]
-    if arguments.shadow is not None:  # first: copies are sent from the moment the domain knows
-        shadow = build_shadow(domain, arguments.shadow.version)
-        targets.insert(0, serve.RunTarget(shadow, shadow_application(domain), None))
-    return targets
+    return [*_shadow_of(arguments), serve.RunTarget(application, domain_application(domain), route)]
+
+
+def shared_targets(
+    arguments: SharedArguments, changed: Told | None = None
+) -> list[serve.RunTarget]:
+    """What Serve has to run for domains that share replicas, of which one was changed."""
+    application = build_shared(arguments.model_dump())
+    shared = serve.RunTarget(application, SHARED_APPLICATION, DOMAIN_ROUTE)
+    return [*(_shadow_of(changed) if changed else ()), shared]
+
+
+def _shadow_of(told: Told) -> list[serve.RunTarget]:
+    """To be run first: copies are sent from the moment the domain knows of it."""
+    if told.shadow is None:
+        return []
+    shadow = build_shadow(told.domain, told.shadow.version)
+    return [serve.RunTarget(shadow, shadow_application(told.domain), None)]
 
 
 def _scaling(wanted: Scaled, ongoing: float) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Arguments of the Serve applications, which a Serve config file may give, and their names.
 
-A domain's arguments are all of its live state, so a replica that starts anew, wherever, has it.
-Leaves to others: the applications (deployments.py). Needs no Ray.
+What is told of a domain is all of its live state, so a replica that starts anew, wherever, has it.
+Leaves to others: the applications (applications.py). Needs no Ray.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +21,9 @@ ENCODER, DOMAIN, SYSTEM, SHADOW = "Encoder", "Domain", "System", "Shadow"
 """Names of the deployments, one in each application."""
 ENCODER_APPLICATION = "encoder"
 SYSTEM_APPLICATION = "system"
+LEARNER_APPLICATION = "learner"
+SHARED_APPLICATION = "domains"
+"""Whose replicas answer for every domain that has no application of its own."""
 DOMAIN_ROUTE = "/v1/domains"
 
 Access = Literal["keys", "loopback"]
@@ -47,14 +52,60 @@ class Scaled(_Arguments):
         return self
 
 
-class DomainArguments(Scaled):
-    """Of `build_domain`; `user_config` of its deployment is the same."""
+class Told(_Arguments):
+    """What replicas are told of one domain: all of its live state."""
 
     domain: str
     version: str = CURRENT
-    access: Access = "keys"
     experiment: Experiment | None = None
     shadow: Shadow | None = None
+
+
+class DomainArguments(Told, Scaled):
+    """Of `build_domain`, a domain with replicas of its own; its `user_config` is the same."""
+
+    access: Access = "keys"
+
+
+class SharedArguments(Scaled):
+    """Of `build_shared`, domains that share replicas; its `user_config` is the same."""
+
+    domains: dict[str, Told] = {}
+    """By name; a list of names serves the current release of each."""
+    access: Access = "keys"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        domains = given.get("domains", {})
+        if isinstance(domains, list):
+            domains = {name: {} for name in domains}
+        if not isinstance(domains, dict):
+            return given
+        told = {
+            name: {"domain": name, **one} if isinstance(one, dict) else one
+            for name, one in domains.items()
+        }
+        return {**given, "domains": told}
+
+    def with_one(self, told: Told) -> SharedArguments:
+        """The same with another idea of one domain, or with one domain more."""
+        return self.model_copy(update={"domains": {**self.domains, told.domain: told}})
+
+    def without(self, domain: str) -> SharedArguments:
+        """The same with one domain less."""
+        kept = {name: told for name, told in self.domains.items() if name != domain}
+        return self.model_copy(update={"domains": kept})
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """What a replica that domains share answers for, as it says itself."""
+
+    arguments: SharedArguments
+    """With what each domain answers from, which need not be what it was told last."""
+    failed: dict[str, str]
+    """Domain → why it is not as it was told to be."""
 
 
 class SystemArguments(Scaled):
@@ -99,7 +150,7 @@ def shadow_application(domain: str) -> str:
     return f"shadow-{domain}"
 
 
-def domains_of(applications: dict[str, Any]) -> list[str]:
-    """Names of the domains among applications, sorted."""
+def apart_of(applications: Iterable[str]) -> list[str]:
+    """Names of the domains that have applications of their own, sorted."""
     prefix = domain_application("")
     return sorted(name.removeprefix(prefix) for name in applications if name.startswith(prefix))

@@ -130,6 +130,11 @@ class Arms:
         if self._log is not None and self._log.count(*seen_by, user_id):
             asyncio.get_running_loop().call_later(FLUSH_S, self._log.flush)
 
+    def close(self) -> None:
+        """Write what was counted and waits."""
+        if self._log is not None:
+            self._log.close()
+
     def served(self) -> ServedRelease:
         """What answers now."""
         control, copies = self.control, self.copies

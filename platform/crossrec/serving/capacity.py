@@ -1,8 +1,9 @@
 """How many replicas, how much memory and how many nodes a load needs, from measured costs.
 
 A linear model: every process spends seconds of processor time on each request and holds memory.
-What a replica spends on looking through the catalogue grows with the items; the rest does not.
-Leaves to others: measuring the costs (capacity_probe.py).
+Domains share replicas, or each has its own (`--apart`); both are planned. What a replica spends
+on looking through the catalogue grows with the items; the rest does not. Leaves to others:
+measuring the costs (capacity_probe.py).
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Costs(_Figures):
     text_s: float
     """Processor seconds of the encoder for one text."""
     encoder_bytes: float
+    replica_bytes: float
+    """Of a replica before it answers for any domain."""
     front_s: float
     """Of everything before the replicas (HAProxy), for one request."""
     other_bytes: float
@@ -83,12 +86,18 @@ class Demand(_Figures):
 class Plan(_Figures):
     """What the demands need."""
 
+    shared: int
+    """Replicas, where the domains share them."""
     replicas: dict[str, int]
+    """Of each domain, where each has its own."""
     encoders: int
     cores: float
     """Of processor time at the planned load, all processes together."""
     memory_bytes: float
+    """Where the domains share replicas."""
+    memory_apart_bytes: float
     nodes: int
+    """Where the domains share replicas."""
 
 
 class CapacityReport(_Figures):
@@ -106,8 +115,9 @@ def plan(
     Raises:
         ConfigError: a demand of a domain that was not measured, or a node too small for a replica.
     """
-    busy, memory, replicas, texts = 0.0, costs.other_bytes, {}, 0.0
-    per_replica: list[float] = []
+    busy, front, texts = 0.0, 0.0, 0.0
+    replicas: dict[str, int] = {}
+    sizes: dict[str, float] = {}
     for name, demand in demands.items():
         cost = costs.domains.get(name)
         if cost is None:
@@ -115,39 +125,57 @@ def plan(
         n_items = demand.n_items or cost.n_items
         seconds = demand.requests_per_s * cost.seconds(demand.text_share, n_items)
         replicas[name] = max(1, math.ceil(seconds / BUSY))
-        busy += seconds + demand.requests_per_s * costs.front_s
-        per_replica.append(cost.memory(n_items))
-        memory += replicas[name] * per_replica[-1]
+        sizes[name] = cost.memory(n_items)
+        busy += seconds
+        front += demand.requests_per_s * costs.front_s
         texts += demand.requests_per_s * demand.text_share
     encoders = max(1, math.ceil(texts * costs.text_s / BUSY))
-    busy += texts * costs.text_s
-    memory += encoders * costs.encoder_bytes
+    shared = max(1, math.ceil(busy / BUSY))
+    of_all = costs.replica_bytes + sum(
+        max(0.0, one - costs.replica_bytes) for one in sizes.values()
+    )
+    rest = costs.other_bytes + encoders * costs.encoder_bytes
+    memory = rest + shared * of_all
     usable = node_memory_bytes * MEMORY_SHARE
-    largest = max([costs.encoder_bytes, *per_replica])
-    if largest > usable:
+    _expect_room(max(costs.encoder_bytes, of_all), node_memory_bytes)
+    cores = (busy + front + texts * costs.text_s) / BUSY
+    return Plan(
+        shared=shared,
+        replicas=replicas,
+        encoders=encoders,
+        cores=cores,
+        memory_bytes=memory,
+        memory_apart_bytes=rest + sum(replicas[name] * size for name, size in sizes.items()),
+        nodes=max(math.ceil(cores / node_cores), math.ceil(memory / usable), 1),
+    )
+
+
+def _expect_room(largest: float, node_memory_bytes: float) -> None:
+    if largest > node_memory_bytes * MEMORY_SHARE:
         raise ConfigError(
             f"a node of {node_memory_bytes / 2**30:.1f} GiB has no room for one process of"
             f" {largest / 2**30:.1f} GiB; use larger nodes"
         )
-    cores = busy / BUSY
-    nodes = max(math.ceil(cores / node_cores), math.ceil(memory / usable), 1)
-    return Plan(replicas=replicas, encoders=encoders, cores=cores, memory_bytes=memory, nodes=nodes)
 
 
-def most_per_second(costs: Costs, shares: Mapping[str, Demand], cores: float) -> float:
-    """Requests a second at which one replica a domain, one encoder or the machine is full.
+def most_per_second(
+    costs: Costs, shares: Mapping[str, Demand], cores: float, replicas: int | None = None
+) -> float:
+    """Requests a second at which the replicas, one encoder or the machine is full.
 
     Args:
         shares: domain → demand; only the proportions of `requests_per_s` count.
         cores: that the service has to itself.
+        replicas: that the domains share; None: each has one of its own.
     """
     total = sum(demand.requests_per_s for demand in shares.values())
-    machine, text, limits = 0.0, 0.0, []
+    front, text = 0.0, 0.0
+    answering: list[float] = []
     for name, demand in shares.items():
         cost, share = costs.domains[name], demand.requests_per_s / total
-        seconds = share * cost.seconds(demand.text_share, demand.n_items or cost.n_items)
-        limits.append(seconds)  # a replica answers in one thread
-        machine += seconds + share * costs.front_s
+        answering.append(share * cost.seconds(demand.text_share, demand.n_items or cost.n_items))
+        front += share * costs.front_s
         text += share * demand.text_share * costs.text_s
-    limits += [text, (machine + text) / cores]
-    return 1 / max(limits)
+    # A replica answers in one thread.
+    limits = answering if replicas is None else [sum(answering) / replicas]
+    return 1 / max(*limits, text, (sum(answering) + front + text) / cores)

@@ -15,7 +15,11 @@ import httpx
 import psutil
 
 from crossrec.releases.store import LoadedRelease, ReleaseStore
-from crossrec.serving.arguments import ENCODER_APPLICATION, domain_application
+from crossrec.serving.arguments import (
+    ENCODER_APPLICATION,
+    LEARNER_APPLICATION,
+    domain_application,
+)
 from crossrec.serving.capacity import Costs, DomainCost
 from crossrec.serving.environment import free_ports
 from crossrec.serving.launch import serve_domains
@@ -27,6 +31,8 @@ N_TEXTS = 150
 N_WARM = 50
 N_CLIENTS = 4
 N_USERS = 200
+OWN_KIND = (ENCODER_APPLICATION, LEARNER_APPLICATION, domain_application(""))
+"""Beginnings of the names of applications whose replicas are watched one by one."""
 SETTLE_S = 3.0
 """Until figures are written and what was started has come to rest."""
 
@@ -42,7 +48,8 @@ def measure(domains: Sequence[str]) -> Costs:
         UnknownDomainError, ReleaseError, ServiceError: as `crossrec serve`.
     """
     store = ReleaseStore()
-    with serve_domains(domains, port=free_ports(1)[0], open_on_loopback=True) as service:
+    port = free_ports(1)[0]
+    with serve_domains(domains, port=port, open_on_loopback=True, apart=domains) as service:
         probe = _Probe(service.address, service.pid)
         releases = {name: store.load(name) for name in domains}
         found = {name: probe.domain(name, loaded) for name, loaded in releases.items()}
@@ -61,10 +68,12 @@ def measure(domains: Sequence[str]) -> Costs:
             )
         }
         encoder_bytes = memory.pop(ENCODER_APPLICATION)
+        replica_bytes = memory[LEARNER_APPLICATION]  # which has nothing to do here
     return Costs(
         domains=costs,
         text_s=sum(by_text[ENCODER_APPLICATION] for _, by_text in found.values()) / len(found),
         encoder_bytes=encoder_bytes,
+        replica_bytes=replica_bytes,
         front_s=sum(by_id["front"] for by_id, _ in found.values()) / len(found),
         other_bytes=sum(memory.values()),
     )
@@ -136,7 +145,7 @@ def _kind(process: psutil.Process) -> str:
     """What a process is for, by the title that Ray gives it."""
     title = " ".join(process.cmdline()) or process.name()
     replica = re.search(r"ServeReplica:([\w-]+):", title)
-    if replica and replica[1].startswith((ENCODER_APPLICATION, domain_application(""))):
+    if replica and replica[1].startswith(OWN_KIND):
         return replica[1]
     return "front" if process.name() == "haproxy" or "ProxyActor" in title else "other"
 

@@ -1,29 +1,24 @@
 """What Ray Serve's replicas run: the encoder, a domain, a release in the shadow of one.
 
-Thin on purpose. Leaves to others: the applications that they are in (applications.py), routes
-(http_api.py), meaning (recommender.py), texts (encoder_service.py). Checked on Ray 2.60.
+Thin on purpose. Leaves to others: the applications that they are in (applications.py), several
+domains in one replica (shared_domains.py), routes (http_api.py), meaning (recommender.py), texts
+(encoder_service.py). Checked on Ray 2.60.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayTaskError
-from ray.serve.exceptions import BackPressureError
-from ray.serve.handle import DeploymentHandle
 
-from crossrec.errors import CrossrecError, ServiceError
 from crossrec.ranking.weights import Weigh
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.arguments import (
-    ENCODER,
-    ENCODER_APPLICATION,
     SHADOW,
     DomainArguments,
     parse,
@@ -32,15 +27,18 @@ from crossrec.serving.arguments import (
 from crossrec.serving.arms import Arms
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_summary
+from crossrec.serving.encoder_client import EncoderClient
 from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
-from crossrec.serving.gateway import Gateway, TooBusyError
+from crossrec.serving.gateway import Gateway
 from crossrec.serving.http_api import domain_app
-from crossrec.serving.item_updates import Current, ItemUpdates, give_back_memory
+from crossrec.serving.item_updates import Current, ItemUpdates
 from crossrec.serving.learned_weights import LearnedWeights
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_service import LearnerHandle
+from crossrec.serving.line import Line, line_path, open_line
 from crossrec.serving.live_messages import ExperimentResults, ServedRelease, ShadowResults
+from crossrec.serving.memory import give_back_memory, keep_memory
 from crossrec.serving.messages import (
     DomainSummary,
     ErasureResponse,
@@ -51,14 +49,12 @@ from crossrec.serving.metrics import Metrics, describe_release, metrics_folder, 
 from crossrec.serving.recommender import Recommender, Vectors
 from crossrec.serving.shadow import Comparison, Copies, Copy, Overheard
 from crossrec.serving.stages import QUEUE, split
-from crossrec.serving.together import Timed, Together
+from crossrec.serving.together import Timed
 from crossrec.serving.traffic import Shadow
+from crossrec.serving.turns import Turns
 
 log = logging.getLogger(__name__)
 
-ENCODER_TIMEOUT_S = 30.0
-AGAIN_S = 0.2
-"""Between two attempts to reach an encoder whose process has ended."""
 COPY_TIMEOUT_S = 10.0
 """After which a copy for the shadow is given up."""
 
@@ -71,7 +67,9 @@ def keys_of(access: str) -> KeyRing | None:
 class EncoderDeployment:
     """The only process that imports torch. `user_config`: {"domains": [names]}."""
 
-    def __init__(self, encoder: str, threads: int) -> None:
+    def __init__(self, encoder: str, threads: int, alone: bool) -> None:
+        """`alone`: there is one replica, and domains of its machine may ask it on a line."""
+        keep_memory()
         import torch
 
         from crossrec.models.encoder import TextEncoder
@@ -80,11 +78,15 @@ class EncoderDeployment:
         torch.set_num_threads(1)
         self._service = EncoderService(TextEncoder.load(encoder), ReleaseStore(), threads=threads)
         self._writing: asyncio.Task[None] | None = None
+        self._path = line_path(service_name()) if alone else None
+        self._line: asyncio.Server | None = None
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Make the adapters of the current releases resident."""
         self._writing = self._writing or _write_metrics(self._service.metrics)
         await asyncio.to_thread(self._service.load_current, user_config["domains"])
+        if self._path is not None and self._line is None:
+            self._line = await open_line(self._service.encode_timed, self._path)
 
     async def encode(self, texts: list[str], domain: str, version: str) -> Timed:
         """(n, E) float32, with the adapter of that release; and the seconds it took here."""
@@ -99,18 +101,31 @@ class EncoderDeployment:
         await asyncio.to_thread(self._service.forget, domain)
 
 
+@dataclass(frozen=True)
+class Common:
+    """What the domains of one process have in common."""
+
+    feedback_log: FeedbackLog = field(default_factory=FeedbackLog)
+    line: Line = field(default_factory=lambda: Line(line_path(service_name())))
+    turns: Turns = field(default_factory=Turns)
+
+
 class DomainDeployment:
     """One domain. `user_config`: its arguments; other releases and other shares are taken over
     without a restart: requests under way end on the release they began on.
+
+    Args:
+        common: of the process, where other domains answer in it too.
     """
 
-    def __init__(self, domain: str, access: str) -> None:
+    def __init__(self, domain: str, access: str, common: Common | None = None) -> None:
+        common = common or Common()
         self._domain = domain
         self._keys = keys_of(access)
         self._store = ReleaseStore()
-        self._handle: DeploymentHandle | None = None
-        self._together = Together(self._called)
-        self.feedback_log = FeedbackLog()
+        self._encoder = EncoderClient(domain, common.line)
+        self._turns = common.turns
+        self.feedback_log = common.feedback_log
         self._erasures = Erasures(domain, self.feedback_log, self._store)
         self._items = ItemUpdates(domain)
         self._learned = LearnedWeights(domain)
@@ -184,7 +199,7 @@ class DomainDeployment:
         """The routes; Serve asks for them once the replica is constructed."""
         title = f"crossrec: {self._domain}"
         refresh, arms = self.arms.refresh, self.arms
-        return domain_app(self, self._keys, title, refresh, self.metrics, arms)
+        return domain_app(self, self._keys, title, refresh, self.metrics, arms, self._turns)
 
     async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
         """What was learned of the objectives' weights, after an order."""
@@ -203,6 +218,13 @@ class DomainDeployment:
         """What it was told last."""
         return self._arguments
 
+    def close(self) -> None:
+        """Let go of what this domain alone holds; its last figures stay."""
+        if self._writing is not None:
+            self._writing.cancel()
+        self._learned.close()
+        self.arms.close()
+
     async def served(self) -> ServedRelease:
         """What it answers from."""
         return self.arms.served()
@@ -212,43 +234,10 @@ class DomainDeployment:
         return await self.arms.results(experiment)
 
     async def _encode(self, texts: list[str], version: str) -> Vectors:
-        """Ask the encoder, along with what others ask it for; raises as `_called`."""
-        vectors, seconds = await self._together.encode(texts, version)
+        """Vectors of texts, (n, E); raises as `EncoderClient.encode`."""
+        vectors, seconds = await self._encoder.encode(texts, version)
         split(QUEUE, seconds)
         return vectors
-
-    async def _called(self, texts: list[str], version: str) -> Timed:
-        """One call of the encoder, which lives in another application.
-
-        While it starts anew the call waits for it: encoding twice does no harm.
-
-        Raises:
-            ServiceError: it does not answer in time, or has too much to do (429).
-        """
-        until = time.monotonic() + ENCODER_TIMEOUT_S
-        while True:
-            try:
-                return await self._asked(texts, version, until - time.monotonic())
-            except BackPressureError as err:
-                raise TooBusyError from err
-            except Exception as err:
-                cause = getattr(err, "cause", err)  # Ray wraps what was raised, with a traceback
-                if isinstance(cause, CrossrecError):
-                    raise cause from err
-                if isinstance(err, RayTaskError) or time.monotonic() + AGAIN_S > until:
-                    raise ServiceError(
-                        "the encoder does not answer, so words cannot be read now; ask without"
-                        " text", 503
-                    ) from err  # fmt: skip
-                log.warning("the encoder went away (%s); asking again", type(err).__name__)
-                await asyncio.sleep(AGAIN_S)
-
-    async def _asked(self, texts: list[str], version: str, timeout_s: float) -> Timed:
-        if self._handle is None:
-            self._handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
-        answer = self._handle.encode.remote(texts, self._domain, version)
-        timed: Timed = await asyncio.wait_for(answer, timeout_s)
-        return timed
 
 
 class ShadowDeployment(DomainDeployment):

@@ -28,16 +28,21 @@ MAX_POINTS = 3000
 N_DIRECTIONS = 50
 N_BARS = 20
 N_ROWS = 5
+COUNTED_ROWS = 1_000_000
+"""Of larger tables distinct values are estimated."""
 MIN_POINTS = 5
 
 Row = dict[str, Any]
-VIEWS = {"text": "text", "trained": "sequence"}
-"""View of the map → signal whose item vectors it shows."""
+ADAPTED = "adapted"
+VIEWS = {"text": "text", ADAPTED: "request", "trained": "sequence"}
+"""View of the map → signal whose item vectors it shows; histories meet texts as the frozen encoder
+says them, requests as the adapter does, where a release has one."""
 
 
 def item_map(domain: str, version: str) -> Row:
     """Places of the items of a release on a plane, one map for each view that it has."""
-    folder = ReleaseStore().show(domain, version).folder
+    release = ReleaseStore().show(domain, version)
+    folder = release.folder
     model, catalogue = DomainModel.load(folder), Catalogue(folder / CATALOGUE)
     n_items = catalogue.n_items
     rows = np.arange(n_items)
@@ -45,6 +50,8 @@ def item_map(domain: str, version: str) -> Row:
         rows = np.sort(np.random.default_rng(0).choice(n_items, MAX_POINTS, replace=False))
     views, methods = {}, {}
     for view, name in VIEWS.items():
+        if view == ADAPTED and release.adapter_folder is None:
+            continue
         vectors = getattr(model.signals_by_name.get(name), "vectors", None)
         if vectors is not None and len(vectors) == n_items:
             places, methods[view] = project(np.asarray(vectors, np.float32)[rows])
@@ -115,7 +122,10 @@ def _columns(data: Dataset, table: str) -> list[Row]:
     schema = frame.collect_schema()
     plain = [name for name, kind in schema.items() if not kind.is_nested()]
     nulls = frame.select(pl.len().alias("_n"), pl.all().null_count()).collect().row(0, named=True)
-    distinct = frame.select(pl.col(plain).approx_n_unique()).collect().row(0, named=True)
+    values = pl.col(plain).drop_nulls()
+    few = nulls["_n"] <= COUNTED_ROWS
+    counted = values.n_unique() if few else values.approx_n_unique()
+    distinct = frame.select(counted).collect().row(0, named=True)
     return [
         {
             "table": table,

@@ -84,9 +84,10 @@ class Drift:
     def _count_words(self, reference: _Reference, text: str) -> None:
         words = re.findall(r"[^\W\d_]{3,}", text.lower())
         self._metrics.observe("crossrec_request_words", len(words))
-        for word in words[:MAX_WORDS]:
-            known = "yes" if reference.has_word(word) else "no"
-            self._metrics.add("crossrec_words", known=known)
+        looked_up = words[:MAX_WORDS]
+        n_known = sum(map(reference.has_word, looked_up))
+        self._metrics.add("crossrec_words", n_known, known="yes")
+        self._metrics.add("crossrec_words", len(looked_up) - n_known, known="no")
 
     def _reference(self, recommender: Recommender) -> _Reference:
         """That of the release; arms of an experiment have one each."""

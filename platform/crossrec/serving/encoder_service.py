@@ -19,6 +19,7 @@ from crossrec.errors import CrossrecError, EncoderError
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.mixed import MixedEncoder
 from crossrec.releases.store import Release, ReleaseStore
+from crossrec.serving.gateway import TooBusyError
 from crossrec.serving.metrics import Metrics
 from crossrec.serving.stages import ENCODE, QUEUE, TOKENISE, Stages
 from crossrec.serving.together import Timed, Vectors
@@ -26,6 +27,8 @@ from crossrec.serving.together import Timed, Vectors
 log = logging.getLogger(__name__)
 
 MAX_BATCH_TEXTS = 64
+MAX_WAITING = 512
+"""Requests that wait for a batch; more are told to come back."""
 STEP_TOKENS = 768
 """Of one pass through the encoder, padding counted: texts of a batch are sorted by length, so less
 of small passes is padding (32 requests of people: a tenth less time than in one of 2,048)."""
@@ -145,7 +148,13 @@ class EncoderService:
         return (await self.encode_timed(texts, domain, version))[0]
 
     async def encode_timed(self, texts: list[str], domain: str, version: str) -> Timed:
-        """The same, with the seconds of tokenising and encoding; the rest was waiting."""
+        """The same, with the seconds of tokenising and encoding; the rest was waiting.
+
+        Raises:
+            TooBusyError: MAX_WAITING others wait already.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise TooBusyError
         if version not in self._versions.get(domain, []):
             await asyncio.to_thread(self.load, domain, version)
         done: asyncio.Future[Timed] = asyncio.get_running_loop().create_future()

@@ -19,9 +19,11 @@ from crossrec.explanation.contrast import differences
 from crossrec.explanation.item_words import text_parts, variants
 from crossrec.explanation.paths import Fact, paths
 from crossrec.explanation.phrases import Language
+from crossrec.explanation.race import Race
 from crossrec.explanation.similar import MAX_USERS, Group, similar_users
 from crossrec.explanation.text import (
     contrast_sentence,
+    part_label,
     rating_sentence,
     sentence,
     shares_sentence,
@@ -40,10 +42,10 @@ from crossrec.serving.explanation_messages import (
     SharedEntity,
     SimilarUsers,
 )
-from crossrec.serving.messages import MAX_K, Explanation, RecommendRequest
+from crossrec.serving.messages import MAX_K, Explanation, Part, RecommendRequest
 from crossrec.serving.questions import Question
-from crossrec.serving.ranker import Ranked
 from crossrec.serving.recommender import Asked, Recommender
+from crossrec.serving.stages import EXPLAIN, lap
 
 ROWS = 400
 """About as many rows of scores as a search scores."""
@@ -65,7 +67,8 @@ class Explainer:
 
         Raises:
             UnknownItemError: an item that the domain does not have.
-            RequestError: an item that is not in the answer, or what `recommend` raises.
+            RequestError: an item that is not in the answer, or one that is to be compared with
+                itself, or what `recommend` raises.
             ServiceError: the request has words and the encoder does not answer.
         """
         request, language = asked_for.request, asked_for.language
@@ -79,6 +82,8 @@ class Explainer:
         titles = self._catalogue.titles([one.item_idx for one in chosen])
 
         def work(question: Question) -> list[Counterfactual]:
+            if not asked_for.counterfactuals:
+                return []
             race = self._race(request, asked)
             found = search.counterfactuals(race, items[place].item_idx)
             return [self._counterfactual(one, asked, asked_for) for one in found]
@@ -89,7 +94,11 @@ class Explainer:
             asked.question,
             rows=ROWS,
         )
-        words = await self._words(items[place].item_idx, asked)
+        words: list[ItemWord] = []
+        if asked_for.text_parts:
+            words = await self._words(items[place].item_idx, asked)
+        shared = self._paths(items[place].item_idx, asked, language)
+        lap(EXPLAIN)
         return ExplainResponse(
             domain=self._recommender.domain.name,
             release=self._recommender.loaded.release.version,
@@ -98,27 +107,26 @@ class Explainer:
             rank=place + 1,
             score=items[place].score,
             signals=asked.scored.at(items[place].item_idx),
-            explanation=told[0],
+            explanation=told[0].model_copy(update={"parts": _labelled(told[0].parts, language)}),
             counterfactuals=found,
             contrast=None
             if other is None
-            else self._contrast(told, titles, items[other], other + 1, asked_for),
+            else self._contrast(told, titles, asked, (place, other), asked_for),
             similar_users=alike,
             text_parts=words,
-            paths=self._paths(items[place].item_idx, asked, language),
+            paths=shared,
         )
 
     def _paths(self, item: int, asked: Asked, language: Language) -> list[SharedEntity]:
         """What it shares with the history, newest first, in the knowledge graph."""
         queries = asked.question.queries
         history = queries.items[0][whole(queries).steps][::-1].tolist()
-        ties = {
-            idx: [Fact(*tie) for tie in of]
-            for idx, of in self._catalogue.shared([item, *history]).items()
-        }
+        own = [Fact(*tie) for tie in self._catalogue.shared([item])[item]]
+        others = self._catalogue.shared(history, [fact.entity for fact in own])
+        ties = {idx: [Fact(*tie) for tie in of] for idx, of in others.items()}
         n_items, ids = self._catalogue.n_items, self._model.vocabulary.item_ids
         told = []
-        for path in paths(ties[item], {idx: ties[idx] for idx in history}, n_items):
+        for path in paths(own, ties, n_items):
             labels = self._catalogue.titles(list(path.items))
             told.append(
                 SharedEntity(
@@ -165,6 +173,11 @@ class Explainer:
 
     def _other(self, asked: Asked, asked_for: ExplainRequest, place: int) -> int | None:
         """Place of the item to compare with; None: there is no other."""
+        if asked_for.against == asked_for.item_id:
+            raise RequestError(
+                f"item '{asked_for.item_id}' was to be compared with itself;"
+                " expected another item of the answer"
+            )
         if asked_for.against is not None:
             return self._place(asked, asked_for.against)
         n = len(asked.ranking.items)
@@ -178,7 +191,7 @@ class Explainer:
         says = rating_sentence if rated else sentence
         return one.model_copy(update={"sentence": says(one.parts, asked_for.language)})
 
-    def _race(self, request: RecommendRequest, asked: Asked) -> search.Race:
+    def _race(self, request: RecommendRequest, asked: Asked) -> Race:
         question, n_items = asked.question, self._catalogue.n_items
         allowed = np.ones(n_items, np.bool_) if asked.allowed is None else asked.allowed.copy()
         known = self._model.vocabulary.item_idx
@@ -197,9 +210,9 @@ class Explainer:
         order: Callable[[Queries], Sequence[int]] | None = None
         if not self._recommender.ranker.is_short(request):
             order = self._order(request, asked, beside)
-        return search.Race(
+        return Race(
             self._model, self._recommender.rescorer, question.queries, allowed, request.k,
-            beside, order,
+            beside, order, question.of_last,
         )  # fmt: skip
 
     def _order(
@@ -230,32 +243,36 @@ class Explainer:
             items = [int(asked.question.queries.items[0, place]) for place in found.places[::-1]]
             names = [self._model.vocabulary.item_ids[item] for item in items]
             labels = self._catalogue.titles(items)
-            says = without_sentence(labels, found.rank, k, language)
+            says = without_sentence(labels, found.rank, k, language, is_smallest=found.is_smallest)
         return Counterfactual(
-            kind=found.kind, names=names, labels=labels, rank=found.rank, sentence=says
+            kind=found.kind,
+            names=names,
+            labels=labels,
+            rank=found.rank,
+            is_smallest=found.is_smallest,
+            sentence=says,
         )
 
     def _contrast(
         self,
         told: list[Explanation],
         titles: list[str],
-        other: Ranked,
-        rank: int,
+        asked: Asked,
+        places: tuple[int, int],
         asked_for: ExplainRequest,
     ) -> Contrast:
+        """Of the items at two places, from 0: the one that is explained and another."""
+        place, other = places
         parts = differences(told[0].parts, told[1].parts)
-        gap = told[0].score - told[1].score
-        if gap >= 0:
-            says = contrast_sentence(titles[0], titles[1], parts, asked_for.language)
-        else:
-            turned = differences(told[1].parts, told[0].parts)
-            says = contrast_sentence(titles[1], titles[0], turned, asked_for.language)
+        upper, lower = (0, 1) if place < other else (1, 0)
+        gaps = differences(told[upper].parts, told[lower].parts)
+        says = contrast_sentence(titles[upper], titles[lower], gaps, asked_for.language)
         return Contrast(
-            item_id=self._model.vocabulary.item_ids[other.item_idx],
+            item_id=self._model.vocabulary.item_ids[asked.ranking.items[other].item_idx],
             title=titles[1],
-            rank=rank,
-            gap=gap,
-            parts=parts,
+            rank=other + 1,
+            gap=told[0].score - told[1].score,
+            parts=_labelled(parts, asked_for.language),
             sentence=says,
         )
 
@@ -271,3 +288,8 @@ class Explainer:
             return None
         says = similar_sentence(found.n, found.common, found.chose, language)
         return SimilarUsers(n=found.n, common=found.common, chose=found.chose, sentence=says)
+
+
+def _labelled(parts: Sequence[Part], language: Language) -> list[Part]:
+    """With labels in that language; sentences are made before."""
+    return [part.model_copy(update={"label": part_label(part, language)}) for part in parts]

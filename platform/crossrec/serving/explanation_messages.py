@@ -27,6 +27,10 @@ class ExplainRequest(_Message):
     against: Text | None = None
     """Another item of the answer, that it is compared with; None: the next one."""
     language: Language = "en"
+    counterfactuals: bool = True
+    """Whether to look for what would take the item out; the search is half of the time."""
+    text_parts: bool = True
+    """Whether to take out the words of the item's text one by one; each is encoded anew."""
 
 
 class Counterfactual(_Message):
@@ -38,6 +42,9 @@ class Counterfactual(_Message):
     labels: list[str]
     rank: int
     """Where the item then is, as far as was looked: right after the answer at least."""
+    is_smallest: bool = True
+    """No smaller set of history items does it: all were tried. Otherwise each of them is needed,
+    but there were too many smaller sets to try them all."""
     sentence: str
 
 

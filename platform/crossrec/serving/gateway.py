@@ -130,6 +130,7 @@ class Gateway:
         prefix: of the routes of `app`, below where it is mounted.
         name: of the app, for the audit log.
         metrics: where requests are counted and timed; None: nowhere.
+        turns: of the whole process, where it has several gateways; None: this is the only one.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Gateway:
         prefix: str = "",
         name: str = "",
         metrics: Metrics | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -148,7 +150,7 @@ class Gateway:
         self._refusals = Sparse()
         self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
-        self._turns = Turns()
+        self._turns = turns or Turns()
         self._metrics = metrics or Metrics()
         self._metrics.ask("crossrec_in_flight", lambda: float(self._in_flight))
 
@@ -162,10 +164,11 @@ class Gateway:
         answer = _Answer(send, given or uuid.uuid4().hex)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         self._in_flight += 1
+        self._turns.under_way += 1
         stages = begin()
         refused = False
         try:
-            if self._in_flight > MAX_IN_FLIGHT:
+            if self._turns.under_way > MAX_IN_FLIGHT:
                 raise TooBusyError
             await self._turns.take()
             self._admit(scope, headers)
@@ -176,6 +179,7 @@ class Gateway:
             await answer.fail(err)
         finally:
             self._in_flight -= 1
+            self._turns.under_way -= 1
             stages.lap(ANSWER)
             self._metrics.request(_first_part(_path(scope)), answer.status, stages)
             # Also of a caller who hung up: what was asked for may have been done.

@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 import crossrec
 from crossrec.data.pseudonyms import UserKeys
 from crossrec.errors import CrossrecError, RequestError, UnknownDomainError, suggest
-from crossrec.serving.arguments import domains_of
 from crossrec.serving.arms import Arms
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_card, item_card, search_cards, user_card
@@ -58,6 +57,7 @@ from crossrec.serving.messages import (
 from crossrec.serving.metrics import METRICS_TYPE, Metrics
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.straight import Straight
+from crossrec.serving.turns import Turns
 
 _ERROR: dict[str, Any] = {
     "application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
@@ -93,10 +93,17 @@ class DomainBackend(Protocol):
 
 
 class Directory(Protocol):
-    """What the routes of the whole service need."""
+    """Which domains there are."""
 
     async def domains(self) -> list[DomainSummary]:
-        """Every served domain, sorted by name."""
+        """Every domain that answers, sorted by name."""
+
+    async def names(self) -> list[str]:
+        """Of every served domain, sorted."""
+
+
+class Whole(Directory, Protocol):
+    """What the routes of the whole service need."""
 
     async def states(self) -> dict[str, str]:
         """Application → its state in words; `RUNNING` is well."""
@@ -112,6 +119,7 @@ def domain_app(
     refresh: Callable[[], Awaitable[None]] | None = None,
     metrics: Metrics | None = None,
     arms: Arms | None = None,
+    turns: Turns | None = None,
 ) -> Gateway:
     """All routes of one domain, behind the gateway.
 
@@ -119,6 +127,7 @@ def domain_app(
         refresh: done before each request that the gateway lets through.
         metrics: where what happens is counted; None: nowhere that anybody reads.
         arms: the releases that answer, where there may be several; None: `backend.recommender`.
+        turns: of the process, where other domains answer in it too.
     """
     app = _app(title)
     metrics = metrics or Metrics()
@@ -218,12 +227,19 @@ def domain_app(
     routes: App = Addressed(Straight(app, "/recommendations", RecommendRequest, answer))
     if refresh is not None:
         routes = Refreshing(routes, refresh)
-    return Gateway(routes, keys, name=title, metrics=metrics)
+    return Gateway(routes, keys, name=title, metrics=metrics, turns=turns)
 
 
-def system_app(
-    directory: Directory, keys: KeyRing | None, operator: Operator | None = None
-) -> Gateway:
+def directory_app(directory: Directory, keys: KeyRing | None, turns: Turns) -> Gateway:
+    """What is left of the paths below `/v1/domains` where domains share a replica: their list, and
+    404 for a domain that there is not.
+    """
+    app = _app("crossrec", prefix=SYSTEM)
+    _add_directory(app, directory)
+    return Gateway(app, keys, SYSTEM, name="crossrec", turns=turns)
+
+
+def system_app(whole: Whole, keys: KeyRing | None, operator: Operator | None = None) -> Gateway:
     """The routes of the whole service; any other path below it is answered as unknown.
 
     Args:
@@ -231,28 +247,22 @@ def system_app(
     """
     app = _app("crossrec", prefix=SYSTEM)
 
-    @app.get(f"{SYSTEM}/domains", response_model=DomainList)
-    async def domains() -> Response:
-        """Every served domain."""
-        return _json(DomainList(domains=await directory.domains()))
-
     @app.get(f"{SYSTEM}/health", response_model=Health)
     async def health() -> Response:
         """The service is up."""
-        names = domains_of(await directory.states())
-        return _json(Health(version=crossrec.__version__, domains=names))
+        return _json(Health(version=crossrec.__version__, domains=await whole.names()))
 
     @app.get(f"{SYSTEM}/ready", response_model=Readiness)
     async def ready() -> Response:
         """Whether everything answers; 503 while something does not."""
-        states = await directory.states()
+        states = await whole.states()
         well = all(state == "RUNNING" for state in states.values())
         return _json(Readiness(ready=well, applications=states), status=200 if well else 503)
 
     @app.get(f"{SYSTEM}/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """What all replicas count and time, for Prometheus."""
-        return Response(await directory.metrics(), media_type=METRICS_TYPE)
+        return Response(await whole.metrics(), media_type=METRICS_TYPE)
 
     if operator is not None:
         app.include_router(live_routes(operator), prefix=SYSTEM)
@@ -263,10 +273,21 @@ def system_app(
 
     from crossrec.serving.insight_routes import insight_routes  # replicas of domains go without
 
-    app.include_router(insight_routes(SYSTEM, directory.states, directory.metrics, operator))
+    app.include_router(insight_routes(SYSTEM, whole.states, whole.metrics, operator))
+    _add_directory(app, whole)
+    return Gateway(app, keys, SYSTEM, name="crossrec")
+
+
+def _add_directory(app: FastAPI, directory: Directory) -> None:
+    """The list of domains, and the answer to whoever asks for one that is not in it."""
+
+    @app.get(f"{SYSTEM}/domains", response_model=DomainList)
+    async def domains() -> Response:
+        """Every served domain."""
+        return _json(DomainList(domains=await directory.domains()))
 
     async def unknown_domain(domain: str) -> Response:
-        served = domains_of(await directory.states())
+        served = await directory.names()
         raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
 
     everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -274,7 +295,6 @@ def system_app(
         app.add_api_route(
             SYSTEM + path, unknown_domain, methods=everything, include_in_schema=False
         )
-    return Gateway(app, keys, SYSTEM, name="crossrec")
 
 
 def _app(title: str, prefix: str = "") -> FastAPI:

@@ -165,8 +165,8 @@ class ItemMap(_Message):
     state: Progress
     """being_made: it is computed now, for the first time; ask again in a moment."""
     views: dict[str, list[list[float]]] = {}
-    """View → (n, 2) places: `text`, what item texts say to the encoder; `trained`, what training
-    made of the items."""
+    """View → (n, 2) places: `text`, what item texts say to the encoder; `adapted`, what they say
+    with the release's adapter, if it has one; `trained`, what training made of the items."""
     methods: dict[str, str] = {}
     item_ids: list[str] = []
     titles: list[str] = []

@@ -7,10 +7,7 @@ others: the store and the making of an edition (releases/), transport (http_api.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import fcntl
-import gc
 import logging
 import subprocess
 import sys
@@ -21,13 +18,14 @@ from typing import Any
 
 from crossrec.errors import RequestError, ServiceError, suggest
 from crossrec.models.domain_model import DomainModel
-from crossrec.models.signals import RequestSignal
+from crossrec.models.text_signals import RequestSignal
 from crossrec.ranking.objectives import undated
 from crossrec.releases.added_items import AddedItem, AddedItems, Reading, items_folder
 from crossrec.releases.conditions import ColumnKind
 from crossrec.releases.editions import Editions
 from crossrec.releases.store import LoadedRelease, Release
 from crossrec.serving.gateway import App, Receive, Scope, Send
+from crossrec.serving.memory import give_back_memory
 from crossrec.serving.messages import ItemsResponse, ItemUpsert
 from crossrec.serving.recommender import Recommender
 
@@ -275,17 +273,6 @@ class Current:
                 raise
             self.holds = holds
             give_back_memory()
-
-
-def give_back_memory() -> None:
-    """Return to the system what loading needed and no longer does; glibc keeps it otherwise.
-
-    A release that was replaced is held by cycles: what its sequence and its words signal remember
-    hold the signals themselves. Its catalogue is closed with it, after the last request under way.
-    """
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Refreshing:

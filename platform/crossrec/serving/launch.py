@@ -23,7 +23,14 @@ from typing import IO, Literal, cast
 from pydantic import BaseModel, ConfigDict
 
 from crossrec.config import home
-from crossrec.errors import AuthError, ConfigError, ReleaseError, ServiceError, error_class
+from crossrec.errors import (
+    AuthError,
+    ConfigError,
+    ReleaseError,
+    ServiceError,
+    error_class,
+    suggest,
+)
 from crossrec.releases.store import CURRENT, ReleaseStore
 from crossrec.serving.arguments import Scaled, parse
 from crossrec.serving.auth import KeyRing
@@ -57,6 +64,8 @@ class ServiceSettings(BaseModel):
     """As many as the load asks for, up to this; None: always `replicas`."""
     max_encoders: int | None = None
     give_back_after_s: float = 60.0
+    apart: list[str] = []
+    """Domains with replicas of their own; the others share theirs."""
     temp_folder: str = ""
     """Of Ray's session and HAProxy's files."""
 
@@ -156,6 +165,7 @@ def serve_domains(
     max_replicas: int | None = None,
     max_encoders: int | None = None,
     give_back_after_s: float = 60.0,
+    apart: Sequence[str] = (),
 ) -> Service:
     """Serve the current releases of some domains, and return once they answer.
 
@@ -166,21 +176,26 @@ def serve_domains(
         open_on_loopback: no keys, but callers from this machine only.
         mode: haproxy: HAProxy in front and Serve's throughput settings; plain: Serve's own proxy.
         address: an existing Ray cluster; None: a local one that ends with the service.
-        replicas: of each domain.
-        max_replicas: of each domain; as many run as the load asks for. None: always `replicas`.
+        replicas: that answer for the domains, each for all that share them.
+        max_replicas: as many run as the load asks for. None: always `replicas`.
         max_encoders: replicas of the encoder, likewise; None: one.
         give_back_after_s: seconds of less load after which a further replica ends.
+        apart: those of the domains that get as many replicas of their own, which share neither
+            processor time nor fate with other domains.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
-        ConfigError: the port is taken, the access is not safe, or fewer replicas at most than
-            at least.
+        ConfigError: the port is taken, the access is not safe, fewer replicas at most than at
+            least, or a domain is to be apart that is none of the domains.
         AuthError: keys are asked for and none exists.
         ServiceError: the service did not come up; the message has the end of its log.
     """
     access: Literal["keys", "loopback"] = "loopback" if open_on_loopback else "keys"
     encoder_of(domains, ReleaseStore())
     _check_access(access, host, address)
+    for name in apart:
+        if name not in domains:
+            raise ConfigError(f"'{name}' is to be apart and not served: {suggest(name, domains)}")
     settings = ServiceSettings(
         domains=list(domains),
         host=host,
@@ -192,6 +207,7 @@ def serve_domains(
         max_replicas=max_replicas,
         max_encoders=max_encoders,
         give_back_after_s=give_back_after_s,
+        apart=list(apart),
     )
     parse(Scaled, settings.model_dump(include=set(Scaled.model_fields)))
     return start(settings)

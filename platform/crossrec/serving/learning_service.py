@@ -16,6 +16,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from crossrec.errors import ConfigError, CrossrecError, ServiceError
+from crossrec.serving.arguments import LEARNER_APPLICATION
 from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
@@ -24,7 +25,6 @@ from crossrec.serving.learning_store import learners_folder
 log = logging.getLogger(__name__)
 
 LEARNER = "Learner"
-LEARNER_APPLICATION = "learner"
 POLL_S = 0.25
 """Between two looks at the feedback log."""
 ASK_TIMEOUT_S = 10.0

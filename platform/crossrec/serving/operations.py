@@ -1,17 +1,14 @@
-"""Changes what is served while it is served, through Ray Serve; checked on 2.60.
+"""Changes what is served while it is served: releases, experiments, shadows; checked on Ray 2.60.
 
-Runs in the system's replica. One application a domain, so a change touches that domain alone; a
-domain's arguments are its state, so each change is: ask a replica for them, amend them, run the
-application with them. Leaves to others: the applications (deployments.py), order (changes.py),
-HTTP (live_routes.py), which release answers whom (traffic.py).
+Runs in the system's replica. What a domain was told is its state, so each change is: ask for it,
+amend it, run the domain with it. Leaves to others: how a domain is run (running.py), order
+(changes.py), HTTP (live_routes.py), which release answers whom (traffic.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 from ray import serve
@@ -22,18 +19,14 @@ from crossrec.serving.arguments import (
     ENCODER,
     ENCODER_APPLICATION,
     SHADOW,
-    DomainArguments,
-    SystemArguments,
+    Told,
     domain_application,
-    domains_of,
     shadow_application,
 )
-from crossrec.serving.asking import answer_of, applications_now, ask
+from crossrec.serving.asking import answer_of
 from crossrec.serving.audit import AuditLog
 from crossrec.serving.changes import Changes
-from crossrec.serving.item_updates import give_back_memory
 from crossrec.serving.live_messages import (
-    ApplicationStatus,
     ArmRequest,
     Change,
     DomainStatus,
@@ -42,6 +35,8 @@ from crossrec.serving.live_messages import (
     ServiceStatus,
     ShadowResults,
 )
+from crossrec.serving.memory import give_back_memory
+from crossrec.serving.running import Running
 from crossrec.serving.traffic import (
     CONTROL,
     ExperimentStore,
@@ -50,61 +45,44 @@ from crossrec.serving.traffic import (
     new_name,
 )
 
-STATES_AGE_S = 0.5
-"""How old the service's idea of its own state may be."""
 PREPARE_TIMEOUT_S = 60.0
 RESULTS_TIMEOUT_S = 30.0
-CHANGE_TIMEOUT_S = 120.0
-"""A domain that is not up by then is taken back."""
-
-Targets = Callable[[DomainArguments], list[serve.RunTarget]]
 
 log = logging.getLogger(__name__)
 
 
 class Operations:
-    """All that can be done to a running service.
+    """All that can be done to a running service."""
 
-    Args:
-        defaults: of domains that are new.
-        targets: what Serve has to run for a domain with given arguments.
-    """
-
-    def __init__(self, defaults: SystemArguments, targets: Targets) -> None:
-        self._defaults = defaults
-        self._targets = targets
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.parts = running.parts
         self._store = ReleaseStore()
         self._changes = Changes()
-        self._applications: dict[str, ApplicationStatus] = {}
-        self._asked_at = -STATES_AGE_S
         self.change = self._changes.show
-
-    async def applications(self) -> dict[str, ApplicationStatus]:
-        """Every application, as Serve sees it."""
-        if time.monotonic() - self._asked_at >= STATES_AGE_S:
-            self._applications = await asyncio.to_thread(applications_now)
-            self._asked_at = time.monotonic()
-        return self._applications
 
     async def status(self) -> ServiceStatus:
         """Everything that runs, and the newest changes."""
-        found = dict(await self.applications())
-        names = domains_of(found)
-        served = await asyncio.gather(*(ask(name, "served") for name in names))
+        names = await self.parts.names()
+        served = await asyncio.gather(*(self.parts.ask(name, "served") for name in names))
+        states = [await self.parts.state(name) for name in names]
+        found = await self.parts.applications()
+        own = {domain_application(name) for name in names}
         domains = [
             DomainStatus(
                 domain=name,
                 serves=serves if isinstance(serves, ServedRelease) else None,
-                **found.pop(domain_application(name)).model_dump(),
+                **state.model_dump(),
             )
-            for name, serves in zip(names, served, strict=True)
+            for name, serves, state in zip(names, served, states, strict=True)
         ]
-        return ServiceStatus(domains=domains, others=found, changes=self._changes.list())
+        others = {name: one for name, one in found.items() if name not in own}
+        return ServiceStatus(domains=domains, others=others, changes=self._changes.list())
 
     async def deploy(self, domain: str, release: str | None, previous: bool) -> Change:
         """Begin to serve a release of a domain, and make it current."""
         version = self._store.show(domain, release or CURRENT).version
-        before = await self._arguments(domain)
+        before = await self._running.told(domain)
         if before is not None and before.experiment is not None:
             raise RequestError(
                 f"an experiment runs in '{domain}'; promote an arm or stop it before another"
@@ -114,16 +92,16 @@ class Operations:
             version = self._earlier(domain, before)
         return self._changes.begin(domain, "deploy", self._deploy(domain, version, before))
 
-    def _earlier(self, domain: str, before: DomainArguments | None) -> str:
+    def _earlier(self, domain: str, before: Told | None) -> str:
         served = self._store.show(domain).version if before is None else before.version
         earlier = [one.version for one in self._store.list(domain) if one.version < served]
         if not earlier:
             raise RequestError(f"'{domain}' has no release before {served}, which is served")
         return earlier[-1]
 
-    async def _deploy(self, domain: str, version: str, before: DomainArguments | None) -> str:
+    async def _deploy(self, domain: str, version: str, before: Told | None) -> str:
         await self._prepare(domain, version)
-        wanted = (before or self._new(domain)).model_copy(update={"version": version})
+        wanted = (before or await self._running.new(domain)).model_copy(update={"version": version})
         await self._apply(wanted, before)
         await self._make_current(domain, version)
         return version
@@ -134,8 +112,8 @@ class Operations:
         return self._changes.begin(domain, "undeploy", self._undeploy(domain))
 
     async def _undeploy(self, domain: str) -> None:
-        await asyncio.to_thread(serve.delete, domain_application(domain))
-        await self._end_shadow(domain)
+        await self._running.remove(domain)
+        await self._running.end_shadow(domain)
         ExperimentStore().write(domain, None)
         await self._encoder("forget", domain)
         _note("domain undeployed", domain)
@@ -193,7 +171,7 @@ class Operations:
     async def results(self, domain: str, experiment: str | None) -> ExperimentResults:
         """What came of the arms of an experiment, of the latest where none is named."""
         await self._expect_served(domain)
-        found: ExperimentResults | None = await ask(
+        found: ExperimentResults | None = await self.parts.ask(
             domain, "results", experiment, quiet=False, timeout_s=RESULTS_TIMEOUT_S
         )
         if found is None:
@@ -220,7 +198,7 @@ class Operations:
 
         async def work() -> str:
             version = await self._apply(wanted, before)
-            await self._end_shadow(domain)
+            await self._running.end_shadow(domain)
             return version
 
         return self._changes.begin(domain, "stop shadow", work())
@@ -245,14 +223,14 @@ class Operations:
         handle = serve.get_deployment_handle(ENCODER, ENCODER_APPLICATION)
         await answer_of(handle.prepare.remote(domain, version), PREPARE_TIMEOUT_S)
 
-    async def _apply(self, wanted: DomainArguments, before: DomainArguments | None) -> str:
+    async def _apply(self, wanted: Told, before: Told | None) -> str:
         """Run a domain with other arguments; where that fails, with those of before.
 
         Raises:
             ServiceError: Serve could not; what was served is served again.
         """
         try:
-            await self._run(wanted)
+            await self._running.run(wanted)
         except Exception as err:
             log.exception("'%s' could not be changed; going back", wanted.domain)
             await self._go_back(wanted.domain, before)
@@ -264,32 +242,17 @@ class Operations:
         _note("domain changed", wanted.domain, release=wanted.version)
         return wanted.version
 
-    async def _go_back(self, domain: str, before: DomainArguments | None) -> None:
+    async def _go_back(self, domain: str, before: Told | None) -> None:
         if before is None:
-            await asyncio.to_thread(serve.delete, domain_application(domain))
+            await self._running.remove(domain)
         else:
-            await self._run(before)
-
-    async def _run(self, wanted: DomainArguments) -> None:
-        """Returns once replicas answer with these arguments, or raises.
-
-        Raises:
-            Exception: whatever Serve says, and TimeoutError.
-        """
-        targets = await asyncio.to_thread(self._targets, wanted)
-        run = asyncio.to_thread(serve.run_many, targets, wait_for_applications_running=True)
-        await asyncio.wait_for(run, CHANGE_TIMEOUT_S)
-        self._asked_at = -STATES_AGE_S
+            await self._running.run(before)
 
     async def _make_current(self, domain: str, version: str) -> None:
         """So that a service that starts again serves what is served now."""
         if self._store.current(domain) != version:
             await asyncio.to_thread(self._store.roll_back, domain, version)
             give_back_memory()
-
-    async def _end_shadow(self, domain: str) -> None:
-        if shadow_application(domain) in await asyncio.to_thread(applications_now):
-            await asyncio.to_thread(serve.delete, shadow_application(domain))
 
     async def _encoder(self, method: str, *arguments: Any) -> None:
         """Tell the encoder; where it has several replicas one of them hears it."""
@@ -299,52 +262,25 @@ class Operations:
         except CrossrecError:
             log.exception("the encoder could not %s %s", method, arguments)
 
-    def _new(self, domain: str) -> DomainArguments:
-        return DomainArguments(domain=domain, **self._defaults.model_dump())
-
-    async def _arguments(self, domain: str) -> DomainArguments | None:
-        """What a domain was told last; None where it is not served.
-
-        Where no replica can be asked, for a release of it does not come up, what is known from
-        elsewhere.
-
-        Raises:
-            ServiceError: (503) it runs and has no time to answer: a guess could end what it does.
-        """
-        found = (await asyncio.to_thread(applications_now)).get(domain_application(domain))
-        if found is None:
-            return None
-        told: DomainArguments | None = await ask(domain, "arguments")
-        if told is None and found.state == "RUNNING":
-            raise ServiceError(f"'{domain}' has too much to do to be asked; try again", 503)
+    async def _served(self, domain: str) -> Told:
+        told = await self._running.told(domain)
         if told is None:
-            kept = {
-                "version": self._store.show(domain).version,
-                "experiment": ExperimentStore().read(domain),
-            }
-            told = self._new(domain).model_copy(update=kept)
-        return told
-
-    async def _served(self, domain: str) -> DomainArguments:
-        told = await self._arguments(domain)
-        if told is None:
-            served = domains_of(await self.applications())
+            served = await self.parts.names()
             raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
         return told
 
     async def _expect_served(self, domain: str) -> None:
-        found = await asyncio.to_thread(applications_now)
-        if domain_application(domain) not in found:
-            served = domains_of(found)
+        served = await self.parts.names()
+        if domain not in served:
             raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
 
-    async def _experimenting(self, domain: str) -> DomainArguments:
+    async def _experimenting(self, domain: str) -> Told:
         before = await self._served(domain)
         if before.experiment is None:
             raise RequestError(f"no experiment runs in '{domain}'")
         return before
 
-    async def _shadowed(self, domain: str) -> DomainArguments:
+    async def _shadowed(self, domain: str) -> Told:
         before = await self._served(domain)
         if before.shadow is None:
             raise RequestError(f"no release is in the shadow of '{domain}'")

@@ -6,7 +6,7 @@ Leaves to others: encoding words (encoder_service.py), scoring and ranking (reco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,8 @@ class Question:
     user_known: bool
     """Something that the user was interested in is stored, and was used."""
     ignored: list[str]
+    of_last: dict[str, Vector] = field(default_factory=dict)
+    """Context fields that the last item of the history tells → (N,), what each item tells."""
 
 
 class QuestionReader:
@@ -151,18 +153,18 @@ class QuestionReader:
         steps = kept.then(self._on_clock(told))
         if liked or told or disliked:
             steps = steps.newest_of_each(without=disliked)
-        if len(steps.items):
-            context |= self._said_by(int(steps.items[-1]), request)
+        of_last = self._of_last(request) if len(steps.items) else {}
+        last = steps.items[-1:]
+        context |= {name: of_items[last] for name, of_items in of_last.items()}
         queries = self._queries(steps, context, wish, now)
         if wish is not None:
             queries = replace(queries, words=(request.text or "",))
         user_known = bool(set(kept.items.tolist()).difference(disliked))
-        return Question(queries, steps.items, disliked, user_known, ignored)
+        return Question(queries, steps.items, disliked, user_known, ignored, of_last)
 
-    def _said_by(self, last: int, request: RecommendRequest) -> dict[str, Vector]:
+    def _of_last(self, request: RecommendRequest) -> dict[str, Vector]:
         """Context that the last item tells, where the request does not say otherwise."""
-        codes = {n: of for n, of in self._of_items.items() if n not in request.context}
-        return {name: of_items[last : last + 1] for name, of_items in codes.items()}
+        return {name: of for name, of in self._of_items.items() if name not in request.context}
 
     def _stored(self, stored: UserHistory | None) -> _Steps:
         if stored is None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.errors import RequestError, suggest
+from crossrec.explanation.text import sentence
 from crossrec.ranking.learner_policy import Drawn
 from crossrec.ranking.likeness import Alike, Codes, by_text, by_values, item_vectors, value_codes
 from crossrec.ranking.objectives import Measured, Moment, Objectives, Sources
@@ -349,15 +350,17 @@ class Ranker:
 
 def with_objectives(explanation: Explanation, ranked: Ranked, weights: Weights) -> Explanation:
     """The explanation of relevance as one of the score: relevance by its weight, and a part for
-    each other objective.
+    each other objective, which the sentence then knows as well.
     """
     if weights == ONLY_RELEVANCE:
         return explanation
     weight = weights.get("relevance", 0.0)
     parts = [part.model_copy(update={"value": weight * part.value}) for part in explanation.parts]
-    parts += [
+    given = [
         Part(kind="objective", name=name, label=name, value=value)
         for name, value in ranked.objectives.items()
         if name != "relevance"
     ]
-    return explanation.model_copy(update={"score": ranked.score, "parts": parts})
+    says = sentence([*parts, *given]) if given else explanation.sentence
+    update = {"score": ranked.score, "parts": [*parts, *given], "sentence": says}
+    return explanation.model_copy(update=update)

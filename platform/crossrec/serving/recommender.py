@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -280,7 +280,8 @@ class Recommender:
     def _recommendations(
         self, ranked: list[Ranked], scored: Scored, reasons: list[Explanation]
     ) -> list[Recommendation]:
-        items = self._items([one.item_idx for one in ranked])
+        best = [one.item_idx for one in ranked]
+        signals = scored.each(best)
         return [
             Recommendation(
                 rank=rank,
@@ -291,19 +292,23 @@ class Recommender:
                 objectives=one.objectives,
                 measures=one.measures,
                 pinned=one.pinned,
-                signals=scored.at(item.item_idx),
-                item={name: value for name, value in item.columns.items() if value is not None},
+                signals=signals[rank - 1],
+                item=item.columns,
                 explanation=reasons[rank - 1] if reasons else None,
             )
-            for rank, (one, item) in enumerate(zip(ranked, items, strict=True), start=1)
+            for rank, (one, item) in enumerate(zip(ranked, self._items(best), strict=True), start=1)
         ]
 
     def _items(self, best: list[int]) -> list[CatalogueItem]:
-        """The items at row numbers; those shown lately are remembered."""
+        """The items at row numbers, without what is missing of them; those shown lately are
+        remembered.
+        """
         new = [item_idx for item_idx in best if item_idx not in self._lately]
         if len(self._lately) + len(new) > CACHED_ITEMS:
             self._lately, new = {}, best
-        self._lately |= {item.item_idx: item for item in self.catalogue.cards(new, self._shown)}
+        for item in self.catalogue.cards(new, self._shown):
+            there = {name: value for name, value in item.columns.items() if value is not None}
+            self._lately[item.item_idx] = replace(item, columns=there)
         return [self._lately[item_idx] for item_idx in best]
 
 

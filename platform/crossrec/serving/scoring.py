@@ -39,8 +39,13 @@ class Scored:
 
     def at(self, item_idx: int) -> dict[str, float]:
         """Signal → what it gives to one item of the pool."""
-        [place] = self.pool.places([item_idx])
-        return {name: float(part[place]) for name, part in self.signals.items()}
+        return self.each([item_idx])[0]
+
+    def each(self, item_idxs: list[int]) -> list[dict[str, float]]:
+        """The same of several items, in their order."""
+        places = self.pool.places(item_idxs)
+        values = (part[places].tolist() for part in self.signals.values())
+        return [dict(zip(self.signals, of, strict=True)) for of in zip(*values, strict=True)]
 
 
 class Scorer:

@@ -6,36 +6,52 @@ order to stop, so it ends with whoever started it, however that one ended.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache
 from typing import TextIO
 
 import ray
 from ray import serve
 
-from crossrec.errors import CrossrecError
+from crossrec.errors import CrossrecError, ReleaseError
 from crossrec.releases.store import CURRENT
-from crossrec.serving.applications import N_CPUS, build_encoder, build_system, targets_of
+from crossrec.serving.applications import (
+    N_CPUS,
+    build_encoder,
+    build_system,
+    shared_targets,
+    targets_of,
+)
 from crossrec.serving.arguments import (
     ENCODER_APPLICATION,
+    LEARNER_APPLICATION,
+    SHARED_APPLICATION,
     SYSTEM_APPLICATION,
     DomainArguments,
+    Hosted,
     Scaled,
+    SharedArguments,
+    Told,
+    apart_of,
     domain_application,
-    domains_of,
+    parse,
     shadow_application,
 )
+from crossrec.serving.asking import answer_of, shared_handle
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
-from crossrec.serving.learning_service import LEARNER_APPLICATION, build_learner
+from crossrec.serving.learning_service import build_learner
 from crossrec.serving.process_tree import end_tree, tree_of
 from crossrec.serving.traffic import ExperimentStore
 
 DOMAINS_TO_COME = 20
 """That may be deployed while it runs, or be in a shadow."""
+HOSTED_TIMEOUT_S = 30.0
 OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go through the store
 
 
@@ -48,6 +64,7 @@ def main(more: Callable[[], list[serve.RunTarget]] = list) -> None:
         try:
             _connect(settings)
             serve.run_many([*_targets(settings), *more()], wait_for_applications_running=True)
+            _expect_all(settings)
         except Exception as err:
             _report(reports, err)
             return
@@ -112,11 +129,22 @@ def _targets(settings: ServiceSettings) -> list[serve.RunTarget]:
         serve.RunTarget(build_encoder(encoder), ENCODER_APPLICATION, None),
         serve.RunTarget(build_system(system), SYSTEM_APPLICATION, "/"),
         serve.RunTarget(build_learner({}), LEARNER_APPLICATION, None),
-        *[one for domain in settings.domains for one in _domain(settings, domain, CURRENT)],
+        *_sharing(settings),
+        *[one for domain in settings.apart for one in _apart(settings, domain, CURRENT)],
     ]
 
 
-def _domain(settings: ServiceSettings, domain: str, version: str) -> list[serve.RunTarget]:
+def _sharing(settings: ServiceSettings) -> list[serve.RunTarget]:
+    """The application of the domains that have none of their own."""
+    domains = [domain for domain in settings.domains if domain not in settings.apart]
+    if not domains:
+        return []
+    scaled = settings.model_dump(include=set(Scaled.model_fields))
+    told = {"domains": domains, "access": settings.access, **scaled}
+    return shared_targets(parse(SharedArguments, told))
+
+
+def _apart(settings: ServiceSettings, domain: str, version: str) -> list[serve.RunTarget]:
     scaled = settings.model_dump(include=set(Scaled.model_fields))
     arguments = DomainArguments(domain=domain, version=version, access=settings.access, **scaled)
     return targets_of(arguments)
@@ -126,11 +154,44 @@ def _follow(settings: ServiceSettings, order: ServiceOrder) -> Exception | None:
     """Serve another release of one domain to everybody."""
     try:
         ExperimentStore().write(order.domain, None)
-        targets = _domain(settings, order.domain, order.version)
+        if order.domain in settings.apart:
+            targets = _apart(settings, order.domain, order.version)
+        else:
+            told = Told(domain=order.domain, version=order.version)
+            targets = shared_targets(_hosted().arguments.with_one(told))
         serve.run_many(targets, wait_for_applications_running=True)
+        _expect_all(settings)
     except Exception as err:
         return err
     return None
+
+
+def _hosted() -> Hosted:
+    """What the shared replicas answer for."""
+
+    async def asked() -> Hosted:
+        hosted: Hosted = await answer_of(shared_handle().hosted.remote(), HOSTED_TIMEOUT_S)
+        return hosted
+
+    return _runner().run(asked())
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """Serve keeps handles, and a handle keeps to the event loop it was first used on."""
+    return asyncio.Runner()
+
+
+def _expect_all(settings: ServiceSettings) -> None:
+    """Raise where a domain that shares replicas is not as it was told to be.
+
+    Raises:
+        ReleaseError: with the reason.
+    """
+    if set(settings.domains) <= set(settings.apart):
+        return
+    for domain, reason in _hosted().failed.items():
+        raise ReleaseError(f"'{domain}' cannot be served: {reason}")
 
 
 def _disconnect(settings: ServiceSettings) -> None:
@@ -148,11 +209,11 @@ def _disconnect(settings: ServiceSettings) -> None:
 def _ours(settings: ServiceSettings) -> list[str]:
     """Applications of this service, those that were deployed since among them."""
     found = serve.status().applications
-    domains = {*settings.domains, *domains_of(found)}
+    domains = {*settings.domains, *apart_of(found)}
     names = [
         place(one) for one in sorted(domains) for place in (domain_application, shadow_application)
     ]
-    names += [SYSTEM_APPLICATION, LEARNER_APPLICATION, ENCODER_APPLICATION]
+    names += [SHARED_APPLICATION, SYSTEM_APPLICATION, LEARNER_APPLICATION, ENCODER_APPLICATION]
     return [name for name in names if name in found]
 
 

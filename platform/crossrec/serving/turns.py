@@ -16,6 +16,8 @@ class Turns:
     """One begins in each pass of the loop, in the order they came; alone nobody waits at all."""
 
     def __init__(self) -> None:
+        self.under_way = 0
+        """Requests that have come and are not answered; counted by whoever lets them in."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False
         """Whether somebody has begun in this pass, or still waits."""
