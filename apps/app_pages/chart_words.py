@@ -15,7 +15,7 @@ from typing import Any
 import altair as alt
 
 from app_pages.words import chinese
-from crossrec.plots import Chart
+from crossrec.chart_parts import Chart
 
 TITLES = [
     "score (no unit; higher ranks first)", "Part", "Signal", "Model", "Trial", "Known from",
@@ -24,7 +24,8 @@ TITLES = [
     "position in the history", "time (UTC)", "rank", "share of the catalogue, most popular first",
     "share of all", "how sure the scores were of the first item", "how often it was right", "share",
     "smallest to largest", "seconds of training, all trials so far", "weight (relevance: 1)", "to",
-    "begins with", "day (UTC)", "mean milliseconds in a replica",
+    "begins with", "day (UTC)", "events",
+    "PCA to {n} directions, then t-SNE (perplexity {p})", "mean milliseconds in a replica",
 ]  # fmt: skip
 """Titles that charts give to axes and legends; `{…}` stands for what is from data."""
 LABELS = [
@@ -34,8 +35,13 @@ LABELS = [
     "training", "feedback", "complete", "stopped early", "failed", "ours", "baseline", "published",
     "up or new", "same", "down or gone", "before", "after", "interactions", "shown", "{n} more",
     "{n} earlier items", "others", "new in the first 10", "up", "down", "out of the first 10",
+    "like", "dislike", "click", "view", "purchase", "impression", "rating", "scratch",
+    "admit", "filter", "queue", "tokenise", "encode", "log", "read", "search", "rank", "explain",
+    "answer", "RUNNING", "DEPLOYING", "DEPLOY_FAILED", "UNHEALTHY",
 ]  # fmt: skip
 """Names on axes and in legends that are no data."""
+OWN_WORDS = ("event", "stage")
+"""Fields of colours whose names are the app's own."""
 _LIST = re.compile(r"^(\[.*\]|\{.*\})\[datum\.value\]$", re.DOTALL)
 
 
@@ -49,9 +55,14 @@ def in_chinese(drawn: Chart) -> Chart:
 
 def say(text: str) -> str:
     """One title or name, or as it is where it is no word of the app's."""
-    if text in chinese() and text in {*TITLES, *LABELS}:
+    return filled_in(text, (*TITLES, *LABELS))
+
+
+def filled_in(text: str, known: tuple[str, ...]) -> str:
+    """The Chinese of a text that is one of `known`, or one of them filled in; else the text."""
+    if text in known and text in chinese():
         return chinese()[text]
-    for pattern, template in _templates():
+    for pattern, template in _templates(known):
         if found := pattern.fullmatch(text):
             return template(**found.groupdict())
     return text
@@ -79,7 +90,10 @@ def _field(name: str, value: Any) -> Any:
         if isinstance(names, list):  # else titles of items by their rank, which are data
             return f"{json.dumps([say(one) for one in names])}[datum.value]"
         return value
-    return _said(value)
+    said = _said(value)
+    if name == "color" and isinstance(said, dict) and said.get("field") in OWN_WORDS:
+        said["legend"] = (said.get("legend") or {}) | {"labelExpr": _lookup()}
+    return said
 
 
 def _names_what_is_no_data(part: dict[str, Any]) -> bool:
@@ -96,10 +110,10 @@ def _lookup() -> str:
 
 
 @cache
-def _templates() -> list[tuple[re.Pattern[str], Callable[..., str]]]:
-    """Those of the titles and names that hold what is from data."""
+def _templates(known: tuple[str, ...]) -> list[tuple[re.Pattern[str], Callable[..., str]]]:
+    """Those of the texts that hold what is from data."""
     found = []
-    for text in (*TITLES, *LABELS):
+    for text in known:
         if "{" in text:
             pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(text))
             found.append((re.compile(pattern), chinese()[text].format))

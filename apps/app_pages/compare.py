@@ -14,6 +14,8 @@ from app_pages.words import t
 from crossrec import release_plots
 from crossrec.serving.insight_messages import Comparison, ReleaseCard
 
+WHO = ["Gain", "Lose"]
+
 
 def show() -> None:
     """The whole page: fetch, choose, show."""
@@ -112,25 +114,22 @@ def lists(found: Comparison) -> None:
 def users(found: Comparison, domain: str) -> None:
     """Who gains and who loses most, each a way to look closer."""
     view.section(t("Users who gain and lose most"), t("By NDCG@10 of what they then chose."))
-    for tab, name, rows in zip(
-        st.tabs([t("Gain"), t("Lose")]),
-        ("winners", "losers"),
-        (found.winners, found.losers),
-        strict=True,
-    ):
+    tabs = view.tabs(WHO, "tab")
+    both = (("winners", found.winners), ("losers", found.losers))
+    for tab, (name, rows) in zip(tabs, both, strict=True):
+        if not tab.open:
+            continue
         with tab:
-            if not rows:
+            if rows:
+                view.table(pl.DataFrame(rows), f"{domain}-{name}")
+            else:
                 st.caption(t("Nobody."))
-                continue
-            view.table(pl.DataFrame(rows), f"{domain}-{name}")
     ids = [row["user_id"] for row in [*found.winners, *found.losers]]
     if not ids:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         who = st.selectbox(t("Look closer at"), ids, key="who", bind=controls.URL)
-        if st.button(t("Explore"), icon=":material/search:"):
-            st.session_state["user"] = who
-            st.switch_page("app_pages/explore.py", query_params={"domain": domain, "user": who})
+        view.to_explore(domain=domain, user=str(who))
 
 
 def items(found: Comparison) -> None:

@@ -1,21 +1,20 @@
 """The sidebar: widgets that pages share, and those that are built from a domain's card.
 
-Leaves to others: asking the service (service.py) and showing its answer (the pages).
+Leaves to others: context (moments.py), asking the service (service.py), showing
+its answer (the pages).
 """
 
 from __future__ import annotations
 
-import calendar
 from typing import Any
 
 import streamlit as st
 
-from app_pages import people, service, state, view
+from app_pages import frames, moments, people, service, state, view
 from app_pages.words import t
 from crossrec.serving.insight_messages import ReleaseCard
 from crossrec.serving.messages import (
     MAX_REQUEST_CHARS,
-    ContextCard,
     DomainCard,
     DomainSummary,
     HistoryItem,
@@ -23,26 +22,28 @@ from crossrec.serving.messages import (
     RecommendRequest,
 )
 
-NOT_GIVEN = "any"
 URL = state.URL
 MAX_SLIDER = 3.0
-FIELDS = [
-    "Hour", "Weekday", "Month", "Weather", "Temperature", "Company", "Location", "City",
-    "Popularity", "Novelty", "Newness", "Price", "Distance", "Diversity", "Exposure",
-]  # fmt: skip
-"""Names of context fields and objectives that are told in the visitor's language; a domain's others
-stay as they are."""
 
 
 def choose_domain(served: list[DomainSummary]) -> None:
     """The domain that pages look at; another choice forgets what belonged to the last one."""
-    st.sidebar.selectbox(
-        t("Domain"),
-        [domain.name for domain in served],
-        key="domain",
-        bind=URL,
-        on_change=state.forget_choices,
-    )
+    names = [domain.name for domain in served]
+    wanted = st.query_params.get("domain")  # read first: the widget replaces what it does not know
+    if "domain" not in st.session_state and wanted is not None and wanted not in names:
+        st.session_state["state.missing"] = wanted
+    st.sidebar.selectbox(t("Domain"), names, key="domain", bind=URL)
+    if st.session_state.get("state.domain", domain()) != domain():  # chosen, or by a link
+        state.forget_choices()
+        st.session_state.pop("state.missing", None)
+    if missing := st.session_state.get("state.missing"):
+        st.sidebar.warning(
+            t(
+                "The address names the domain “{name}”, which this service does not serve.",
+                name=frames.plain(missing),
+            )
+        )
+    st.session_state["state.domain"] = domain()
     state.keep("domain", domain())
 
 
@@ -115,7 +116,7 @@ def question(card: DomainCard) -> RecommendRequest:
         user_id = None if described else people.user(card)
         had = people.had(card) if described else []
         text = wish(t("The user, or a wish, in words") if described else t("Wish in words"), "wish")
-        given = context(card.context)
+        given = moments.context(card.context)
         filters = _filters(card.filter_columns)
         objectives = _objectives(card.objectives)
         k = n_items()
@@ -131,84 +132,6 @@ def question(card: DomainCard) -> RecommendRequest:
         exclude_seen=fresh,
         explain=True,
     )
-
-
-def context(fields: list[ContextCard]) -> dict[str, str | float | list[float]]:
-    """What is true of the moment, as far as it is given."""
-    if not fields:
-        return {}
-    with st.expander(t("Context"), expanded=True, icon=":material/schedule:"):
-        given = {field.name: WIDGETS[field.kind](field) for field in fields}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _category(field: ContextCard) -> str | None:
-    """One of the known values; a field that restricts candidates says so."""
-    only = t("only items of this {column} are recommended", column=field.restricts or "")
-    return st.selectbox(
-        _label(field),
-        field.values,
-        index=None,
-        placeholder=t("any"),
-        key=f"context.{field.name}",
-        bind=URL,
-        help="; ".join(filter(None, [field.description, only if field.restricts else ""])) or None,
-    )
-
-
-def _cycle(field: ContextCard) -> float | None:
-    """A step of the cycle, `any` before the first: a plain slider could not say "not given"."""
-    steps = [NOT_GIVEN, *_steps(field)]
-    value = st.select_slider(
-        _label(field),
-        steps,
-        key=f"context.{field.name}",
-        bind=URL,
-        help=field.description or None,
-    )
-    return None if value == NOT_GIVEN else float(steps.index(value) - 1)
-
-
-def _steps(field: ContextCard) -> list[str]:
-    """Names of the steps of a cycle, from 0; weekdays start with Monday, as in the data."""
-    if field.name == "weekday":
-        return list(calendar.day_name)
-    return [str(step) for step in range(int(field.period or 0))]
-
-
-def _number(field: ContextCard) -> float | None:
-    return st.number_input(
-        _label(field),
-        value=None,
-        placeholder=t("any"),
-        key=f"context.{field.name}",
-        bind=URL,
-        help=field.description or None,
-    )
-
-
-def _place(field: ContextCard) -> list[float] | None:
-    """Latitude and longitude in degrees; half a place is no place."""
-    halves = []
-    for column, (half, limit) in zip(
-        st.columns(2), (("latitude", 90.0), ("longitude", 180.0)), strict=True
-    ):
-        halves.append(
-            column.number_input(
-                f"{_label(field)}, {half}",
-                -limit,
-                limit,
-                value=None,
-                format="%.4f",
-                placeholder=t("any"),
-                key=f"context.{field.name}.{half}",
-                bind=URL,
-            )
-        )
-    return None if None in halves else halves
-
-
-WIDGETS = {"category": _category, "cycle": _cycle, "number": _number, "place": _place}
 
 
 def _filters(columns: dict[str, str]) -> dict[str, Any]:
@@ -259,7 +182,7 @@ def _weight(objective: ObjectiveCard) -> float:
     says = "higher {column} is better" if objective.higher_is_better else "lower {column} is better"
     reads = t(says, column=objective.column) if objective.column else ""
     return st.slider(
-        _label(objective),
+        moments.label(objective),
         min(0.0, objective.weight),
         max(MAX_SLIDER, objective.weight),
         objective.weight,
@@ -268,7 +191,3 @@ def _weight(objective: ObjectiveCard) -> float:
         bind=URL,
         help=reads or None,
     )
-
-
-def _label(field: ContextCard | ObjectiveCard) -> str:
-    return t(field.name.replace("_", " ").capitalize())

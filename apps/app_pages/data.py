@@ -13,10 +13,13 @@ import polars as pl
 import streamlit as st
 
 from app_pages import controls, frames, service, view
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import release_plots
 from crossrec.serving.insight_messages import DataProfile
 
+LARGE = ["items", "users", "interactions", "requests", "exposures"]
+"""Tables whose size is told in large figures, in this order; those of others stand below."""
 UNITS = {"interactions per user": "users", "interactions per item": "items"}
 """Distribution → what its bars count; else the rows of its table."""
 
@@ -37,16 +40,21 @@ def show() -> None:
 def imported(found: DataProfile) -> None:
     """Rows of each table, and where they came from."""
     tables: dict[str, int] = found.card.get("tables", {})
-    if tables:
-        view.figures([(name, f"{n:,}", "") for name, n in list(tables.items())[:5]])
+    large = [name for name in LARGE if name in tables]
+    if large:
+        view.figures([(t(name), f"{tables[name]:,}", "") for name in large])
     facts = {
-        t("from"): found.card.get("source"),
+        t("further tables"): ", ".join(
+            f"{name} {n:,}" for name, n in tables.items() if name not in large
+        ),
+        t("from"): said(str(found.card.get("source") or "")),
         t("imported"): str(found.card.get("imported_at", ""))[:16].replace("T", " "),
         t("data hash"): str(found.card.get("content_hash", ""))[:12],
         t("left aside"): ", ".join(found.card.get("not_imported") or []),
     }
-    said = " · ".join(f"{name} {value}" for name, value in facts.items() if value)
-    st.caption(frames.plain(said))
+    told = " · ".join(f"{name} {value}" for name, value in facts.items() if value)
+    st.caption(frames.plain(told))
+    view.note("section", t("Imported"), told)
 
 
 def rejected(found: DataProfile, domain: str) -> None:
@@ -72,9 +80,8 @@ def distributions(found: DataProfile) -> None:
     if not found.distributions:
         return
     view.section(t("Distributions"))
-    by_name = {
-        name: list(rows) for name, rows in groupby(found.distributions, key=itemgetter("name"))
-    }
+    grouped = groupby(found.distributions, key=itemgetter("name"))
+    by_name = {t(name): (name, list(rows)) for name, rows in grouped}
     first, second = st.columns(2, gap="medium")
     for position, column in enumerate((first, second)):
         with column:
@@ -86,13 +93,13 @@ def distributions(found: DataProfile) -> None:
                 key=f"dist{position}",
                 bind=controls.URL,
             )
-            view.chart(_drawn(str(chosen), by_name[str(chosen)]), str(chosen))
+            view.chart(_drawn(*by_name[str(chosen)]), str(chosen))
 
 
 def _drawn(name: str, rows: list[dict[str, Any]]) -> Any:
     frame = pl.DataFrame(rows).select("label", "n")
     words = rows[0]["low"] is None
-    return release_plots.counts(frame, name, t(UNITS.get(name, "rows")), flat=words)
+    return release_plots.counts(frame, t(name), t(UNITS.get(name, "rows")), flat=words)
 
 
 show()

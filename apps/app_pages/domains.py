@@ -9,7 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from app_pages import frames, service, state, view
+from app_pages import frames, moments, service, view
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec.errors import CrossrecError
 from crossrec.serving.messages import DomainCard, DomainSummary
@@ -38,16 +39,14 @@ def domain(where: service.Address, summary: DomainSummary) -> None:
     try:
         card = service.card(where, summary.name)
     except CrossrecError as err:
-        st.error(str(err), icon=":material/error:")
+        st.error(said(str(err)), icon=":material/error:")
         return
     badges(card)
     st.write(frames.plain(card.description))
-    figures(card.metrics)
+    view.note("section", card.title, f"{card.description} ({provenance(card)})")
+    figures(card)
     st.caption(provenance(card))
-    if st.button(t("Explore"), key=f"explore.{card.name}", icon=":material/search:"):
-        state.forget_choices()
-        st.session_state["domain"] = card.name
-        st.switch_page("app_pages/explore.py")
+    view.to_explore(domain=card.name)
 
 
 def badges(card: DomainCard) -> None:
@@ -59,22 +58,24 @@ def badges(card: DomainCard) -> None:
         st.badge(t("{n} items", n=f"{card.n_items:,}"), color="gray")
         st.badge(t("{n} users", n=f"{card.n_users:,}"), color="gray")
         if card.context:
-            st.badge(f"context: {', '.join(field.name for field in card.context)}", color="gray")
+            st.badge(f"{t('Context')}: {', '.join(map(moments.label, card.context))}", color="gray")
 
 
-def figures(metrics: dict[str, Any]) -> None:
+def figures(card: DomainCard) -> None:
     """Test metrics of the release with their 95 % interval over users."""
+    metrics = card.metrics
     values = {**metrics.get("metrics", {}), **metrics.get("coverage", {})}
     known = [name for name in SHOWN if name in values]
     if not known:
         st.info(t("This release was published without an evaluation."))
         return
-    for column, name in zip(st.columns(len(known)), known, strict=True):
-        interval = metrics.get("ci95", {}).get(name)
-        with column:
-            st.metric(SHOWN[name], f"{values[name]:.3f}")
-            if interval:
-                st.caption(f"{interval[0]:.3f} to {interval[1]:.3f}")
+    told = [(SHOWN[name], f"{values[name]:.3f}", _interval(metrics, name)) for name in known]
+    view.figures(told, card.name)
+
+
+def _interval(metrics: dict[str, Any], name: str) -> str:
+    found = metrics.get("ci95", {}).get(name)
+    return f"{found[0]:.3f} … {found[1]:.3f}" if found else ""
 
 
 def provenance(card: DomainCard) -> str:

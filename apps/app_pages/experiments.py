@@ -8,6 +8,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app_pages import controls, frames, service, view
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import plots, record_plots
 from crossrec.serving.insight_messages import Experiment
@@ -36,7 +37,7 @@ def show() -> None:
     view.figures(
         [
             (t("Trials"), str(len(frame)), ""),
-            (t("Best"), f"{judged['value'].max():.4f}", found.judged),
+            (t("Best"), f"{judged['value'].max():.4f}", said(found.judged)),
             (t("Seconds"), f"{frame['seconds'].sum():,.0f}", t("of training")),
         ]
     )

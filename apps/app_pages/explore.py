@@ -10,6 +10,7 @@ import uuid
 import streamlit as st
 
 from app_pages import controls, frames, service, view, why
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import plots
 from crossrec.errors import CrossrecError
@@ -72,7 +73,7 @@ def basis(answer: RecommendResponse, request: RecommendRequest) -> None:
             icon=":material/person_off:",
         )
     for sentence in answer.ignored:
-        st.warning(frames.plain(sentence), icon=":material/info:")
+        st.warning(frames.plain(said(sentence)), icon=":material/info:")
     notice = st.session_state.get("explore.notice")
     if notice and notice["question"] == (answer.domain, request):
         show_notice = st.error if notice["failed"] else st.success
@@ -131,7 +132,8 @@ def item_card(
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"**{item.rank}. {frames.plain(item.title)}**", width="stretch")
             if moved:
-                st.badge(moved, color="gray" if moved.startswith("▼") else "green")
+                colour = "gray" if moved.startswith("▼") else "green"
+                st.badge(t("new") if moved == "new" else moved, color=colour)
             buttons(item, answer, request)
         st.caption(frames.plain(frames.facts(item)))
         if item.explanation:
@@ -194,7 +196,7 @@ def give_feedback(
         result = service.send(service.address(), answer.domain, message)
         refused = result.rejected[0].reason if result.rejected else None
     except CrossrecError as err:
-        refused = str(err)
+        refused = said(str(err))
     named = {"event": t(event), "title": item.title}
     text = t("Stored the {event} of {title} and asked for the list again.", **named)
     question = (answer.domain, request)
@@ -212,9 +214,7 @@ PANELS = ["Reasons", "Item", "Signals", "History"]
 
 def panels(answer: RecommendResponse, known: UserCard | None, request: RecommendRequest) -> None:
     """Reasons of one item, signals of the ranking, history of the user."""
-    tabs = st.tabs(
-        [t(name) for name in PANELS], key="panel", bind="query-params", on_change="rerun"
-    )
+    tabs = view.tabs(PANELS, "panel")
     draw = (
         lambda: reasons(answer, request),
         lambda: all_fields(answer, request),
@@ -234,12 +234,12 @@ def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
         st.info(t("This release gives no reasons."))
         return
     st.markdown(frames.plain(why.sentence(answer.domain, item)))
-    drawn = plots.explanation(frames.parts(item.explanation))
+    drawn = plots.explanation(frames.parts(item.explanation, why.spoken()))
     view.chart(drawn, t("Parts of the score of {title}", title=item.title))
     st.caption(
         t(
-            "Measured by taking each part away and scoring again; the parts add up to the score"
-            " of {score}.",
+            "Measured by scoring again without each part, and with it alone; the parts add up to"
+            " the score of {score}.",
             score=f"{item.explanation.score:.3f}",
         )
     )
@@ -258,7 +258,7 @@ def chosen_item(answer: RecommendResponse) -> Recommendation:
         format_func=lambda item_id: f"{items[item_id].rank}. {items[item_id].title}",
         key="item",
     )
-    mirror(None if item_id == first else item_id)
+    view.mirror("item", None if item_id == first else item_id)
     return items[item_id]
 
 
@@ -272,20 +272,6 @@ def all_fields(answer: RecommendResponse, request: RecommendRequest) -> None:
     st.write(frames.plain(card.text))
     view.table(frames.fields(card, item), f"item-{item.item_id}")
     why.own_words(answer, item, request)
-
-
-def mirror(item_id: str | None) -> None:
-    """Keep the chosen item in the address: its id, where a bound widget would put its label.
-
-    Only a change is written: each write sends the whole address, and one sent while the visitor
-    is choosing something else takes that choice out again (Streamlit 1.67).
-    """
-    if item_id == st.query_params.get("item"):
-        return
-    if item_id is None:
-        del st.query_params["item"]
-    else:
-        st.query_params["item"] = item_id
 
 
 def signals(answer: RecommendResponse) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app_pages import controls, frames, service, view
 from app_pages.words import t
-from crossrec import plots, release_plots
+from crossrec import chart_parts, release_plots
 from crossrec.serving.insight_messages import ReleaseReport
 
 METRICS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10"}
@@ -39,11 +39,13 @@ def users(found: ReleaseReport) -> None:
         view.nothing(text.format(domain=found.domain))
         return
     left, right = st.columns(2)
-    trait = left.selectbox(t("Groups by"), traits, key="trait", bind=controls.URL)
+    names = {t(trait): trait for trait in traits}
+    chosen = left.selectbox(t("Groups by"), list(names), key="trait", bind=controls.URL)
+    trait = names[str(chosen)]
     with right:
         metric, name = controls.metric(METRICS)
     rows = [row for row in found.groups if row["trait"] == trait]
-    colour = plots.domain_colour(found.domain)
+    colour = chart_parts.domain_colour(found.domain)
     one, two = st.columns(2, gap="medium")
     with one:
         frame = frames.spread(rows, name)

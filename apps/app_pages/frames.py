@@ -12,13 +12,15 @@ from typing import Any
 import polars as pl
 
 from crossrec.explanation.phrases import Language
-from crossrec.explanation.text import rating_sentence, sentence
+from crossrec.explanation.text import part_label, rating_sentence, sentence
 from crossrec.serving.explanation_messages import Contrast, ExplainResponse
 from crossrec.serving.insight_messages import ArmList, Experiment, ItemMap
 from crossrec.serving.messages import Explanation, ItemCard, Recommendation, UserHistoryItem
 
 # Positions in a history are small numbers; seconds since 1970 passed this before 1971.
 FIRST_CLOCK_TIME = 10_000_000
+CARD_CHARS = 60
+"""Of one column on the card of an item; the panel *Item* has it whole."""
 
 
 def plain(text: str) -> str:
@@ -43,11 +45,10 @@ def reason(explanation: Explanation | None, language: Language, *, rated: bool) 
     return (rating_sentence if rated else sentence)(explanation.parts, language)
 
 
-def parts(explanation: Explanation) -> pl.DataFrame:
+def parts(explanation: Explanation, language: Language = "en") -> pl.DataFrame:
     """Columns kind, label, value: one row a part; values sum to the score."""
-    return pl.DataFrame(
-        [part.model_dump(include={"kind", "label", "value"}) for part in explanation.parts]
-    )
+    rows = [(part.kind, part_label(part, language), part.value) for part in explanation.parts]
+    return pl.DataFrame(rows, ["kind", "label", "value"], orient="row")
 
 
 def differences(contrast: Contrast) -> pl.DataFrame:
@@ -99,14 +100,18 @@ def ordered_only(items: list[UserHistoryItem]) -> bool:
     return all(item.timestamp < FIRST_CLOCK_TIME for item in items if item.source == "training")
 
 
-def facts(item: Recommendation, n_facts: int = 2) -> str:
-    """Categories and the first few short columns of an item in one line."""
-    short = [
-        f"{name.replace('_', ' ')} {_short(value)}"
+def facts(item: Recommendation) -> str:
+    """Categories and all columns that the domain puts on a card, long ones cut, in one line."""
+    known = [
+        f"{name.replace('_', ' ')} {_cut(_short(value))}"
         for name, value in item.item.items()
-        if value not in (None, "", []) and len(str(value)) <= 40
+        if value not in (None, "", [])
     ]
-    return " · ".join([", ".join(item.category[:4]), *short[:n_facts]]).strip(" ·")
+    return " · ".join(filter(None, [", ".join(item.category[:4]), *known]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CARD_CHARS else text[: CARD_CHARS - 1].rstrip() + "…"
 
 
 def fields(card: ItemCard, item: Recommendation) -> pl.DataFrame:

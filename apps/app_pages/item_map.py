@@ -8,11 +8,16 @@ from __future__ import annotations
 import streamlit as st
 
 from app_pages import controls, frames, service, view
-from app_pages.words import t
+from app_pages.chart_words import say
+from app_pages.words import language, t
 from crossrec import release_plots
 from crossrec.serving.insight_messages import ItemMap
 
-VIEWS = {"trained": "after training", "text": "before training, texts alone"}
+VIEWS = {
+    "trained": "after training",
+    "adapted": "texts alone, with the adapter",
+    "text": "before training, texts alone",
+}
 
 
 def show() -> None:
@@ -49,13 +54,19 @@ def draw(found: ItemMap, name: str, hits: set[str], category: str) -> None:
         return
     view.chart(release_plots.item_map(frame), t("Items on a plane, coloured by category"))
     count = t("{n} of {all} items", n=f"{len(frame):,}", all=f"{found.n_items:,}")
-    st.caption(f"{count} · {found.methods[name]} · " + t("drag to move, scroll to come nearer"))
+    st.caption(
+        f"{count} · {_method(found.methods[name])} · " + t("drag to move, scroll to come nearer")
+    )
     seen = frame.filter("found")
     if hits and seen.is_empty():
         view.nothing(t("None of the items found is on this map."))
     elif hits:
         table = seen.select("title", "category", "n_train", "item_id")
         view.table(table, f"map-{name}")
+
+
+def _method(text: str) -> str:
+    return say(text) if language() == "zh" else text
 
 
 show()

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, service, view
+from app_pages import controls, frames, moments, service, view
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import record_plots, release_plots
 from crossrec.errors import CrossrecError
@@ -96,12 +97,12 @@ def learned(where: service.Address, domain: str | None) -> None:
     try:
         found = service.learner(where, domain)
     except CrossrecError as err:
-        st.caption(frames.plain(str(err)))
+        st.caption(frames.plain(said(str(err))))
         return
     state = t("learning") if found.learning else t("not learning")
-    st.caption(f"{state} · " + t("version {n}, {why}", n=found.version, why=found.why))
+    st.caption(f"{state} · " + t("version {n}, {why}", n=found.version, why=said(found.why)))
     rows = [
-        {"label": name, "value": one.weight, "low": one.low, "high": one.high}
+        {"label": moments.named(name), "value": one.weight, "low": one.low, "high": one.high}
         for name, one in found.weights.items()
     ]
     if not rows:
@@ -111,7 +112,7 @@ def learned(where: service.Address, domain: str | None) -> None:
     drawn = release_plots.intervals(pl.DataFrame(rows), title, zero="no weight")
     view.chart(drawn, t("Learned weight of each objective"))
     over_time = [
-        {"at": one.at, "version": one.version, "objective": name, "weight": weight}
+        {"at": one.at, "version": one.version, "objective": moments.named(name), "weight": weight}
         for one in found.versions
         for name, weight in one.weights.items()
     ]
@@ -147,7 +148,7 @@ def _when(seconds: float) -> str:
 def alerts(found: LiveState) -> None:
     """What is wrong, or that nothing is."""
     for sentence in found.alerts:
-        st.error(frames.plain(sentence), icon=":material/warning:")
+        st.error(frames.plain(said(sentence)), icon=":material/warning:")
     if not found.alerts:
         st.success(t("Nothing is wrong."), icon=":material/check_circle:")
 

@@ -51,7 +51,8 @@ def user(card: DomainCard) -> str | None:
 
 def _search_users(card: DomainCard) -> None:
     """Users by a part of their id or by what they had; one click takes one."""
-    text = st.text_input(t("Part of an id, or of what they had"), key="find_user").strip()
+    text = st.text_input(t("Part of an id, or of what they had"), key="find_user", bind=URL)
+    text = text.strip()
     if not text:
         st.caption(t("For example a title: whoever had it is listed."))
         return

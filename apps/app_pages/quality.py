@@ -11,8 +11,9 @@ import polars as pl
 import streamlit as st
 
 from app_pages import controls, frames, service, view
+from app_pages.sentences import said
 from app_pages.words import t
-from crossrec import plots, release_plots
+from crossrec import chart_parts, plots, release_plots
 from crossrec.serving.insight_messages import ReleaseReport
 
 METRICS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10", "MRR@10": "mrr@10"}
@@ -52,7 +53,7 @@ def peers(found: ReleaseReport) -> None:
     frame = frames.models(report, name).drop_nulls("value")
     view.chart(plots.metrics(frame, metric), t("Metric of each model with its interval"))
     for note in report["notes"]:
-        st.caption(frames.plain(note))
+        st.caption(frames.plain(said(note)))
 
 
 def apart(found: ReleaseReport) -> None:
@@ -77,7 +78,7 @@ def groups(found: ReleaseReport) -> None:
         return
     frame = frames.spread(rows, "ndcg@10")
     view.chart(
-        release_plots.intervals(frame, "NDCG@10", colour=plots.domain_colour(found.domain)),
+        release_plots.intervals(frame, "NDCG@10", colour=chart_parts.domain_colour(found.domain)),
         t("NDCG@10 by length of the history"),
     )
 

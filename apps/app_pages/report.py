@@ -44,14 +44,14 @@ def chart(title: str, spec: dict[str, Any]) -> str:
     return f"<figure>{svg(spec)}<figcaption>{escape(title)}</figcaption></figure>"
 
 
-def table(title: str, content: dict[str, Any]) -> str:
-    """The first rows, and how many there are."""
+def table(title: str, content: dict[str, Any], said: str) -> str:
+    """The first rows, and how many there are: `said`, with `{n}` and `{all}`."""
     head = "".join(f"<th>{escape(name)}</th>" for name in content["columns"])
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
         for row in content["rows"]
     )
-    note = f"{title}: {len(content['rows'])} of {content['n']} rows"
+    note = f"{title}: {said.format(n=len(content['rows']), all=content['n'])}"
     return f"<table><tr>{head}</tr>{rows}</table><p class=note>{escape(note)}</p>"
 
 
@@ -69,7 +69,6 @@ KINDS = {
     "heading": lambda title, text: f"<h1>{escape(title)}</h1><p>{escape(text)}</p>",
     "section": lambda title, text: f"<h2>{escape(title)}</h2><p class=note>{escape(text)}</p>",
     "chart": chart,
-    "table": table,
     "figures": figures,
 }
 
@@ -80,14 +79,15 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def page(parts: list[dict[str, Any]], address: str) -> str:
-    """The whole file."""
-    body = "".join(KINDS[part["kind"]](part["title"], part["content"]) for part in parts)
+def page(parts: list[dict[str, Any]], address: str, language: str, rows: str) -> str:
+    """The whole file, in a language (en or zh); `rows` is what tables say of their rows."""
+    kinds = KINDS | {"table": lambda title, content: table(title, content, rows)}
+    body = "".join(kinds[part["kind"]](part["title"], part["content"]) for part in parts)
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     title = next((part["title"] for part in parts if part["kind"] == "heading"), "crossrec")
     link = f'<a href="{escape(address)}">{escape(address)}</a>' if address else ""
     return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
+        f"<!doctype html><html lang={language}><meta charset=utf-8>"
         f"<title>{escape(title)} · crossrec</title>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style>{body}<p class=note>crossrec · {made} · {link}</p></html>"
@@ -110,4 +110,5 @@ if __name__ == "__main__":
     if asked["form"] == "svg":
         sys.stdout.buffer.write(charts(asked["parts"]))
     else:
-        sys.stdout.buffer.write(page(asked["parts"], asked["address"]).encode())
+        told = {name: asked[name] for name in ("parts", "address", "language", "rows")}
+        sys.stdout.buffer.write(page(**told).encode())

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import streamlit as st
 
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import AuthError, CrossrecError, ServiceError
@@ -240,12 +241,12 @@ def or_stop() -> Iterator[None]:
             yield
         return
     except AuthError as err:
-        text = f"{err} " + t("Set CROSSREC_API_KEY to a key of this service.")
+        text = f"{said(str(err))} " + t("Set CROSSREC_API_KEY to a key of this service.")
         st.error(text, icon=":material/key:")
     except ServiceError as err:
-        st.error(str(err), icon=":material/cloud_off:")
+        st.error(said(str(err)), icon=":material/cloud_off:")
     except CrossrecError as err:
-        st.error(str(err), icon=":material/error:")
+        st.error(said(str(err)), icon=":material/error:")
     except BeingMadeError:
         text = t("The service computes this for the first time; it appears here by itself.")
         st.info(text, icon=":material/hourglass_top:")

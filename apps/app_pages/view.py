@@ -18,16 +18,19 @@ from urllib.parse import urlencode
 import polars as pl
 import streamlit as st
 
-from app_pages import state
+from app_pages import headings, state
 from app_pages.chart_words import in_chinese
 from app_pages.words import language, t
-from crossrec.plots import Chart
+from crossrec.chart_parts import Chart
 
 PARTS = "view.parts"
 """What the page shows, in order, for the report: (kind, title) → content. What runs again by
 itself (a fragment) replaces its own."""
 REPORT = Path(__file__).with_name("report.py")
 REPORT_TIMEOUT_S = 60
+INK = {"light": "#5d6b7e", "dark": "#9aa3af"}
+"""Text of charts; after a visitor exchanged the theme one run is still drawn in the other's."""
+UNKNOWN_INK = "#7b8491"
 ROWS_IN_REPORT = 200
 
 
@@ -63,33 +66,59 @@ def chart(drawn: Chart, alt: str) -> None:
     drawn = drawn.configure_axisY(labelFlush=False)
     if language() == "zh":
         drawn = in_chinese(drawn)
-    st.altair_chart(drawn, width="stretch", alt=alt)
+    st.altair_chart(_inked(drawn), width="stretch", alt=alt)
     note("chart", alt, drawn)
 
 
+def _inked(drawn: Chart) -> Chart:
+    """The chart with text that is read on this page: Vega's own is black in the dark, and
+    Streamlit's labels on white are 3.7 to 1 (1.67). In a file the ground is white.
+    """
+    scheme = st.context.theme.type or ""
+    drawn = drawn.configure_text(color=INK.get(scheme, UNKNOWN_INK))
+    if scheme != "light":
+        return drawn
+    both = {"labelColor": INK[scheme], "titleColor": INK[scheme]}
+    return drawn.configure_axis(**both).configure_legend(**both).configure_header(**both)
+
+
 def table(frame: pl.DataFrame, name: str, **options: Any) -> None:
-    """A table that can be sorted, and taken home as CSV or Parquet.
+    """A table that can be sorted, and taken home as CSV or Parquet, with the names that
+    code reads.
 
     Args:
         frame: the rows.
         name: of the files, without ending.
         options: of `st.dataframe`.
     """
-    st.dataframe(frame, hide_index=True, **options)
+    shown = headings.in_words(frame)
+    heads = {column: headings.heading(column) for column in frame.columns}
+    st.dataframe(shown, hide_index=True, column_config=heads, placeholder="–", **options)
     with st.container(horizontal=True, gap="small"):
         for kind, data in (("CSV", frame.write_csv), ("Parquet", lambda: _parquet(frame))):
             file = f"{name}.{kind.lower()}"
             _download(kind, file, data, key=f"download.{file}")
-    note("table", name, frame)
+    note("table", name, shown.rename(_apart(heads)))
 
 
-def figures(values: list[tuple[str, str, str]]) -> None:
-    """Large figures beside each other: label, value, and the line below (an interval)."""
+def _apart(heads: dict[str, str]) -> dict[str, str]:
+    """The headings, where two are alike with the column's own name behind."""
+    said = list(heads.values())
+    return {n: h if said.count(h) == 1 else f"{h} ({n})" for n, h in heads.items()}
+
+
+def figures(values: list[tuple[str, str, str]], of: str = "") -> None:
+    """Large figures beside each other.
+
+    Args:
+        values: label, value, and the line below (an interval) of each.
+        of: what they are of, where a page has several with the same labels.
+    """
     for column, (label, value, below) in zip(st.columns(len(values)), values, strict=True):
         column.metric(label, value)
         if below:
             column.caption(below)
-    note("figures", values[0][0], values)
+    note("figures", of or values[0][0], values)
 
 
 def nothing(text: str) -> None:
@@ -108,9 +137,15 @@ def share() -> None:
         address = link()
         name = f"crossrec-{datetime.now(UTC):%Y%m%d-%H%M}"
         html, charts = t("This view as HTML"), t("Charts as SVG")
-        _download(html, f"{name}.html", lambda: _made("html", parts, address), "download.report")
+        # What a click makes is made outside of a run, where no language is known.
+        words = {"language": language(), "rows": t("{n} of {all} rows")}
+
+        def made(form: str) -> bytes:
+            return _made(form, parts, address, words)
+
+        _download(html, f"{name}.html", lambda: made("html"), "download.report")
         if any(kind == "chart" for kind, _ in parts):
-            _download(charts, f"{name}.zip", lambda: _made("svg", parts, address), "download.svg")
+            _download(charts, f"{name}.zip", lambda: made("svg"), "download.svg")
         st.markdown(f":material/link: [{t('Link to this view')}]({address})", width="content")
 
 
@@ -121,6 +156,46 @@ def link() -> str:
     query = {name: st.query_params.get_all(name) for name in st.query_params}
     query |= {name: [value] for name, value in st.session_state.get(state.KEPT, {}).items()}
     return f"{st.context.url or ''}?{urlencode(query, doseq=True)}".removesuffix("?")
+
+
+def to_explore(**query: str) -> None:
+    """A link to Explore at an address: `st.switch_page` cannot leave a page that keeps choices in
+    the address (Streamlit 1.67).
+    """
+    st.page_link(
+        "app_pages/explore.py",
+        label=t("Explore"),
+        icon=":material/search:",
+        query_params=query,
+    )
+
+
+def tabs(names: list[str], key: str) -> list[Any]:
+    """Tabs, the open one in the address by its English name: a bound `st.tabs` falls out of it
+    when its content takes another widget with it (Streamlit 1.67).
+    """
+    said = {t(name): name for name in names}
+    if st.session_state.get(key) not in said:
+        named = st.query_params.get(key)
+        st.session_state[key] = t(named) if named in names else t(names[0])
+    shown = st.tabs(list(said), key=key, on_change="rerun")
+    chosen = said[st.session_state[key]]
+    mirror(key, None if chosen == names[0] else chosen)
+    return list(shown)
+
+
+def mirror(key: str, item_id: str | None) -> None:
+    """Keep a chosen item in the address: its id, where a bound widget would put its label.
+
+    Only a change is written: each write sends the whole address, and one sent while the visitor
+    is choosing something else takes that choice out again (Streamlit 1.67).
+    """
+    if item_id == st.query_params.get(key):
+        return
+    if item_id is None:
+        del st.query_params[key]
+    else:
+        st.query_params[key] = item_id
 
 
 def _download(label: str, file: str, data: Callable[[], Any], key: str) -> None:
@@ -153,15 +228,23 @@ def note(kind: str, title: str, content: Any) -> None:
     st.session_state.setdefault(PARTS, {})[kind, title] = content
 
 
-def _made(form: str, parts: dict[tuple[str, str], Any], address: str) -> bytes:
+def _made(
+    form: str, parts: dict[tuple[str, str], Any], address: str, words: dict[str, str]
+) -> bytes:
     """The file (`html`, or `svg`: a ZIP of the charts), made by a process of its own: what draws
     SVG takes 100 MiB and more.
+
+    Args:
+        form, parts: what is made of what.
+        address: of the view.
+        words: `language`, and what is said of `rows`.
     """
     told = [
         {"kind": kind, "title": title, "content": _plain(kind, content)}
         for (kind, title), content in parts.items()
     ]
-    asked = json.dumps({"form": form, "parts": told, "address": address}, default=str)
+    sent = {"form": form, "parts": told, "address": address, **words}
+    asked = json.dumps(sent, default=str)
     made = subprocess.run(
         [sys.executable, str(REPORT)], input=asked.encode(), capture_output=True,
         timeout=REPORT_TIMEOUT_S, check=True,

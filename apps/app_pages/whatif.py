@@ -12,7 +12,8 @@ from typing import NamedTuple
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, people, service, view
+from app_pages import controls, frames, moments, people, service, view
+from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import release_plots
 from crossrec.serving.messages import (
@@ -26,7 +27,13 @@ from crossrec.serving.messages import (
 DAY_S = 24 * 3600
 NO_STEP = ("dislike", "impression")
 """Events that are no step of a history."""
-Context = dict[str, str | float | list[float]]
+
+
+class Side(NamedTuple):
+    """What is said and true beside the history."""
+
+    text: str
+    context: moments.Context
 
 
 class Change(NamedTuple):
@@ -35,9 +42,8 @@ class Change(NamedTuple):
     left_out: list[str]
     """Item ids."""
     added: list[str]
-    text: str
     days: int
-    context: Context
+    side: Side
 
 
 def show() -> None:
@@ -51,19 +57,26 @@ def show() -> None:
         with service.or_stop():
             known = service.whole_history(where, domain, user_id) if user_id else None
         history = known.history if known else []
-        text = controls.wish(t("Wish in words, before"), "wish")
-        change = changes(card, history, text)
         k = controls.n_items()
+        text = controls.wish(t("Wish in words, before"), "wish")
+        asked = Side(text, moments.context(card.context, t("Context, before")))
+        change = changes(card, history, asked)
+    if known and not known.known:
+        st.info(
+            t("No history of user “{name}” is stored.", name=frames.plain(known.user_id)),
+            icon=":material/person_off:",
+        )
     weights = {one.name: one.weight for one in card.objectives}
-    requests = questions(history, text, change, k, weights)
+    requests = questions(history, asked, change, k, weights)
     with service.or_stop():
         before, after = (service.recommend(where, domain, card.release, one) for one in requests)
     if requests[0] == requests[1]:
         view.nothing(t("Nothing is changed yet: choose on the left what would be different."))
+    sides(card, requests)
     lists(before, after)
 
 
-def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Change:
+def changes(card: DomainCard, history: list[UserHistoryItem], asked: Side) -> Change:
     """The widgets of what would be different."""
     st.markdown(f"**{t('What would be different')}**")
     steps = {frames.unique(step.title, step.item_id, history): step.item_id for step in history}
@@ -75,7 +88,7 @@ def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Chan
         bind=controls.URL,
     )
     added = people.items(card, t("Add to the history"), "add", "find", t("Find items to add"))
-    other = controls.wish(t("Wish in words, after"), "wish2", text)
+    text = other_wish(asked.text)
     days = 0
     if history and not frames.ordered_only(history):
         days = st.slider(
@@ -87,12 +100,21 @@ def changes(card: DomainCard, history: list[UserHistoryItem], text: str) -> Chan
             bind=controls.URL,
             help=t("Moves the clock: as if so many days more had passed since the last step."),
         )
-    context = controls.context(card.context)
-    return Change([steps[one] for one in out], added, other, days, context)
+    context = moments.other_context(card.context, t("Context, after"), asked.context, days)
+    return Change([steps[one] for one in out], added, days, Side(text, context))
+
+
+def other_wish(before: str) -> str:
+    """The wish after the change: it follows that of before until it is made another."""
+    former = st.session_state.get("whatif.wish", before)
+    if st.session_state.get("wish2", "").strip() == former != before:
+        st.session_state["wish2"] = before
+    st.session_state["whatif.wish"] = before
+    return controls.wish(t("Wish in words, after"), "wish2", before)
 
 
 def questions(
-    history: list[UserHistoryItem], text: str, change: Change, k: int, weights: dict[str, float]
+    history: list[UserHistoryItem], asked: Side, change: Change, k: int, weights: dict[str, float]
 ) -> tuple[RecommendRequest, RecommendRequest]:
     """The same question twice, without the changes and with them."""
     steps = [step for step in reversed(history) if step.event not in NO_STEP]
@@ -106,12 +128,14 @@ def questions(
     ]
     before = RecommendRequest(
         history=[_told(step, 0) for step in steps],
-        text=text or None,
+        text=asked.text or None,
+        context=asked.context,
         k=k,
         blocked=blocked,
         objectives=weights,
     )
-    changed = {"history": moved, "text": change.text or None, "context": change.context}
+    after = change.side
+    changed = {"history": moved, "text": after.text or None, "context": after.context}
     return before, before.model_copy(update=changed)
 
 
@@ -120,6 +144,20 @@ def _told(step: UserHistoryItem, days: int) -> HistoryItem:
     return HistoryItem(
         item_id=step.item_id, timestamp=step.timestamp - days * DAY_S, event=step.event
     )
+
+
+def sides(card: DomainCard, requests: tuple[RecommendRequest, RecommendRequest]) -> None:
+    """Both questions beside each other, in words."""
+    names = (t("before"), t("after"))
+    for column, name, request in zip(st.columns(2, gap="medium"), names, requests, strict=True):
+        facts = [
+            t("{n} steps of history", n=len(request.history)),
+            f"“{request.text}”" if request.text else t("no wish in words"),
+            *(moments.told(card.context, request.context) or [t("no context given")]),
+        ]
+        text = " · ".join(facts)
+        column.markdown(f"**{name.capitalize()}** :small[{frames.plain(text)}]")
+        view.note("section", name.capitalize(), text)
 
 
 def lists(before: RecommendResponse, after: RecommendResponse) -> None:
@@ -151,7 +189,7 @@ def lists(before: RecommendResponse, after: RecommendResponse) -> None:
         text = t("Two releases or arms answered, so the lists differ by more than your change.")
         st.warning(text, icon=":material/call_split:")
     for sentence in {*before.ignored, *after.ignored}:
-        st.warning(frames.plain(sentence), icon=":material/info:")
+        st.warning(frames.plain(said(sentence)), icon=":material/info:")
 
 
 show()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app_pages import frames, service, view
+from app_pages.sentences import said
 from app_pages.words import language, t
 from crossrec import plots, release_plots
 from crossrec.errors import CrossrecError
@@ -40,12 +41,13 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
         item_id=item.item_id,
         against=against,
         language="zh" if chosen == "zh" else "en",
+        text_parts=False,
     )
     try:
         with st.spinner(t("Asking the service: taking things away and ranking again …")):
             found = service.explain(service.address(), answer.domain, answer.release, asked)
     except CrossrecError as err:
-        st.warning(frames.plain(str(err)), icon=":material/info:")
+        st.warning(frames.plain(said(str(err))), icon=":material/info:")
         return
     if chosen != spoken():
         st.markdown(frames.plain(found.explanation.sentence))
@@ -66,12 +68,20 @@ def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[s
     following = [one.item_id for one in others.values() if one.rank == item.rank + 1]
     order = following + [item_id for item_id in others if item_id not in following]
     left, right = st.columns([3, 2], vertical_alignment="bottom")
+    # With another item its own neighbour comes first; what was chosen expressly (it is in the
+    # address) stays.
+    same = st.session_state.get("against.of") == item.item_id
+    kept = st.session_state.get("against") if same else None
+    kept = kept or st.query_params.get("against")
+    st.session_state["against.of"] = item.item_id
+    st.session_state["against"] = kept if kept in others else next(iter(order), None)
     against = left.selectbox(
         t("Compare with"),
         order,
         format_func=lambda item_id: f"{others[item_id].rank}. {others[item_id].title}",
-        key=f"against.{item.item_id}",
+        key="against",
     )
+    view.mirror("against", against if order and against != order[0] else None)
     chosen = right.segmented_control(
         t("Sentences in"),
         LANGUAGES,
@@ -106,13 +116,15 @@ def _contrast(found: Contrast) -> None:
 def own_words(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
     """What the words of the item's own text give to its score; nothing where none are told."""
     asked = ExplainRequest(
-        request=request.model_copy(update={"explain": False}), item_id=item.item_id
+        request=request.model_copy(update={"explain": False}),
+        item_id=item.item_id,
+        counterfactuals=False,
     )
     try:
         with st.spinner(t("Asking the service: taking things away and ranking again …")):
             found = service.explain(service.address(), answer.domain, answer.release, asked)
     except CrossrecError as err:
-        st.warning(frames.plain(str(err)), icon=":material/info:")
+        st.warning(frames.plain(said(str(err))), icon=":material/info:")
         return
     if not found.text_parts:
         return

@@ -15,6 +15,16 @@ import yaml
 
 CHINESE = Path(__file__).with_name("zh.yaml")
 LANGUAGES = {"en": "English", "zh": "中文"}
+CHOICES = [
+    "Cards", "Table", "A stored user", "Described", "all", "any", "as before",
+    "after training", "texts alone, with the adapter", "before training, texts alone",
+    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+    "interactions per user", "interactions per item", "events", "ratings", "interactions over time",
+    "categories", "gender", "age", "age_group", "occupation",
+]  # fmt: skip
+"""Words of the app that widgets offer, and keep in the address."""
+CHOSEN_BY = ("view", "asker", "near", "trait", "dist0", "dist1", "live.domain")
+"""Keys of these widgets, beside those of the context."""
 
 
 def language() -> str:
@@ -41,6 +51,26 @@ def choose_language() -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
+
+
+def follow_language() -> None:
+    """Choices that are words of the app become those of the language that is read now: they may
+    be from another visitor's link, or from before the switch.
+    """
+    said = {name: chinese()[name] for name in CHOICES}
+    if language() == "en":
+        said = {there: here for here, there in said.items()}
+    shown = [str(key) for key in st.session_state if _is_word(str(key))]
+    # The address of a widget that was shown before is that widget's own affair.
+    named = [key for key in st.query_params if _is_word(key) and key not in shown]
+    for choices, keys in ((st.session_state, shown), (st.query_params, named)):
+        for key in keys:
+            if isinstance(choices[key], str) and choices[key] in said:
+                choices[key] = said[choices[key]]
+
+
+def _is_word(key: str) -> bool:
+    return key in CHOSEN_BY or key.startswith(("context.", "context2."))
 
 
 def t(text: str, **values: Any) -> str:

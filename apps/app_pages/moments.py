@@ -1,0 +1,174 @@
+"""Context in the sidebar: what is true of the moment of a question, and of another one beside it.
+
+Leaves to others: the rest of the question (controls.py), asking (service.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import streamlit as st
+
+from app_pages.state import URL
+from app_pages.words import t
+from crossrec.serving.messages import ContextCard, ObjectiveCard
+
+FIELDS = [
+    "Hour", "Weekday", "Month", "Weather", "Temperature", "Company", "Location", "City",
+    "Popularity", "Novelty", "Newness", "Price", "Distance", "Diversity", "Exposure",
+]  # fmt: skip
+"""Names of context fields and objectives that are told in the visitor's language; a domain's others
+stay as they are."""
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+HALVES = ["latitude", "longitude"]
+NOT_GIVEN = "any"
+AS_BEFORE = "as before"
+
+Value = str | float | list[float]
+Context = dict[str, Value]
+
+
+class Side(NamedTuple):
+    """Which of the questions a widget belongs to."""
+
+    prefix: str
+    """Of the keys."""
+    empty: str
+    """What the widget says while nothing is chosen."""
+    extra: tuple[str, ...] = ()
+    """Choices beside the values of the field."""
+
+
+ONE = Side("context", NOT_GIVEN)
+OTHER = Side("context2", AS_BEFORE, (NOT_GIVEN,))
+
+
+def context(fields: list[ContextCard], title: str = "") -> Context:
+    """What is true of the moment, as far as it is given."""
+    given = _given(fields, title or t("Context"), ONE)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def other_context(fields: list[ContextCard], title: str, before: Context, days: int = 0) -> Context:
+    """What is true of another moment: as before (weekdays move along with the clock), but for
+    what is chosen here.
+
+    Args:
+        fields: of the domain.
+        title: of the widgets' group.
+        before: the context of the first moment.
+        days: by which the clock is moved.
+    """
+    after: Context = dict(before)
+    weekday = before.get("weekday")
+    if isinstance(weekday, float):
+        after["weekday"] = (weekday + days) % len(WEEKDAYS)
+    for name, value in _given(fields, title, OTHER).items():
+        if value == NOT_GIVEN:
+            after.pop(name, None)
+        elif value is not None:
+            after[name] = value
+    return after
+
+
+def told(fields: list[ContextCard], given: Context) -> list[str]:
+    """The context in words, one for each field that is given."""
+    return [f"{label(one)} {_said(one, given[one.name])}" for one in fields if one.name in given]
+
+
+def label(field: ContextCard | ObjectiveCard) -> str:
+    """A field's or an objective's name."""
+    return named(field.name)
+
+
+def named(name: str) -> str:
+    """The name of a field or an objective, as it is read."""
+    return t(name.replace("_", " ").capitalize())
+
+
+def _given(fields: list[ContextCard], title: str, side: Side) -> dict[str, Value | None]:
+    if not fields:
+        return {}
+    with st.expander(title, expanded=True, icon=":material/schedule:"):
+        return {field.name: WIDGETS[field.kind](field, side) for field in fields}
+
+
+def _category(field: ContextCard, side: Side) -> Value | None:
+    """One of the known values; a field that restricts candidates says so."""
+    only = t("only items of this {column} are recommended", column=field.restricts or "")
+    extra = [t(one) for one in side.extra]
+    chosen = st.selectbox(
+        label(field),
+        [*extra, *field.values],
+        index=None,
+        placeholder=t(side.empty),
+        key=f"{side.prefix}.{field.name}",
+        bind=URL,
+        help="; ".join(filter(None, [field.description, only if field.restricts else ""])) or None,
+    )
+    return NOT_GIVEN if chosen in extra else chosen
+
+
+def _cycle(field: ContextCard, side: Side) -> Value | None:
+    """A step of the cycle, `any` before the first: a plain slider could not say "not given"."""
+    before = [t(one) for one in (side.empty, *side.extra)]
+    steps = [*before, *_steps(field)]
+    value = st.select_slider(
+        label(field),
+        steps,
+        key=f"{side.prefix}.{field.name}",
+        bind=URL,
+        help=field.description or None,
+    )
+    position = steps.index(str(value)) - len(before)
+    if position < 0:
+        return None if value == before[0] else NOT_GIVEN
+    return float(position)
+
+
+def _steps(field: ContextCard) -> list[str]:
+    """Names of the steps of a cycle, from 0; weekdays start with Monday, as in the data."""
+    names = {"weekday": WEEKDAYS}.get(field.name)
+    return [t(one) for one in names] if names else [str(n) for n in range(int(field.period or 0))]
+
+
+def _number(field: ContextCard, side: Side) -> Value | None:
+    return st.number_input(
+        label(field),
+        value=None,
+        placeholder=t(side.empty),
+        key=f"{side.prefix}.{field.name}",
+        bind=URL,
+        help=field.description or None,
+    )
+
+
+def _place(field: ContextCard, side: Side) -> Value | None:
+    """Latitude and longitude in degrees; half a place is no place."""
+    halves = []
+    for column, half, limit in zip(st.columns(2), HALVES, (90.0, 180.0), strict=True):
+        halves.append(
+            column.number_input(
+                f"{label(field)}, {t(half)}",
+                -limit,
+                limit,
+                value=None,
+                format="%.4f",
+                placeholder=t(side.empty),
+                key=f"{side.prefix}.{field.name}.{half}",
+                bind=URL,
+            )
+        )
+    return None if None in halves else halves
+
+
+def _said(field: ContextCard, value: Value) -> str:
+    if field.kind == "cycle" and isinstance(value, float):
+        return _steps(field)[int(value)]
+    return ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)
+
+
+WIDGETS: dict[str, Callable[[ContextCard, Side], Value | None]] = {
+    "category": _category, "cycle": _cycle, "number": _number, "place": _place,
+}  # fmt: skip
