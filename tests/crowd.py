@@ -22,14 +22,10 @@ from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain, Objective
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import FEATURES, Fusion
-from crossrec.models.signals import (
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    Signal,
-    TextSignal,
-    unit,
-)
+from crossrec.models.neighbour_signals import NeighbourSignal
+from crossrec.models.signal import Signal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 from tests.small_release import SmallDomain
 
 N_THINGS, N_KINDS, N_PEOPLE, WIDTH = 3000, 300, 200, 24

@@ -35,7 +35,7 @@ from crossrec.serving.metrics_page import metrics_page
 from crossrec.serving.recommender import Recommender
 from crossrec.tuning.selection import TrialRecord, append_trial
 from tests.ports import free_port
-from tests.small_release import N_ITEMS, encode_words, genre_of, make_small_domain
+from tests.small_release import N_ITEMS, PLACES, encode_words, genre_of, make_small_domain
 
 RUN = "20260101-000000-abc"
 N_CASES = 60
@@ -59,6 +59,11 @@ def make_small_home(home: Path) -> list[str]:
     log.append("films", [event]).result()
     log.close()
     return versions
+
+
+def add_places(home: Path) -> None:
+    """A second domain, with every kind of context, whose release nobody has evaluated."""
+    make_small_domain(home / "data" / "places", "places", like=PLACES).publish(ReleaseStore())
 
 
 TRANSFER: dict[str, Any] = {
@@ -141,18 +146,21 @@ class _Backend:
 
 
 class _Directory:
-    def __init__(self, loaded: LoadedRelease) -> None:
+    def __init__(self, loaded: dict[str, LoadedRelease]) -> None:
         self._loaded = loaded
 
     async def states(self) -> dict[str, str]:
-        return {"encoder": "RUNNING", "domain-films": "RUNNING"}
+        return {"encoder": "RUNNING", **{f"domain-{name}": "RUNNING" for name in self._loaded}}
 
     async def metrics(self) -> bytes:
         metrics_folder = home() / "metrics"
         return metrics_page(metrics_folder)
 
     async def domains(self) -> list[DomainSummary]:
-        return [domain_summary(self._loaded)]
+        return [domain_summary(one) for one in self._loaded.values()]
+
+    async def names(self) -> list[str]:
+        return sorted(self._loaded)
 
 
 async def _encode(texts: list[str]) -> Any:
@@ -161,13 +169,15 @@ async def _encode(texts: list[str]) -> Any:
 
 @contextmanager
 def small_service(keys: KeyRing | None = None) -> Iterator[str]:
-    """Address of a service of `$CROSSREC_HOME`'s films, with its real routes."""
-    loaded, log = ReleaseStore().load("films"), FeedbackLog()
-    backend = _Backend(Recommender(loaded, _encode, log), log)
-    routes = [
-        Mount("/v1/domains/films", domain_app(backend, keys, "films")),  # type: ignore[arg-type]
-        Mount("/", system_app(_Directory(loaded), keys)),
-    ]
+    """Address of a service of the domains of `$CROSSREC_HOME`, with its real routes."""
+    store, log = ReleaseStore(), FeedbackLog()
+    loaded = {name: store.load(name) for name in store.domains()}
+    routes = []
+    for name, one in loaded.items():
+        backend = _Backend(Recommender(one, _encode, log), log)
+        answers = domain_app(backend, keys, name)  # type: ignore[arg-type]
+        routes.append(Mount(f"/v1/domains/{name}", answers))
+    routes.append(Mount("/", system_app(_Directory(loaded), keys)))
     port = free_port()
     config = uvicorn.Config(
         Starlette(routes=routes), "127.0.0.1", port, log_config=None, access_log=False
@@ -183,4 +193,5 @@ def small_service(keys: KeyRing | None = None) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
         log.close()
-        loaded.close()
+        for one in loaded.values():
+            one.close()

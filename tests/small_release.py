@@ -20,16 +20,12 @@ from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.sequences import load_sequences
 from crossrec.data.split import Sequences
 from crossrec.data.vocabulary import Vocabulary
-from crossrec.domains.spec import ContextField, Domain
+from crossrec.domains.spec import ContextField, Domain, Objective
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import FEATURES, Fusion
-from crossrec.models.signals import (
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    TextSignal,
-    unit,
-)
+from crossrec.models.neighbour_signals import NeighbourSignal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 from crossrec.releases.store import Release, ReleaseStore
 
 GENRES = ("comedy", "space", "horror")
@@ -51,6 +47,29 @@ DOMAIN = Domain(
     dropped_events=["shown"],
     card_columns=["year", "studio"],
 )
+
+PLACES = DOMAIN.model_copy(
+    update={
+        "name": "places",
+        "title": "Places",
+        "context": [
+            *DOMAIN.context,
+            ContextField(name="weekday", kind="cycle", period=7, derive="weekday"),
+            ContextField(name="temperature", kind="number", description="degrees Celsius"),
+            ContextField(
+                name="location",
+                kind="place",
+                columns=["latitude", "longitude"],
+                item_columns=["latitude", "longitude"],
+            ),
+        ],
+        "objectives": [
+            Objective(name="distance"),
+            Objective(name="price", column="price", unit="EUR", higher_is_better=False),
+        ],
+    }
+)
+"""The same world, with every kind of context."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +106,13 @@ Encode = Callable[[list[str]], NDArray[np.float32]]
 
 
 def make_small_domain(
-    folder: Path, name: str = "films", encode: Encode = encode_words
+    folder: Path, name: str = "films", encode: Encode = encode_words, like: Domain = DOMAIN
 ) -> SmallDomain:
     """Write the data set into `folder` and fit the model on texts as `encode` reads them."""
-    domain = DOMAIN.model_copy(update={"name": name})
+    domain = like.model_copy(update={"name": name})
     folder.mkdir(parents=True, exist_ok=True)
-    _items().write_parquet(folder / "items.parquet")
-    _interactions().write_parquet(folder / "interactions.parquet")
+    _placed(_items(), domain).write_parquet(folder / "items.parquet")
+    _placed(_interactions(), domain).write_parquet(folder / "interactions.parquet")
     card = {"domain": domain.model_dump(mode="json"), "content_hash": "c" * 64}
     (folder / CARD).write_text(json.dumps(card), encoding="utf-8")
     dataset = Dataset.open(folder.name, folder.parent)
@@ -115,6 +134,18 @@ def _items() -> pl.DataFrame:
             "tags": [["new"] if n >= 20 else [] for n in numbers],
         }
     )
+
+
+def _placed(frame: pl.DataFrame, domain: Domain) -> pl.DataFrame:
+    """With what the fields of numbers and places read, where the domain has them."""
+    row = pl.int_range(pl.len())
+    columns = {
+        "temperature": (row % 30).cast(pl.Float64),
+        "latitude": 48 + row % 24 / 100,
+        "longitude": 16 + row % 24 / 50,
+    }
+    kinds = {field.kind for field in domain.context}
+    return frame.with_columns(**columns) if {"number", "place"} <= kinds else frame
 
 
 def _interactions() -> pl.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crossrec import plots
+from crossrec import chart_parts, plots
 from crossrec.errors import ConfigError, DataError
 from crossrec.models.signals import SIGNALS
 
@@ -24,7 +24,7 @@ PARTS = pl.DataFrame(
 )
 
 
-def rows(chart: plots.Chart) -> list[dict[str, Any]]:
+def rows(chart: chart_parts.Chart) -> list[dict[str, Any]]:
     """The data a chart carries, as drawn."""
     (data,) = chart.to_dict()["datasets"].values()
     return list(data)
@@ -54,14 +54,14 @@ def test_two_items_of_one_title_keep_their_own_bars() -> None:
 def test_a_domain_has_one_colour_in_every_chart() -> None:
     curves = pl.DataFrame({"domain": ["movies"], "epoch": [1], "loss": [2.0], "metric": [0.1]})
     scores = pl.DataFrame({"domain": ["movies"], "model": ["m"], "kind": ["ours"], "value": [0.1]})
-    colour = plots.domain_colour("movies")
+    colour = chart_parts.domain_colour("movies")
     for chart in (plots.learning_curves(curves), plots.metrics(scores)):
         assert colour in str(chart.to_dict())
 
 
 def test_demo_domains_have_different_colours() -> None:
     names = ("movies", "grocery", "restaurants_sim")
-    assert len({plots.domain_colour(name) for name in names}) == 3
+    assert len({chart_parts.domain_colour(name) for name in names}) == 3
 
 
 def test_metrics_names_the_users_and_draws_one_panel_a_domain() -> None:
@@ -127,4 +127,4 @@ def test_save_names_the_endings_it_knows(tmp_path: Path) -> None:
 
 def test_every_signal_of_a_model_has_a_colour_of_its_own() -> None:
     names = [signal.name for signal in SIGNALS]
-    assert len({plots.SIGNAL_COLOURS[name] for name in names}) == len(names)
+    assert len({chart_parts.SIGNAL_COLOURS[name] for name in names}) == len(names)

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from crossrec import study_plots
+from crossrec.chart_parts import Chart
 from crossrec.errors import DataError
-from crossrec.plots import Chart
 
 TARGETS = pl.DataFrame(
     {"model": ["a", "a", "b"], "targets": ["warm", "cold", "cold"], "value": [0.2, 0.1, 0.3]}

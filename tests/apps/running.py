@@ -1,6 +1,7 @@
-"""Runs the app as the README says, and walks through it in the system's Chromium.
+"""Runs the app as the README says, and the system's Chromium to look at it.
 
-Shared by the browser tests and the benchmarks of the app. Leaves to others: what is expected.
+Shared by the browser tests and the benchmarks of the app. Leaves to others: moving its controls
+(walk.py), what is expected.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.ports import free_port
 
@@ -100,101 +101,3 @@ def go(page: Page, app: str, name: str, **query: str) -> None:
     page.goto(f"{app}/{path}?{text}")
     page.wait_for_selector(DATA, timeout=120_000)  # a map is made at the first question
     settle(page)
-
-
-Move = Callable[[Page], None]
-
-
-def press(label: str) -> Move:
-    """Press a button, or one of the choices of a segmented control, or a tab."""
-    return lambda page: (
-        page.locator("[data-testid=stMain], [data-testid=stSidebar]")
-        .get_by_text(label, exact=True)
-        .first.click()
-    )
-
-
-def slide(label: str) -> Move:
-    """Move a slider one step to the right."""
-
-    def move(page: Page) -> None:
-        handle = page.get_by_role("slider", name=label).first
-        handle.focus()
-        handle.press("ArrowRight")
-
-    return move
-
-
-def weigh(page: Page) -> None:
-    """Move the slider of the last objective one step; which there are is the domain's affair."""
-    handle = page.locator("[data-testid=stExpander]").get_by_role("slider").last
-    handle.focus()
-    handle.press("ArrowRight")
-
-
-def pick(label: str, position: int = 1) -> Move:
-    """Choose another option of a select box."""
-
-    def move(page: Page) -> None:
-        box = page.get_by_role("combobox", name=label).first
-        option = page.get_by_role("option").nth(position)
-        for _ in range(3):  # a run of the page that comes in between closes the list again
-            box.click()
-            try:
-                option.click(timeout=5_000)
-            except Error:
-                page.keyboard.press("Escape")
-            else:
-                return
-        raise AssertionError(f"'{label}' offers no option number {position}")
-
-    return move
-
-
-def write(label: str, text: str) -> Move:
-    """Type into a text field."""
-
-    def move(page: Page) -> None:
-        page.get_by_label(label, exact=True).first.fill(text)
-        page.keyboard.press("Enter")
-
-    return move
-
-
-def take_found(page: Page) -> None:
-    """Take the first user whom the search found."""
-    page.locator("[data-testid=stPopoverBody] button").first.click(timeout=10_000)
-    page.keyboard.press("Escape")
-
-
-MOVES: dict[str, list[Move]] = {
-    "explore": [
-        slide("Number of items"), press("Only items new to the user"), press("Table"),
-        press("Cards"), press("Signals"), press("History"), press("Reasons"), press("Why?"),
-        pick("Item", 2), pick("Compare with", 1), press("zh"), write("Wish in words", "space"),
-        press("Item"), press("Find users"), write("Part of an id, or of what they had", "number"),
-        take_found, slide("Hour"), press("Filters"), pick("Filter by", 0),
-        press("What matters beside relevance"), weigh, press("Described"),
-        write("Find items they had", "horror"), pick("They had", 0),
-        write("The user, or a wish, in words", "a friend of the sea"), press("A stored user"),
-    ],
-    "whatif": [
-        slide("Number of items"), pick("Leave out of the history", 0),
-        write("Find items to add", "horror"), pick("Add to the history", 0),
-        write("Wish in words, before", "space"), write("Wish in words, after", "comedy"),
-        slide("Days later"), slide("Hour"),
-    ],
-    "compare": [pick("One item in both", 2), press("Lose"), press("Gain"),
-                pick("Look closer at", 0), pick("against this one (A)", 0),
-                pick("This release (B)", 1)],
-    "quality": [press("Recall@10"), press("MRR@10"), pick("Release", 1)],
-    "fairness": [press("Recall@10"), press("NDCG@10"), pick("Groups by", 0), pick("Release", 1)],
-    "item_map": [press("before training, texts alone"), write("Find items", "horror"),
-                 write("Only this category", "none of them")],
-    "data": [pick("Show", 2), pick("Show", 0)],
-    "domains": [],
-    "experiments": [pick("Search", 0)],
-    "transfer": [pick("Share of the users who are learned from", 0)],
-    "live": [pick("Domain", 1), press("Ask again every 10 s")],
-}  # fmt: skip
-"""Page → its controls, each moved once; what stores or leaves the page has tests of its own."""

@@ -16,10 +16,11 @@ from crossrec.releases.store import ReleaseStore
 from crossrec.serving.client import Client
 from crossrec.serving.launch import serve_domains
 from tests.apps.conftest import APPS
-from tests.apps.running import EXCEPTION, MOVES, chromium_at, go, press, running_app, settle
+from tests.apps.running import ALERT, DATA, EXCEPTION, chromium_at, go, running_app, settle
+from tests.apps.walk import MOVES, PLACES, Move, press
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
-from tests.small_home import make_small_home, small_service
+from tests.small_home import add_places, make_small_home, small_service
 from tests.small_release import make_small_domain
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray]
@@ -136,23 +137,86 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROSSREC_HOME", str(home))
         make_small_home(home)
+        add_places(home)
         with small_service() as address, running_app(address) as found:
             yield found.address
 
 
-@pytest.mark.parametrize("name", MOVES)
-def test_no_control_of_any_page_raises(whole: str, page: Page, name: str) -> None:
-    go(page, whole, name, user="user-1")
-    for move in MOVES[name]:
+CHOSEN = """() => [...document.querySelectorAll(
+  '[data-testid=stTextInput], [data-testid=stNumberInput], [data-testid=stSelectbox],'
+  + '[data-testid=stMultiSelect], [data-testid=stSlider], [data-testid=stCheckbox],'
+  + '[data-testid=stButtonGroup], [data-testid=stTabs]')].map(widget => {
+  const inner = selector => [...widget.querySelectorAll(selector)];
+  return [
+    widget.dataset.testid, widget.querySelector('label')?.textContent || '',
+    ...inner('input').map(one => one.type === 'checkbox' ? one.checked : one.value),
+    ...inner('[role=slider]').map(one => one.getAttribute('aria-valuetext')),
+    widget.dataset.testid.match(/[sS]elect/) ? widget.innerText : '',
+    ...inner('button[aria-checked=true], [role=tab][aria-selected=true]').map(one => one.innerText),
+  ].join(' | ');
+})"""
+"""What every control of the page is set to."""
+
+
+def _walk(page: Page, moves: list[Move]) -> None:
+    for move in moves:
         move(page)
         page.wait_for_timeout(200)
         settle(page)
-        assert page.locator(EXCEPTION).count() == 0
+        assert page.locator(EXCEPTION).count() == 0, move.name
+
+
+def _open_link(page: Page) -> None:
+    """Open the page's *Link to this view*, as somebody else would: in a new session."""
+    page.goto(page.get_by_text("Link to this view").get_attribute("href") or "")
+    _ready(page)
+
+
+def _ready(page: Page) -> None:
+    """Wait until the page shows what there is: a map is made at the first question."""
+    page.get_by_text("Link to this view").wait_for(timeout=120_000)
+    page.wait_for_timeout(500)
+    settle(page)
+
+
+def _in_chinese(page: Page) -> str:
+    """What the page says, once it is to speak Chinese."""
     press("中文")(page)
-    page.wait_for_timeout(200)
+    page.wait_for_timeout(500)
     settle(page)
     assert page.locator(EXCEPTION).count() == 0
-    assert re.search("[一-鿿]", page.locator("[data-testid=stMain]").inner_text())
+    return page.locator("[data-testid=stMain]").inner_text()
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_every_control_moves_and_a_link_brings_all_of_it_back(
+    whole: str, page: Page, name: str
+) -> None:
+    go(page, whole, name, user="user-1")
+    _walk(page, MOVES[name])
+    _ready(page)
+    chosen = page.evaluate(CHOSEN)
+    _open_link(page)
+    assert page.evaluate(CHOSEN) == chosen
+    assert re.search("[一-鿿]", _in_chinese(page))
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_numbers_and_places_are_given_and_what_nobody_evaluated_says_so(
+    whole: str, page: Page, name: str
+) -> None:
+    page.goto(f"{whole}/{'' if name == 'explore' else name}?domain=places&user=user-1")
+    page.wait_for_selector(f"{DATA}, {ALERT}", timeout=60_000)
+    page.wait_for_timeout(500)
+    settle(page)
+    _walk(page, PLACES[name])
+    _ready(page)
+    chosen = page.evaluate(CHOSEN)
+    _open_link(page)
+    assert page.evaluate(CHOSEN) == chosen
+    if name in ("compare", "quality", "fairness"):
+        assert "crossrec evaluate places" in page.locator(ALERT).inner_text()
+    assert re.search("[一-鿿]", _in_chinese(page))
 
 
 @pytest.mark.parametrize("name", MOVES)
@@ -179,6 +243,32 @@ def test_pages_are_reached_and_moved_by_keyboard_alone(whole: str, page: Page) -
     assert "Fairness" in names
     assert "Recall@10" in names
     assert "CSV" in names
+
+
+SEEN = """e => {
+  const style = getComputedStyle(e);
+  const ring = style.outlineStyle !== 'none' || style.boxShadow !== 'none'
+    || e.matches('input, main, canvas');  // their frame shows it, by Streamlit
+  let opacity = 1;
+  for (let part = e; part; part = part.parentElement) opacity *= getComputedStyle(part).opacity;
+  return ring && opacity > 0.5;
+}"""
+"""Whether one sees that an element has the focus."""
+
+
+def test_a_keyboard_shows_where_it_is(whole: str, page: Page) -> None:
+    go(page, whole, "quality")
+    hidden, tools = [], 0
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(50)
+        at = page.locator(":focus")
+        if at.count():
+            label = at.evaluate("e => e.ariaLabel || e.innerText")
+            tools += label.startswith("Download as PNG")
+            hidden += [] if at.evaluate(SEEN) else [label]
+    assert hidden == []
+    assert tools
 
 
 def test_a_view_and_its_tables_are_taken_home(whole: str, page: Page) -> None:

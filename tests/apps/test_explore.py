@@ -153,6 +153,14 @@ def test_another_domain_forgets_user_and_words(open_app: Open, client: type[Fake
     assert (domain, request.user_id, request.text) == ("restaurants_sim", None, None)
 
 
+def test_a_domain_that_is_not_served_is_told_until_another_is_chosen(open_app: Open) -> None:
+    app = open_app(domain="moovies")
+    said = [one.value for one in app.sidebar.warning]
+    assert said == ["The address names the domain “moovies”, which this service does not serve."]
+    app.selectbox(key="domain").select("restaurants_sim").run()
+    assert not app.sidebar.warning
+
+
 def test_a_service_that_is_down_is_one_sentence(
     open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,10 +190,11 @@ def test_domains_page_shows_figures_with_their_origin(open_app: Open) -> None:
     assert "published without an evaluation" in app.info[0].value
 
 
-def test_domains_page_leads_to_a_domain(open_app: Open, client: type[FakeClient]) -> None:
+def test_domains_page_leads_to_a_domain(open_app: Open) -> None:
     app = open_app(page="app_pages/domains.py")
-    app.button(key="explore.restaurants_sim").click().run()
-    assert client.asked[-1][0] == "restaurants_sim"
+    links = [one.proto for one in app.get("page_link")]
+    assert [one.query_string for one in links] == ["domain=movies", "domain=restaurants_sim"]
+    assert {one.label for one in links} == {"Explore"}
 
 
 def test_what_would_take_an_item_out_and_why_it_is_above_another(
@@ -196,7 +205,7 @@ def test_what_would_take_an_item_out_and_why_it_is_above_another(
     assert "Alien is above Brazil by 0.50." in texts(app)
     asked = client.explained[-1]
     assert (asked.item_id, asked.against, asked.request.user_id) == ("1", "2", "7")
-    app.selectbox(key="against.1").set_value("5").run()
+    app.selectbox(key="against").set_value("5").run()
     assert "Alien is above Fargo by 0.50." in texts(app)
     assert client.explained[-1].against == "5"
 

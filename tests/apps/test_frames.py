@@ -43,9 +43,9 @@ def test_positions_are_told_from_clock_times(frames: ModuleType) -> None:
     assert not frames.ordered_only([past(880_000_000)])
 
 
-def test_facts_are_short_and_leave_out_what_is_empty_or_long(frames: ModuleType) -> None:
-    line = frames.facts(item(1, "a", plot="x" * 41, seen=None, price_eur=2.6900001, district="Old"))
-    assert line == "price eur 2.69 · district Old"
+def test_facts_are_all_told_but_what_is_empty_and_long_ones_cut(frames: ModuleType) -> None:
+    line = frames.facts(item(1, "a", plot="x" * 99, seen=None, price_eur=2.6900001, district="Old"))
+    assert line == f"plot {'x' * 59}… · price eur 2.69 · district Old"
 
 
 def test_a_ranking_of_items_with_different_columns_is_one_table(frames: ModuleType) -> None:

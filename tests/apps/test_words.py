@@ -12,8 +12,20 @@ from tests.apps.conftest import APPS
 
 CHINESE: dict[str, str] = yaml.safe_load((APPS / "app_pages" / "zh.yaml").read_text("utf-8"))
 TABLES = {
-    *("PANELS", "LABELS", "TITLES", "VIEWS", "UNITS", "FIELDS"),
-    *("ASK", "ASKERS", "JUDGE", "LOOK", "LEARN"),
+    *("PANELS", "LABELS", "TITLES", "VIEWS", "UNITS", "FIELDS", "SENTENCES"),
+    *(
+        "ASK",
+        "ASKERS",
+        "JUDGE",
+        "LOOK",
+        "LEARN",
+        "HEADINGS",
+        "CHOICES",
+        "WEEKDAYS",
+        "HALVES",
+        "WHO",
+        "LARGE",
+    ),
 }
 """Constants whose words are said by `t(name)`."""
 SAID_BY_THE_SERVICE = {"history", "request", "context", "popularity", "like", "dislike", "rows"}

@@ -26,7 +26,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.apps.running import ALERT, DATA, EXCEPTION, MOVES, chromium_at, running_app
+from tests.apps.running import ALERT, DATA, EXCEPTION, chromium_at, running_app
+from tests.apps.walk import MOVES
 from tests.benchmarks.rows import write_rows
 from tests.ports import free_port
 from tests.small_home import make_small_home, small_service

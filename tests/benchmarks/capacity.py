@@ -22,6 +22,8 @@ from tests.benchmarks.rows import write_rows
 from tests.benchmarks.served import copies, running
 
 N_CLIENTS, SECONDS, ROUNDS = 16, 10.0, 3
+N_REPLICAS = 2
+"""That the domains share."""
 N_ASKS = 40_000
 
 
@@ -45,7 +47,7 @@ def asks(
 def answered(domains: list[str], text_share: float) -> tuple[list[Outcome], float]:
     """What came of ROUNDS rounds, and the cores that asking took."""
     releases = {name: ReleaseStore().load(name) for name in domains}
-    with running(domains, 0) as service:
+    with running(domains, 0, N_REPLICAS) as service:
         found, before, wall = [], _children_s(), 0.0
         for number in range(1 + ROUNDS):  # the first warms up
             some = list(islice(asks(releases, service.address, text_share, f"{number}"), N_ASKS))
@@ -69,7 +71,7 @@ def row(costs: Costs, domains: list[str], text_share: float) -> dict[str, Any]:
     median = values[len(values) // 2]
     cores = len(os.sched_getaffinity(0)) - used
     demand = Demand(requests_per_s=1, text_share=text_share)
-    predicted = most_per_second(costs, dict.fromkeys(domains, demand), cores)
+    predicted = most_per_second(costs, dict.fromkeys(domains, demand), cores, N_REPLICAS)
     return {
         "name": "capacity",
         "domain": domains[0].rpartition("_")[0],
@@ -80,8 +82,9 @@ def row(costs: Costs, domains: list[str], text_share: float) -> dict[str, Any]:
         "ratio": median / predicted,
         "n": sum(len(outcome.times_ms) for outcome in outcomes),
         "ci95": [values[0], values[-1]],
-        "protocol": f"{text_share:.0%} of the requests with words; {len(domains)} domains,"
-        f" {N_CLIENTS} clients; median of {ROUNDS} rounds of {SECONDS:.0f} s, [least, most];"
+        "protocol": f"{text_share:.0%} of the requests with words; {len(domains)} domains that"
+        f" share {N_REPLICAS} replicas, {N_CLIENTS} clients; median of {ROUNDS} rounds of"
+        f" {SECONDS:.0f} s, [least, most];"
         f" asking took {used:.2f} cores",
     }
 

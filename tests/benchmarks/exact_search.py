@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from crossrec.config import SearchConfig, home
 from crossrec.models.query import Queries
-from crossrec.models.signals import RequestSignal, unit
+from crossrec.models.text_signals import RequestSignal, unit
 from crossrec.ranking.item_index import ItemIndex
 from crossrec.ranking.rerank import top_k
 from tests.benchmarks.rows import write_rows

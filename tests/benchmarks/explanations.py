@@ -19,11 +19,16 @@ from numpy.typing import NDArray
 
 from crossrec.config import load_config
 from crossrec.data.batches import queries_for
+from crossrec.data.dataset import Dataset
 from crossrec.data.importing import imported
+from crossrec.data.restrictions import items_values, single_codes
 from crossrec.data.split import Split, make_split
+from crossrec.data.vocabulary import Vocabulary
+from crossrec.domains.spec import Domain
 from crossrec.explanation.contributions import explain
-from crossrec.explanation.counterfactuals import Counterfactual, Race, counterfactuals
+from crossrec.explanation.counterfactuals import Counterfactual, counterfactuals
 from crossrec.explanation.deletion import N_RANDOM, deletion
+from crossrec.explanation.race import Race
 from crossrec.explanation.rescoring import Rescorer
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
@@ -59,6 +64,8 @@ class Subject:
     split: Split
     data_hash: str
     epochs: str
+    of_last: dict[str, NDArray[np.float32]]
+    """Context fields that the last item tells → (N,), what each item tells."""
 
     def asked(self, n_users: int) -> Iterator[Asked]:
         """Users of the test cases."""
@@ -98,7 +105,21 @@ def subject(name: str) -> Subject:
         make_split(dataset, config.protocol, seed=config.training.seed),
         loaded.release.manifest.data_hash,
         "" if limit == usual else f", towers trained for {limit} epochs at most",
+        told_by_items(loaded.model.domain, dataset, loaded.model.vocabulary),
     )
+
+
+def told_by_items(
+    domain: Domain, dataset: Dataset, vocabulary: Vocabulary
+) -> dict[str, NDArray[np.float32]]:
+    """`Subject.of_last`."""
+    items = dataset.scan("items").collect()
+    known = vocabulary.context_values
+    return {
+        field.name: single_codes(items_values(items, field, domain), known[field.name], field)
+        for field in domain.context
+        if field.derive == "last_item"
+    }
 
 
 def titles(items: list[int]) -> list[str]:
@@ -153,8 +174,13 @@ def verified(of: Subject, asked: Asked, item: int, one: Counterfactual) -> bool:
         kept = kept if len(kept) else np.array([0])
         columns = (query.items[:, kept], query.times[:, kept], query.events[:, kept])
         query = replace(query, items=columns[0], times=columns[1], events=columns[2])
-        if len(one.places) == (asked.query.items >= 0).sum():
+        nothing = len(one.places) == (asked.query.items >= 0).sum()
+        if nothing:
             query = replace(query, items=np.full_like(query.items, -1))
+        told = dict(query.context)
+        for name, of_items in of.of_last.items():
+            told[name] = of_items[query.items[:, -1]] if not nothing else told[name] * np.nan
+        query = replace(query, context=told)
     scores = np.where(asked.allowed, of.model.score(query)[0], -np.inf)
     rank = 1 + int((scores > scores[item]).sum())
     return rank > K
@@ -163,20 +189,22 @@ def verified(of: Subject, asked: Asked, item: int, one: Counterfactual) -> bool:
 def counterfactual_rows(of: Subject, n_users: int) -> Row:
     """Share of the counterfactuals that hold."""
     sizes: list[int] = []
-    held, fields, n_items = 0, 0, 0
+    held, fields, n_items, smallest = 0, 0, 0, 0
     for asked in of.asked(n_users):
-        race = Race(of.model, of.rescorer, asked.query, asked.allowed, K)
+        race = Race(of.model, of.rescorer, asked.query, asked.allowed, K, of_last=of.of_last)
         for item in asked.best[:: (K - 1) // (ITEMS_EACH - 1) or 1][:ITEMS_EACH]:
             n_items += 1
             for one in counterfactuals(race, item):
                 held += verified(of, asked, item, one)
                 fields += one.kind == "context"
                 sizes += [len(one.places)] * (one.kind == "history")
+                smallest += one.kind == "history" and one.is_smallest
     n = len(sizes) + fields
     counts = {size: sizes.count(size) for size in sorted(set(sizes))}
     protocol = (
         f"{n_items} items at ranks 1, 5 and 10; {len(sizes)} leave the top {K} without some history"
-        f" items (by number of items: {counts}), {fields} without one context field"
+        f" items (by number of items: {counts}; {smallest} of these sets are proven smallest),"
+        f" {fields} without one context field"
     )
     return of.row("counterfactuals", 100 * held / max(n, 1), "% verified", n, protocol)
 

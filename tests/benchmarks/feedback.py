@@ -169,7 +169,7 @@ def kill_writer(service_pid: int) -> None:
         replica.kill()
 
 
-REPLICA = f"ray::ServeReplica:domain-{DOMAIN}"
+REPLICA = "ray::ServeReplica:domains:"
 
 
 def _title(process: psutil.Process) -> str:

@@ -21,7 +21,7 @@ from crossrec.explanation.item_words import text_scores
 from crossrec.explanation.things import MAX_WORDS, without_each
 from crossrec.models.encoder import TextEncoder, mean_pool
 from crossrec.models.query import Queries
-from crossrec.models.signals import RequestSignal, TextSignal
+from crossrec.models.text_signals import RequestSignal, TextSignal
 from crossrec.releases.store import ReleaseStore
 from tests.benchmarks.explanations import N_DRAWS, Row, Subject, subject
 from tests.benchmarks.rows import write_rows

@@ -35,17 +35,16 @@ SECONDS = 45.0
 READY_S = 120.0
 
 
-def victims(killed: str) -> dict[str, str]:
-    """What is killed → what its command line holds."""
-    return {
-        "replica": f"ServeReplica:domain-{killed}",
-        "controller": "ServeController",
-        "proxy": "haproxy.cfg",
-        "proxy actor": "HAProxyManager",
-        "encoder": "ServeReplica:encoder",
-        "learner": "ServeReplica:learner",
-        "system": "ServeReplica:system",
-    }
+VICTIMS = {
+    "replica": "ServeReplica:domains:",
+    "controller": "ServeController",
+    "proxy": "haproxy.cfg",
+    "proxy actor": "HAProxyManager",
+    "encoder": "ServeReplica:encoder",
+    "learner": "ServeReplica:learner",
+    "system": "ServeReplica:system",
+}
+"""What is killed → what its command line holds."""
 
 
 def kill(service: Service, pattern: str) -> int:
@@ -100,7 +99,7 @@ def main() -> None:
     data_hash = store.show(domains[0]).manifest.data_hash
     made = []
     with running(domains, n_noops=0) as service:
-        for what, pattern in victims(domains[0]).items():
+        for what, pattern in VICTIMS.items():
             if given.only and what not in given.only:
                 continue
             result = measure(service, domains, users, pattern)

@@ -39,6 +39,9 @@ class Load:
     patience_s: float = 0.0
     """A request that was cut off, or answered with 5xx, is asked once more as soon as whoever is
     asked is well again, at most so much later; 0: it has failed. See `Client`."""
+    reopen: bool = False
+    """A kept connection that was closed before any of the answer came is opened again and asked
+    once more, as HTTP clients do: servers close what was idle for some seconds at any moment."""
 
 
 @dataclass
@@ -68,11 +71,22 @@ class Outcome:
 class Connections:
     """One client's kept-alive connections, one a service."""
 
-    def __init__(self) -> None:
+    def __init__(self, reopen: bool = False) -> None:
         self._open: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._reopen = reopen
 
     async def ask(self, ask: Ask) -> int:
         """The status of the answer, once all of it was read."""
+        kept = urlsplit(ask.url).netloc in self._open
+        try:
+            return await self._ask(ask)
+        except (OSError, asyncio.IncompleteReadError) as err:
+            begun = isinstance(err, asyncio.IncompleteReadError) and err.partial
+            if not (self._reopen and kept) or begun:
+                raise
+            return await self._ask(ask)
+
+    async def _ask(self, ask: Ask) -> int:
         place = urlsplit(ask.url)
         if place.netloc not in self._open:
             self._open[place.netloc] = await asyncio.open_connection(place.hostname, place.port)
@@ -122,7 +136,7 @@ async def offer(load: Load) -> Outcome:
     start = time.perf_counter()
 
     async def client() -> None:
-        connections = Connections()
+        connections = Connections(load.reopen)
         for ask in waiting:  # shared: each takes the next one
             began = time.perf_counter()
             if began - start > load.seconds:

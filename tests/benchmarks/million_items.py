@@ -92,7 +92,7 @@ def memory(pid: int) -> tuple[float, float]:
     """MiB that a replica of the domain has to itself, mean; and of all of them together."""
     own, all_ = [], 0.0
     for process in tree_of(pid):
-        if f"ServeReplica:domain-{NAME}" in " ".join(process.cmdline()):
+        if "ServeReplica:domains:" in " ".join(process.cmdline()):
             told = psutil.Process(process.pid).memory_full_info()
             own.append(told.uss / 2**20)
             all_ += told.pss / 2**20

@@ -23,15 +23,11 @@ from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.sequences import load_sequences
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.models.fusion import Fusion
-from crossrec.models.signals import (
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    SequenceSignal,
-    Signal,
-    TextSignal,
-    unit,
-)
+from crossrec.models.neighbour_signals import NeighbourSignal
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signal import Signal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 from crossrec.releases.store import LoadedRelease, Release, ReleaseStore
 
 Floats = NDArray[np.float32]

@@ -1,7 +1,8 @@
 """A service's process with routes that do nothing beside the domains, to compare with.
 
 Started by the benchmarks through `crossrec.serving.launch.start`; how many such applications it
-runs is in `$NOOP_APPLICATIONS`. Leaves to others: measuring (serve_memory_8, http_user_p50).
+runs is in `$NOOP_APPLICATIONS`, and with how many replicas each in `$NOOP_REPLICAS`. Leaves to
+others: measuring (serve_memory_8, http_user_p50).
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Nothing:
 def no_ops() -> list[serve.RunTarget]:
     """As many applications as asked for, each with one route."""
     deployment = serve.deployment(serve.ingress(app)(Nothing))
-    deployment = deployment.options(ray_actor_options={"num_cpus": N_CPUS})
+    n_replicas = int(os.environ.get("NOOP_REPLICAS", "1"))
+    options = {"ray_actor_options": {"num_cpus": N_CPUS}, "num_replicas": n_replicas}
+    deployment = deployment.options(**options)
     numbers = range(int(os.environ.get("NOOP_APPLICATIONS", "0")))
     return [serve.RunTarget(deployment.bind(), f"noop-{n}", f"/noop/{n}") for n in numbers]
 

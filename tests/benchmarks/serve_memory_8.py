@@ -21,7 +21,8 @@ from tests.benchmarks.rows import write_rows
 from tests.benchmarks.served import DOMAIN, copies, running
 
 N_DOMAINS = 8
-OVERHEAD_APPLICATIONS = 3  # the encoder's, the system's and the learners', beside the domains'
+N_APPLICATIONS = 4
+"""The encoder's, the system's, the learners', and the one whose replica the domains share."""
 N_REQUESTS = 50
 SETTLE_S = 10
 MIB = 2**20
@@ -57,23 +58,22 @@ def resident_noop_mib(n_applications: int) -> float:
 
 
 def main() -> None:
-    """Measure all four trees and write the rows."""
+    """Measure all three trees and write the rows."""
     domains = copies(ReleaseStore(), N_DOMAINS)
     eight, one = resident_mib(domains), resident_mib(domains[:1])
-    ray_eight = resident_noop_mib(N_DOMAINS + OVERHEAD_APPLICATIONS)
-    ray_one = resident_noop_mib(1 + OVERHEAD_APPLICATIONS)
-    print(f"raw: {eight:.0f} and {one:.0f} MiB; Ray's own: {ray_eight:.0f} and {ray_one:.0f} MiB")
-    figures = f"raw {eight:.0f} over {one:.0f} MiB, Ray's own {ray_eight:.0f} and {ray_one:.0f} MiB"
+    ray = resident_noop_mib(N_APPLICATIONS)
+    print(f"raw: {eight:.0f} and {one:.0f} MiB; Ray's own: {ray:.0f} MiB")
+    figures = f"raw {eight:.0f} over {one:.0f} MiB, Ray's own {ray:.0f}"
     how = (
-        f"{N_DOMAINS} copies of {DOMAIN}, each with a LoRA adapter of its own, 1 replica each,"
-        f" HAProxy mode, {N_REQUESTS} requests a domain"
+        f"{N_DOMAINS} copies of {DOMAIN}, each with a LoRA adapter of its own, that share a"
+        f" replica, HAProxy mode, {N_REQUESTS} requests a domain"
     )
     net = f"RSS of the Serve tree less that of as many no-op FastAPI applications; {figures}; {how}"
     data_hash = ReleaseStore().show(domains[0]).manifest.data_hash
     write_rows(
         "serve_memory_8",
         [
-            _row("serve_memory_8", eight - ray_eight, one - ray_one, net, data_hash),
+            _row("serve_memory_8", eight - ray, one - ray, net, data_hash),
             _row("serve_memory_8_raw", eight, one, f"RSS of the Serve tree; {how}", data_hash),
         ],
     )

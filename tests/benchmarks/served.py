@@ -20,7 +20,7 @@ from crossrec.data.importing import imported
 from crossrec.data.sequences import load_sequences
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
-from crossrec.models.signals import RequestSignal, unit
+from crossrec.models.text_signals import RequestSignal, unit
 from crossrec.models.upper import LayerCache, UpperBatch, UpperEncoder
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.schema import TEXT
@@ -110,9 +110,15 @@ def _with_texts_of(adapted: UpperEncoder, lower: UpperBatch, model: DomainModel)
 
 
 @contextmanager
-def running(domains: list[str], n_noops: int) -> Iterator[Service]:
-    """A service of the domains with HAProxy, and routes that do nothing beside them."""
-    os.environ["NOOP_APPLICATIONS"] = str(n_noops)
-    settings = ServiceSettings(domains=domains, port=free_port(), access="loopback")
+def running(domains: list[str], n_noops: int, replicas: int = 1) -> Iterator[Service]:
+    """A service of the domains with HAProxy, and routes that do nothing beside them.
+
+    Args:
+        replicas: that the domains share, and of each route that does nothing.
+    """
+    os.environ |= {"NOOP_APPLICATIONS": str(n_noops), "NOOP_REPLICAS": str(replicas)}
+    settings = ServiceSettings(
+        domains=domains, port=free_port(), access="loopback", replicas=replicas
+    )
     with start(settings, "tests.benchmarks.serve_beside") as service:
         yield service

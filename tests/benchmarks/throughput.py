@@ -41,6 +41,8 @@ from tests.ports import free_port
 Row = dict[str, Any]
 
 N_DOMAINS, N_CLIENTS, N_USERS = 8, 32, 400
+N_REPLICAS = os.cpu_count() or 1
+"""That the domains share, and of the route that does nothing."""
 N_TEXTS, N_ASKS = 8_000, 40_000
 """Of a round: more than either service answers in its time."""
 PEER_SCRIPT = Path(__file__).parent / "peers" / "service.py"
@@ -123,7 +125,7 @@ def measure(kinds: dict[str, Asking], rounds: int, seconds: float) -> dict[str, 
     found: dict[str, list[Outcome]] = {kind: [] for kind in kinds}
     for round_ in range(rounds + 1):
         for kind, asking in kinds.items():
-            outcome = offered(Load(asking(round_), N_CLIENTS, seconds))
+            outcome = offered(Load(asking(round_), N_CLIENTS, seconds, reopen=True))
             print(f"{kind}: {outcome.per_second:.0f} a second, errors {outcome.errors}", flush=True)
             if outcome.errors:
                 raise SystemExit(f"{kind} failed: {outcome.errors}")
@@ -151,7 +153,7 @@ def both(store: ReleaseStore, names: list[str]) -> Iterator[Beside]:
     loaded = store.load(DOMAIN)
     users = loaded.catalogue.example_users(N_USERS)
     with ExitStack() as stack:
-        service = stack.enter_context(running(names, n_noops=1))
+        service = stack.enter_context(running(names, n_noops=1, replicas=N_REPLICAS))
         others = stack.enter_context(peers([facts(loaded, name, users) for name in names]))
         yield Beside(
             [f"{service.address}/v1/domains/{name}/recommendations" for name in names],
@@ -254,8 +256,9 @@ class Found:
         self._outcomes = outcomes
         self.peers = f"{n_domains} FastAPI processes, merged adapters"
         self.how = (
-            f"{n_domains} copies of {DOMAIN}, each with an adapter; {N_CLIENTS} kept-alive clients"
-            f" in another process, median of {rounds} alternating rounds, HAProxy mode"
+            f"{n_domains} copies of {DOMAIN}, each with an adapter, that share {N_REPLICAS}"
+            f" replicas; {N_CLIENTS} kept-alive clients in another process, median of {rounds}"
+            " alternating rounds, HAProxy mode"
         )
 
     def row(self, name: str, other: str, peer: str, protocol: str, p95: bool = False) -> Row:

@@ -31,7 +31,7 @@ from crossrec.data.split import Cases
 from crossrec.evaluation.metrics import bootstrap_interval, set_ndcg
 from crossrec.evaluation.protocols import Part, candidates_only, right_answers
 from crossrec.models.query import Queries
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare

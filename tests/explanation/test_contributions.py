@@ -187,7 +187,7 @@ def test_places_and_hours_are_labelled() -> None:
         place=np.array([[48.85661, 2.35222]], np.float32), hour=np.array([19], np.float32)
     )
     labels = values(explain(Scorer(), asked, [0], titles)[0])
-    assert {"place = 48.86, 2.352", "hour = 19"} <= set(labels)
+    assert {"place = 48.86, 2.352", "hour = 19:00"} <= set(labels)
 
 
 def test_words_are_taken_out_one_by_one() -> None:

@@ -13,7 +13,7 @@ from crossrec.explanation.shortened import ShortenedReader
 from crossrec.explanation.things import Left, shortened
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.query import Queries
-from crossrec.models.signals import SequenceSignal
+from crossrec.models.sequence_signal import SequenceSignal
 from tests.explanation.whole_model import WINDOW, E, N, query, whole_model
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.explanation.text import contrast_sentence, rating_sentence, sentence
+from crossrec.explanation.text import contrast_sentence, part_label, rating_sentence, sentence
 from crossrec.serving.messages import Part
 
 
@@ -40,8 +40,8 @@ def part(kind: str, label: str, value: float, name: str | None = None) -> Part:
             "Because you chose “Heat”, although you turned down “Alien”.",
         ),
         (
-            [("request", "cheap", 2), ("context", "hour = 23", -2)],
-            "Because you asked for “cheap”, although hour is 23 speaks against it.",
+            [("request", "cheap", 2), ("context", "hour = 23:00", -2)],
+            "Because you asked for “cheap”, although the time being 23:00 speaks against it.",
         ),
         (
             [("request", "cheap", 2), ("popularity", "popularity", -3)],
@@ -69,8 +69,8 @@ def test_sentences(parts: list[tuple[str, str, float]], expected: str) -> None:
             "your opinions of “Alien” and “Heat” lower that to 3.4.",
         ),
         (
-            [("history", "Heat", 0.4), ("request", "quiet", 0.3), ("context", "hour = 23", 0.3)],
-            "your opinion of “Heat”, your words “quiet” and hour being 23 raise that to 5.0.",
+            [("history", "Heat", 0.4), ("request", "quiet", 0.3), ("context", "hour = 9:00", 0.3)],
+            "your opinion of “Heat”, your words “quiet” and the time being 9:00 raise that to 5.0.",
         ),
         ([("history", "not Heat", -1)], "your opinion of “Heat” lowers that to 3.0."),
         ([("history", "Heat", 0.02)], "nothing that is known of you changes that."),
@@ -121,3 +121,54 @@ def test_a_contrast_names_kinds_in_its_language() -> None:
     assert contrast_sentence("A", "B", parts, "zh") == (
         "“A”比“B”高0.50，主要因为它的受欢迎程度，尽管“Heat”有利于后者。"
     )
+
+
+def test_moments_are_named_in_both_languages() -> None:
+    parts = [part("context", "weekday = Saturday", 3), part("context", "hour = 20:30", 2)]
+    assert sentence(parts) == "Because the day is Saturday and the time is 20:30."
+    assert sentence(parts, "zh") == "因为这一天为星期六、时间为20:30。"
+    months = [part("context", "month = July", 3), part("context", "season = winter", 2)]
+    assert sentence(months) == "Because the month is July and the season is winter."
+    assert sentence(months, "zh") == "因为月份为七月、季节为冬季。"
+    gap = [part("context", "weekday = Saturday", 3)]
+    assert contrast_sentence("A", "B", gap) == (
+        "“A” is above “B” by 3.00, mostly for the day being Saturday."
+    )
+
+
+def test_a_disliked_item_is_no_title_of_its_own_in_a_contrast() -> None:
+    gap = [part("history", "not Heat", 2), part("history", "not Alien", -1.5)]
+    assert contrast_sentence("A", "B", gap) == (
+        "“A” is above “B” by 0.50, mostly for your dislike of “Heat”, although your dislike of"
+        " “Alien” speaks for the other."
+    )
+    assert "主要因为您不喜欢“Heat”，尽管您不喜欢“Alien”有利于后者" in contrast_sentence(
+        "A", "B", gap, "zh"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "label", "expected"),
+    [
+        ("context", "weekday", "weekday = Saturday", "这一天 = 星期六"),
+        ("context", "place", "place = 48.86, 2.352", "place = 48.86, 2.352"),
+        ("history", "i1", "Heat", "Heat"),
+        ("history", "i1", "not Heat", "不喜欢：Heat"),
+        ("history", "earlier", "9 earlier items", "更早的9项"),
+        ("request", "quiet", "quiet", "quiet"),
+        ("objective", "novelty", "novelty", "新颖性"),
+        ("objective", "terrace", "terrace", "terrace"),
+        ("popularity", "popularity", "popularity", "它的受欢迎程度"),
+    ],
+)
+def test_labels_of_parts_in_chinese(kind: str, name: str, label: str, expected: str) -> None:
+    one = part(kind, label, 1.0, name=name)
+    assert part_label(one, "zh") == expected
+    assert part_label(one) == label
+
+
+def test_what_objectives_gave_is_a_reason_and_no_rating() -> None:
+    parts = [part("history", "Heat", 2), part("objective", "novelty", 3), part("base", "base", 4)]
+    says = "Because it does well in novelty and you chose “Heat”."
+    assert sentence(parts) == rating_sentence(parts) == says
+    assert sentence(parts, "zh") == "因为它在新颖性方面表现好，并且您选择过“Heat”。"

@@ -11,17 +11,12 @@ from crossrec.domains.spec import ContextField, Domain
 from crossrec.models.context import ContextEncoder
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import FEATURES, Fusion
+from crossrec.models.neighbour_signals import CollaborativeSignal, NeighbourSignal
 from crossrec.models.query import Queries
 from crossrec.models.sequence import SequenceTower
-from crossrec.models.signals import (
-    CollaborativeSignal,
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    SequenceSignal,
-    TextSignal,
-    unit,
-)
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.signals import PopularitySignal
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 from crossrec.models.towers import UserTower
 
 N, E, D, WINDOW = 60, 12, 16, 8

@@ -13,6 +13,13 @@ import ray
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from crossrec.serving.arguments import (
+    DOMAIN_ROUTE,
+    SHARED_APPLICATION,
+    SharedArguments,
+    parse,
+)
+
 CLUSTER = Path(__file__).resolve().parents[2] / "cluster"
 IMAGE = "crossrec:0.1.0"
 HOME = "/mnt/crossrec"
@@ -95,17 +102,13 @@ def test_the_service_embeds_the_serve_config_file():
 
 def test_the_serve_config_is_valid_and_names_builders_that_exist():
     config = ServeDeploySchema.model_validate(_read("serve/config.yaml"))
-    domains = []
     for application in config.applications:
         module, _, builder = application.import_path.partition(":")
         assert callable(getattr(importlib.import_module(module), builder))
-        if application.name.startswith("domain-"):
-            domain = application.args["domain"]
-            domains.append(domain)
-            assert application.name == f"domain-{domain}"
-            assert application.route_prefix == f"/v1/domains/{domain}"
-    [encoder] = [one for one in config.applications if one.name == "encoder"]
-    assert encoder.args["domains"] == domains
+    by_name = {application.name: application for application in config.applications}
+    encoder, shared = by_name["encoder"], by_name[SHARED_APPLICATION]
+    assert shared.route_prefix == DOMAIN_ROUTE
+    assert list(parse(SharedArguments, shared.args).domains) == encoder.args["domains"]
     assert encoder.route_prefix is None  # it is called by the domains, not over HTTP
 
 

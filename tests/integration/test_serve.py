@@ -84,8 +84,7 @@ def test_every_domain_answers(client: Client):
     assert client.health().domains == ["books", "films"]
     ready = client.ready()
     assert ready.ready
-    shared = {"encoder", "learner", "system"}
-    assert set(ready.applications) == shared | {"domain-films", "domain-books"}
+    assert set(ready.applications) == {"encoder", "learner", "system", "domains"}
     assert [domain.name for domain in client.domains()] == ["books", "films"]
     for domain in ("books", "films"):
         assert client.card(domain).name == domain
@@ -289,12 +288,12 @@ def test_only_the_encoder_has_torch_and_no_replica_has_polars(world: World, clie
     client.recommend("books", text="a comedy")
     replicas = [p for p in tree_of(world.service.pid) if "ServeReplica" in _name(p)]
     with_torch = [_name(process) for process in replicas if "libtorch" in _maps(process)]
-    assert len(replicas) == 5  # two domains, the encoder, the learners, the system
+    assert len(replicas) == 4  # of both domains, the encoder, the learners, the system
     assert len(with_torch) == 1
     assert "Encoder" in with_torch[0]
-    domains = [process for process in replicas if "domain-" in _name(process)]
+    (domains,) = (process for process in replicas if ":domains:" in _name(process))
     heavy = ("polars", "site-packages/scipy/", "transformers")
-    assert not [name for process in domains for name in heavy if name in _maps(process)]
+    assert not [name for name in heavy if name in _maps(domains)]
 
 
 def test_nothing_of_the_api_listens_beyond_this_machine(world: World):

@@ -54,7 +54,22 @@ def test_midnight_comes_after_eleven_at_night() -> None:
 
 def test_the_clock_adds_the_time_since_the_last_step() -> None:
     vectors = encoder(clock=True).encode({}, np.array([-1, 0, 86_400]))
-    np.testing.assert_allclose(vectors[:, -2:], [[0, 1], [0, 0], [np.log(2), 0]], atol=1e-6)
+    np.testing.assert_allclose(vectors[:, -2:], [[0, 1], [0, 0], [np.log(2), 0]], atol=1e-3)
+
+
+def test_a_moment_later_is_the_same_moment_and_a_day_later_is_not() -> None:
+    clock = encoder(clock=True)
+    vectors = clock.encode({}, np.array([86_400, 86_410, 2 * 86_400]))
+    assert (vectors[0] == vectors[1]).all()
+    assert (vectors[0] != vectors[2]).any()
+    moments = [clock.moment({}, np.array([at])) for at in (86_400, 86_410, 2 * 86_400)]
+    assert moments[0] == moments[1] != moments[2]
+
+
+def test_other_values_are_another_moment() -> None:
+    hours = [{"hour": np.array([hour], np.float32)} for hour in (3, 4)]
+    moments = {encoder().moment(hour, NEVER[:1]) for hour in [*hours, {}]}
+    assert len(moments) == 3
 
 
 def test_plain_values_bring_it_back() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrec.models import domain_model, signals
+from crossrec.models import domain_model, text_signals
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.tensor_file import map_tensors
 from tests.small_release import SmallDomain
@@ -23,7 +23,7 @@ def test_texts_of_very_many_items_are_stored_once_and_not_copied(
     films: SmallDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     small = _stored(films, tmp_path / "few")
-    for module in (signals, domain_model):
+    for module in (text_signals, domain_model):
         monkeypatch.setattr(module, "FEW_ITEMS", 10)
     many = _stored(films, tmp_path / "many")
     tensors = map_tensors(tmp_path / "many" / "model.safetensors")

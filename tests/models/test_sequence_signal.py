@@ -11,7 +11,8 @@ import torch
 from crossrec.models.context import ContextEncoder
 from crossrec.models.query import Queries
 from crossrec.models.sequence import SequenceTower
-from crossrec.models.signals import SequenceSignal, unit
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.text_signals import unit
 from crossrec.models.towers import UserTower
 
 N, D, E, T = 9, 16, 12, 6

@@ -5,17 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crossrec.models.neighbour_signals import NeighbourSignal, recency_weights
 from crossrec.models.query import Queries
-from crossrec.models.signals import (
-    SIGNALS,
-    NeighbourSignal,
-    PopularitySignal,
-    RequestSignal,
-    TextSignal,
-    recency_weights,
-    single,
-    unit,
-)
+from crossrec.models.signals import SIGNALS, PopularitySignal
+from crossrec.models.text_signals import WIDENED_AFTER, RequestSignal, TextSignal, single, unit
 
 
 def ask(histories: list[list[int]], request: np.ndarray | None = None) -> Queries:
@@ -107,13 +100,15 @@ def test_every_signal_has_a_name_of_its_own() -> None:
 
 def test_request_texts_in_half_precision_score_as_in_single():
     rng = np.random.default_rng(0)
-    texts = unit(rng.standard_normal((600, 8)).astype(np.float32))  # more than REQUEST_ROWS
+    texts = unit(rng.standard_normal((600, 8)).astype(np.float32))
     stored = RequestSignal(texts, np.zeros(8, np.float32)).arrays()
     restored = RequestSignal.restore(stored, {})
     assert restored.vectors.dtype == np.float16
     single = RequestSignal(restored.exact(), restored.centre)
     wishes = rng.standard_normal((2, 8)).astype(np.float32)
     scores = restored.score(ask([[], []], wishes))
+    for _ in range(2 * WIDENED_AFTER):  # asked often they are kept in single precision
+        np.testing.assert_array_equal(restored.score(ask([[], []], wishes)), scores)
     np.testing.assert_allclose(scores, single.score(ask([[], []], wishes)), atol=1e-6)
     np.testing.assert_allclose(scores, unit(wishes) @ texts.T, atol=2e-3)
 

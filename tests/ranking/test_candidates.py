@@ -16,7 +16,8 @@ from crossrec.models.fusion import FEATURES
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
 from crossrec.models.sequence import SequenceTower
-from crossrec.models.signals import SequenceSignal, unit
+from crossrec.models.sequence_signal import SequenceSignal
+from crossrec.models.text_signals import unit
 from crossrec.models.towers import UserTower
 from crossrec.ranking.candidates import DENSE, Candidates, is_searchable, shares_of
 from crossrec.releases.item_search import load_search, write_search

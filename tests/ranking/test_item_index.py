@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossrec.errors import ReleaseError
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.ranking.item_index import ItemIndex
 
 N, WIDTH = 5000, 16

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.ranking import rerank
 from crossrec.ranking.likeness import by_text, by_values, value_codes
 from crossrec.ranking.rerank import SMALL_SHARE, Rules, Small, pick, small_providers, top_k

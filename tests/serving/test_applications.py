@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray import serve
 
-from crossrec.errors import ConfigError, UnknownDomainError
+from crossrec.errors import ConfigError, ServiceError, UnknownDomainError
 from crossrec.releases.store import ReleaseStore
-from crossrec.serving.applications import build_domain, build_encoder, build_system, targets_of
-from crossrec.serving.arguments import DomainArguments
+from crossrec.serving import asking, running
+from crossrec.serving.applications import (
+    build_domain,
+    build_encoder,
+    build_shared,
+    build_system,
+    shared_targets,
+    targets_of,
+)
+from crossrec.serving.arguments import DomainArguments, SystemArguments
+from crossrec.serving.live_messages import ApplicationStatus
+from crossrec.serving.running import Running
 from crossrec.serving.traffic import ExperimentStore, Shadow, experiment_of
 from tests.small_release import SmallDomain
 
@@ -78,6 +89,37 @@ def test_a_shadow_is_an_application_of_its_own_without_a_route(versions: list[st
         ("shadow-films", None),
         ("domain-films", "/v1/domains/films"),
     ]
+
+
+def test_domains_that_share_replicas_are_told_releases_by_name(versions: list[str]):
+    assert told(build_shared({"domains": ["films"]}))["domains"]["films"]["version"] == versions[-1]
+    with pytest.raises(UnknownDomainError, match="did you mean 'films'"):
+        build_shared({"domains": ["filmz"]})
+    # One that is gone is the replicas' to tell: the other domains can be changed all the same.
+    gone = build_shared({"domains": {"films": {"version": "20990101-000000-000"}}})
+    assert told(gone)["domains"]["films"]["version"] == "20990101-000000-000"
+
+
+def test_while_shared_replicas_do_not_answer_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch):
+    async def silent(response: object, timeout_s: float = 0) -> None:
+        raise ServiceError("a part of the service does not answer: TimeoutError")
+
+    class Handle:
+        def __getattr__(self, name: str) -> Handle:
+            return self
+
+        def remote(self) -> None:
+            return None
+
+    there = {"domains": ApplicationStatus(state="RUNNING")}
+    for module in (running, asking):
+        monkeypatch.setattr(module, "answer_of", silent)
+        monkeypatch.setattr(module, "shared_handle", Handle)
+        monkeypatch.setattr(module, "applications_now", lambda: there)
+    one = Running(SystemArguments(), targets_of, shared_targets)
+    with pytest.raises(ServiceError, match="does not answer"):
+        asyncio.run(one.told("films"))  # None would have it deployed a second time, apart
+    assert not isinstance(asyncio.run(one.new("films")), DomainArguments)
 
 
 def test_wrong_arguments_are_one_sentence(versions: list[str]):

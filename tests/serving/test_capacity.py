@@ -18,6 +18,7 @@ COSTS = Costs(
     domains={"films": FILMS},
     text_s=0.01,
     encoder_bytes=400 * MIB,
+    replica_bytes=80 * MIB,
     front_s=0.0005,
     other_bytes=300 * MIB,
 )
@@ -29,8 +30,18 @@ def films(**demand: float):
 
 def test_a_small_load_needs_one_of_each():
     small = films(requests_per_s=1)
-    assert (small.replicas, small.encoders, small.nodes) == ({"films": 1}, 1, 1)
-    assert small.memory_bytes == 800 * MIB
+    assert (small.replicas, small.shared, small.encoders, small.nodes) == ({"films": 1}, 1, 1, 1)
+    assert small.memory_bytes == small.memory_apart_bytes == 800 * MIB
+
+
+def test_domains_that_share_replicas_share_what_a_process_costs():
+    costs = COSTS.model_copy(update={"domains": {"films": FILMS, "books": FILMS}})
+    demands = dict.fromkeys(costs.domains, Demand(requests_per_s=300))
+    both = plan(costs, demands, node_cores=4, node_memory_bytes=8 * 1024 * MIB)
+    assert both.replicas == {"films": 1, "books": 1}  # each half busy
+    assert both.shared == 1  # as busy as is planned
+    assert both.memory_apart_bytes == (300 + 400 + 100 + 100) * MIB
+    assert both.memory_bytes == (300 + 400 + 80 + 20 + 20) * MIB
 
 
 def test_replicas_follow_the_requests_and_encoders_the_words():
@@ -60,6 +71,8 @@ def test_the_fullest_part_bounds_the_throughput():
     by_id = {"films": Demand(requests_per_s=1)}
     assert most_per_second(COSTS, by_id, cores=4) == pytest.approx(1000)  # the replica's one thread
     assert most_per_second(COSTS, by_id, cores=1) == pytest.approx(1 / 0.0015)
+    assert most_per_second(COSTS, by_id, cores=4, replicas=2) == pytest.approx(2000)
+    assert most_per_second(COSTS, by_id, cores=2, replicas=2) == pytest.approx(2 / 0.0015)
     words = {"films": Demand(requests_per_s=1, text_share=1)}
     assert most_per_second(COSTS, words, cores=16) == pytest.approx(100)  # the encoder's
 

@@ -59,10 +59,12 @@ def test_without_the_named_items_it_is_not_recommended(recommender: Recommender)
 def test_the_same_holds_where_more_than_relevance_ranks(recommender: Recommender) -> None:
     more = {"k": 3, "objectives": {"novelty": 0.2, "diversity": 0.2}}
     found = 0
-    for item in ask(recommender, history=told(HISTORY), **more).items:
+    for item in ask(recommender, history=told(HISTORY), explain=True, **more).items:
         answer = explained(recommender, item.item_id, {"history": told(HISTORY), **more})
         total = sum(part.value for part in answer.explanation.parts)
         assert total == pytest.approx(answer.score, abs=1e-4)
+        assert item.explanation is not None
+        assert answer.explanation == item.explanation  # the sentence, too, knows objectives
         found += len(answer.counterfactuals)
     assert found
 
@@ -84,12 +86,73 @@ def test_a_contrast_adds_up_to_the_gap(recommender: Recommender) -> None:
     assert below.sentence == against.sentence
 
 
+def test_what_a_pin_put_above_is_not_said_to_score_higher(recommender: Recommender) -> None:
+    last = ask(recommender, history=told(HISTORY), k=6).items[-1]
+    pin = [{"item_id": last.item_id, "position": 1}]
+    request = {"history": told(HISTORY), "k": 6, "pinned": pin}
+    first, second, *_ = ask(recommender, **request).items
+    assert first.item_id == last.item_id
+    for item, other in ((first, second), (second, first)):
+        found = explained(recommender, item.item_id, request, against=other.item_id).contrast
+        assert found is not None
+        assert found.sentence == (
+            f"“{first.title}” is above “{second.title}” by a rule of the list: its score is lower"
+            f" by {second.score - first.score:.2f}."
+        )
+
+
 def test_chinese_names_the_same_things(recommender: Recommender) -> None:
     request = {"history": told(HISTORY), "k": 3}
     item = ask(recommender, **request).items[0]
     found = explained(recommender, item.item_id, request, language="zh")
     assert found.explanation.sentence.startswith("因为")
     assert all(one.sentence.startswith("如果") for one in found.counterfactuals)
+
+
+def test_an_objective_that_carries_an_item_is_named(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 3, "objectives": {"novelty": 5.0}}
+    first = ask(recommender, explain=True, **request).items[0]
+    assert first.explanation is not None
+    assert "it does well in novelty" in first.explanation.sentence
+    found = explained(recommender, first.item_id, request, language="zh")
+    assert "它在新颖性方面表现好" in found.explanation.sentence
+    assert [part.value for part in found.explanation.parts] == [
+        part.value for part in first.explanation.parts
+    ]
+
+
+def test_parts_are_labelled_in_the_language_of_the_sentences(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 3, "context": {"hour": 20}}
+    item = ask(recommender, **request).items[0]
+    for language, label in (("en", "hour = 20:00"), ("zh", "时间 = 20:00")):
+        found = explained(recommender, item.item_id, request, language=language)
+        assert found.contrast is not None
+        for parts in (found.explanation.parts, found.contrast.parts):
+            assert [part.label for part in parts if part.name == "hour"] == [label]
+
+
+def test_a_set_says_whether_it_is_the_smallest(recommender: Recommender) -> None:
+    request = {"history": told(HISTORY), "k": 3, "exclude_seen": True}
+    several = 0
+    for item in ask(recommender, **request).items:
+        for one in explained(recommender, item.item_id, request).counterfactuals:
+            assert one.is_smallest
+            several += len(one.names) > 1
+            assert ("fewer of your items would not do" in one.sentence) == (len(one.names) > 1)
+    assert several
+
+
+def test_what_is_not_asked_for_is_left_out_and_the_rest_is_the_same(
+    recommender: Recommender, encoder: WordCounter
+) -> None:
+    request = {"history": told(HISTORY), "k": 3, "exclude_seen": True}
+    item = ask(recommender, **request).items[0]
+    whole = explained(recommender, item.item_id, request)
+    assert whole.counterfactuals
+    assert whole.text_parts
+    encoder.down = True  # nothing is encoded where no words are asked for
+    short = explained(recommender, item.item_id, request, counterfactuals=False, text_parts=False)
+    assert short == whole.model_copy(update={"counterfactuals": [], "text_parts": []})
 
 
 def test_users_in_small_groups_are_not_told_of(recommender: Recommender) -> None:
@@ -103,6 +166,12 @@ def test_what_is_not_recommended_is_not_explained(recommender: Recommender) -> N
         explained(recommender, "nothing", {})
     with pytest.raises(RequestError, match="not among the 2 that are recommended"):
         explained(recommender, HISTORY[0], {"history": told(HISTORY), "k": 2})
+
+
+def test_an_item_is_not_compared_with_itself(recommender: Recommender) -> None:
+    item_id = ask(recommender, k=2).items[0].item_id
+    with pytest.raises(RequestError, match="expected another item of the answer"):
+        explained(recommender, item_id, {"k": 2}, against=item_id)
 
 
 def test_words_of_the_items_text_add_up_to_the_signals_that_read_it(

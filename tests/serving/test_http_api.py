@@ -38,6 +38,9 @@ class Directory:
     async def domains(self) -> list[DomainSummary]:
         return [DomainSummary(name="films", title="Films", release="1")]
 
+    async def names(self) -> list[str]:
+        return ["films"]
+
 
 @pytest.fixture
 def backend(recommender: Recommender, log: FeedbackLog) -> Backend:

@@ -144,6 +144,8 @@ def test_a_profile_counts_and_names_nobody(client):
     assert "user-1" not in found.model_dump_json()
     prices = next(row for row in found.columns if row["column"] == "price")
     assert prices["missing"] == pytest.approx(1 / N_ITEMS)
+    ids = [row["distinct"] for row in found.columns if row["column"] == "item_id"]
+    assert ids == [N_ITEMS, N_ITEMS]  # of items and of interactions: counted, not estimated
 
 
 def test_rejected_rows_are_counted_by_reason(versions, tmp_path: Path):

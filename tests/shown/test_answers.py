@@ -8,8 +8,9 @@ import pytest
 
 import crossrec
 from crossrec.domains import load_domain
-from crossrec.errors import ConfigError, RequestError, UnknownItemError
+from crossrec.errors import ConfigError, ReleaseError, RequestError, UnknownItemError
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.explanation_messages import ItemWord
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest
 from crossrec.serving.recommender import Recommender
@@ -64,6 +65,23 @@ def test_an_explanation_shows_its_sentences_and_parts(answers: Opened):
     assert "data:image/svg+xml" in shown
 
 
+def test_words_of_the_text_are_shown_as_a_table_and_a_chart_of_their_own(answers: Opened):
+    [first] = answers.recommend(user_id="user-0", k=1).items
+    silent = answers.explain(first.item_id, user_id="user-0", k=1)  # its texts are cut elsewhere
+    words = [ItemWord(word="A", value=-0.25), ItemWord(word="<comedy>", value=1.5)]
+    why = silent.model_copy(update={"text_parts": words})
+    table = why.words()
+    assert table.rows() == [("A", -0.25), ("<comedy>", 1.5)]
+    shown = why._repr_html_()
+    assert "Words of its own text" in shown
+    assert "&lt;comedy&gt;</td><td style='text-align:right'>1.500</td>" in shown
+    assert shown.count("data:image/svg+xml") == 2
+    assert "Words of its own text" in str(why)
+    assert silent.words().is_empty()
+    assert silent.words_chart() is None
+    assert "Words of its own text" not in silent._repr_html_() + str(silent)
+
+
 def test_words_are_read_by_the_release_s_own_encoder(answers: Opened):
     answer = answers.recommend(text="a comedy", k=3)
     assert answer.based_on == ["request"]
@@ -84,11 +102,33 @@ def test_a_field_that_there_is_not_is_named(answers: Opened):
         answers.explain("film-999", user_id="user-0")
 
 
+def test_a_value_that_an_explanation_cannot_have_is_named(answers: Opened):
+    with pytest.raises(RequestError, match="item_id: Input should be a valid string"):
+        answers.explain(999, user_id="user-0")
+    with pytest.raises(RequestError, match="language: Input should be 'en' or 'zh'"):
+        answers.explain("film-1", language="fr", user_id="user-0")
+
+
+def test_what_takes_time_can_be_left_out_of_an_explanation(answers: Opened):
+    asked = {"user_id": "user-0", "k": 3}
+    item_id = answers.recommend(**asked).items[0].item_id
+    short = answers.explain(item_id, counterfactuals=False, text_parts=False, **asked)
+    assert answers._encoder is None  # nothing was encoded
+    whole = answers.explain(item_id, **asked)
+    assert answers._encoder is not None
+    assert whole.counterfactuals
+    assert short == whole.model_copy(update={"counterfactuals": []})
+
+
 def test_it_may_be_closed_twice(home: Path):
     opened = crossrec.release("films").open()
     assert opened.users(2)
+    assert repr(opened) == f"<Opened {opened.release.headline()}: answers>"
     opened.close()
     opened.close()
+    assert repr(opened).endswith("closed>")
+    with pytest.raises(ReleaseError, match="was closed; open it again"):
+        opened.recommend(user_id="user-0")
 
 
 def test_it_answers_where_an_event_loop_runs_already(answers: Opened):

@@ -25,8 +25,9 @@ def test_what_is_shown_is_escaped(shown: str):
 
 def test_a_chart_is_an_image_that_runs_nothing():
     table = pl.DataFrame({"kind": ["history"], "label": [WICKED], "value": [1.0]})
-    shown = html.picture(plots.explanation(table))
-    assert shown.startswith("<img alt='chart' src='data:image/svg+xml;base64,")
+    shown = html.picture(plots.explanation(table), "'it' <b>")
+    alt = "chart: &#x27;it&#x27; &lt;b&gt;"
+    assert shown.startswith(f"<img alt='{alt}' src='data:image/svg+xml;base64,")
     assert "<script" not in shown
 
 
@@ -38,6 +39,7 @@ def test_a_long_table_says_how_many_rows_are_left():
 
 def test_numbers_stand_to_the_right_and_none_is_a_dash():
     shown = html.table(pl.DataFrame({"n": [1200, None], "word": ["a", None]}))
+    assert "<th style='text-align:right'>n</th><th style='text-align:left'>word</th>" in shown
     assert "<td style='text-align:right'>1,200</td><td style='text-align:left'>a</td>" in shown
     assert shown.count("–") == 2
 

@@ -33,6 +33,8 @@ def test_releases_are_one_table(home: Path):
 def test_what_there_is_not_is_an_error(home: Path):
     with pytest.raises(UnknownDomainError):
         crossrec.release("films_two")
+    with pytest.raises(UnknownDomainError, match="did you mean 'films'"):
+        crossrec.list_releases("flims")
     with pytest.raises(ReleaseError, match="has no release '20200101-000000-000'"):
         crossrec.release("films", "20200101-000000-000")
 
@@ -40,3 +42,4 @@ def test_what_there_is_not_is_an_error(home: Path):
 def test_no_release_is_an_empty_table(fresh_home: Path):
     assert crossrec.list_releases().to_polars().is_empty()
     assert "0 releases" in crossrec.list_releases()._repr_html_()
+    assert crossrec.list_releases("movies") == []

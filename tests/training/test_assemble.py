@@ -17,7 +17,7 @@ from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.query import Queries
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.training.assemble import _cases, _nearest, assemble
 from crossrec.training.loop import Fitted, fit
 from crossrec.training.prepare import Prepared, prepare

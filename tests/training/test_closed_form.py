@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.training.closed_form import common_directions
 
 

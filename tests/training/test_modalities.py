@@ -20,7 +20,7 @@ from crossrec.evaluation.protocols import judge
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.linear_weights import training_matrix
-from crossrec.models.signals import unit
+from crossrec.models.text_signals import unit
 from crossrec.training.assemble import assemble
 from crossrec.training.closed_form import Tuning
 from crossrec.training.cold_gates import cold_cases

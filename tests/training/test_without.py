@@ -14,8 +14,9 @@ from crossrec.data.dataset import Dataset
 from crossrec.errors import ConfigError
 from crossrec.models.context import gap_buckets
 from crossrec.models.encoder import TextEncoder
+from crossrec.models.neighbour_signals import NeighbourSignal
 from crossrec.models.query import Queries
-from crossrec.models.signals import NeighbourSignal, SequenceSignal
+from crossrec.models.sequence_signal import SequenceSignal
 from crossrec.training import closed_form
 from crossrec.training.assemble import assemble, mixed
 from crossrec.training.closed_form import fit_closed_form

@@ -12,7 +12,7 @@ from crossrec.data.batches import queries_for
 from crossrec.data.dataset import Dataset
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
-from crossrec.models.signals import WordingSignal
+from crossrec.models.neighbour_signals import WordingSignal
 from crossrec.training import wording
 from crossrec.training.assemble import _better, texts_alone
 from crossrec.training.closed_form import fit_closed_form

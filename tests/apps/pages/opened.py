@@ -1,0 +1,29 @@
+"""What tests of pages read of a page that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+Open = Callable[..., AppTest]
+
+
+WORDS = {"language": "en", "rows": "{n} of {all} rows"}
+"""Of a report."""
+
+
+def said(app: AppTest) -> str:
+    """All words on the page."""
+    kinds = (app.subheader, app.markdown, app.caption, app.info, app.success, app.error, app.metric)
+    words = [one.value if kind is not app.metric else one.label for kind in kinds for one in kind]
+    return "\n".join([*map(str, words), *(str(one.value) for one in app.metric)])
+
+
+def made(open_page: Open, page: str, **query: str) -> AppTest:
+    """A page whose data the service makes at the first question."""
+    for _ in range(200):
+        app = open_page(page, **query)
+        if not any("hourglass" in one.icon for one in app.info):  # in any language
+            return app
+    raise AssertionError("it was never made")

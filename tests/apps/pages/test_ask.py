@@ -1,0 +1,145 @@
+"""What a visitor asks, and what if: run by AppTest against a real small service."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossrec.serving.client import Client
+from crossrec.serving.messages import RecommendRequest, RecommendResponse, UserCard
+from tests.apps.pages.opened import Open, said
+
+
+def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[RecommendRequest] = []
+    recommend = Client.recommend
+
+    def listen(self: Client, domain: str, request: RecommendRequest) -> RecommendResponse:
+        asked.append(request)
+        return recommend(self, domain, request)
+
+    monkeypatch.setattr(Client, "recommend", listen)
+    app = open_page("whatif", user="user-1")
+    app.selectbox(key="context.weather").set_value("rain").run()
+    app.select_slider(key="context.hour").set_value("7").run()
+    app.select_slider(key="context2.hour").set_value("9").run()
+    assert [one.context for one in asked[-2:]] == [
+        {"weather": "rain", "hour": 7.0},
+        {"weather": "rain", "hour": 9.0},
+    ]
+    app.selectbox(key="context2.weather").set_value("any").run()
+    assert asked[-1].context == {"hour": 9.0}
+    from app_pages import moments
+
+    from crossrec.serving.messages import ContextCard
+
+    monkeypatch.setattr(moments, "_given", lambda *_: {"weekday": None})
+    field = ContextCard(name="weekday", kind="cycle", period=7)
+    assert moments.other_context([field], "", {"weekday": 6.0}, days=3) == {"weekday": 2.0}
+
+
+def test_users_are_found_by_what_they_had(open_page: Open) -> None:
+    app = open_page("whatif")
+    app.text_input(key="find_user").set_value("horror number 2").run()
+    found = [one for one in app.button if (one.key or "").startswith("found.")]
+    assert found
+    assert "horror number 2" in found[0].label
+    found[0].click().run()
+    assert not app.exception
+    assert app.selectbox(key="user").value == found[0].key.removeprefix("found.")
+    app.text_input(key="find_user").set_value("zzz").run()
+    assert "Nobody was found." in said(app)
+
+
+def test_a_search_for_users_is_sent_with_the_view(open_page: Open) -> None:
+    app = open_page("explore", find_user="horror number 2")
+    assert any((one.key or "").startswith("found.") for one in app.button)
+
+
+def test_somebody_is_described_by_what_they_had_and_words(open_page: Open) -> None:
+    app = open_page("whatif")
+    app.switch_page("app_pages/explore.py").run()
+    app.segmented_control(key="asker").set_value("Described").run()
+    app.text_input(key="find_had").set_value("horror number 2").run()
+    app.multiselect(key="had").set_value(app.multiselect(key="had").options[:1]).run()
+    app.text_input(key="wish").set_value("a friend of space films").run()
+    assert not app.exception
+    assert "for the user described" in said(app)
+    assert "based on history, request" in said(app)
+
+
+def test_an_item_is_shown_with_all_its_fields(open_page: Open) -> None:
+    app = open_page("explore", user="user-1", panel="Item")
+    fields = dict(app.dataframe[0].value.values.tolist())
+    assert fields["item_id"].startswith("film-")
+    assert {"category", "year", "price", "studio", "tags"} <= fields.keys()
+
+
+def test_words_of_an_items_own_text_are_weighed(open_page: Open) -> None:
+    app = open_page("explore", user="user-1", panel="Item")
+    assert "Words of its own text" in said(app)
+    assert len(app.get("vega_lite_chart")) == 1
+
+
+def test_what_if_the_user_had_not_seen_it(open_page: Open) -> None:
+    app = open_page("whatif", user="user-1")
+    assert "Nothing is changed yet" in said(app)
+    history = app.multiselect(key="out").options
+    app.multiselect(key="out").set_value(history[:1]).run()
+    assert not app.exception
+    assert "Nothing is changed yet" not in said(app)
+    frame = app.dataframe[0].value
+    assert history[0] in set(frame["title"].dropna())  # what one has not had may be recommended
+    app.text_input(key="wish2").set_value("horror").run()
+    assert not app.dataframe[0].value.equals(frame)
+
+
+def test_an_item_is_found_and_added_to_the_history(open_page: Open) -> None:
+    app = open_page("whatif", user="user-1", find="horror number 2", k="50")
+    first = app.multiselect(key="add").options[0]
+    item_id = first.rpartition("(")[2].removesuffix(")")
+    assert item_id in set(app.dataframe[0].value["item_id"])
+    app.multiselect(key="add").set_value([first]).run()
+    assert not app.exception
+    assert item_id not in set(app.dataframe[0].value.dropna(subset=["after"])["item_id"])
+    again = open_page("whatif", user="user-1", add=first)  # from the address alone
+    assert again.multiselect(key="add").value == [first]
+    assert open_page("whatif", user="user-1", add="No such (x)").multiselect(key="add").value == []
+
+
+def test_what_if_asks_twice_alike_and_says_where_two_arms_answered(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[RecommendRequest] = []
+    recommend = Client.recommend
+
+    def in_turns(self: Client, domain: str, request: RecommendRequest) -> RecommendResponse:
+        asked.append(request)
+        answer = recommend(self, domain, request)
+        return answer.model_copy(update={"arm": "ab"[len(asked) % 2]})
+
+    monkeypatch.setattr(Client, "recommend", in_turns)
+    app = open_page("whatif", user="user-1", wish2="horror")
+    before, after = asked[-2:]
+    assert (before.text, after.text) == (None, "horror")
+    assert before.objectives == after.objectives
+    assert before.objectives["relevance"] == 1
+    assert any("Two releases or arms answered" in one.value for one in app.warning)
+
+
+def test_what_if_says_that_nobody_knows_the_user(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = UserCard(user_id="user-1", known=False, history=[])
+    monkeypatch.setattr(Client, "user", lambda *asked, **how: stranger)
+    app = open_page("whatif", user="user-1")
+    assert app.info[0].value == "No history of user “user-1” is stored."
+
+
+def test_reasons_are_chinese_where_the_interface_is(open_page: Open) -> None:
+    app = open_page("explore", user="user-1", lang="中文")
+    assert "因为您选择过" in said(app)
+    assert "Because" not in said(app)
+    app.segmented_control(key="language").set_value("en").run()
+    assert "Because you chose" in said(app)
