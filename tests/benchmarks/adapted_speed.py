@@ -28,15 +28,9 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.importing import imported
 from crossrec.data.split import Split, make_split
 from crossrec.models.adapters import adapt
-from crossrec.models.encoder import (
-    BATCH_TOKENS,
-    TextEncoder,
-    has_bf16,
-    length_batches,
-    mean_pool,
-    pad,
-)
+from crossrec.models.encoder import TextEncoder, has_bf16
 from crossrec.models.losses import softmax_cross_entropy
+from crossrec.models.passes import BATCH_TOKENS, length_batches, mean_pool, pad
 from crossrec.models.towers import UserTower
 from crossrec.models.upper import LayerCache, UpperEncoder
 from crossrec.schema import TEXT

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from crossrec.explanation.item_words import text_scores
 from crossrec.explanation.things import MAX_WORDS, without_each
-from crossrec.models.encoder import TextEncoder, mean_pool
+from crossrec.models.encoder import TextEncoder
+from crossrec.models.passes import mean_pool
 from crossrec.models.query import Queries
 from crossrec.models.text_signals import RequestSignal, TextSignal
 from crossrec.releases.store import ReleaseStore

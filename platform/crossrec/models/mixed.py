@@ -1,21 +1,21 @@
 """One encoder, the adapters of all domains, batches that mix domains: what serving runs.
 
-The base weights are multiplied once for the whole batch; each row then adds its own adapter's
-low-rank part, gathered from adapters stacked per rank (as in S-LoRA, Sheng et al. 2024,
-arXiv:2311.03285, here with plain batched matrix products). Ranks are filled up with zeros to 16,
-32 or 64, which changes no figure: up to 16 a product takes the same time whatever its rank, while
-each further stack in a batch costs a product of its own. Neither peft nor merging is needed.
-Leaves to others: training adapters (upper.py, adapters.py), queues and HTTP (serving/).
-Sizes: n texts, T tokens, E dimensions of the encoder, r rank, K adapters of one stack.
+The base weights are multiplied once for the whole batch; the texts of one adapter lie side by
+side in it, and its low-rank part is added to their tokens alone (as in S-LoRA, Sheng et al. 2024,
+arXiv:2311.03285, whose kernel gathers adapters row by row; on two cores a small product a segment
+takes less). Neither peft nor merging is needed.
+Leaves to others: training adapters (upper.py, adapters.py), how texts lie in a pass (passes.py),
+queues and HTTP (serving/).
+Sizes: n texts, E dimensions of the encoder, r rank.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,53 +23,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from crossrec.errors import EncoderError, UnknownDomainError, suggest
-from crossrec.models.adapter_files import LowRank, read_adapter
-from crossrec.models.encoder import (
-    BATCH_TOKENS,
-    TextEncoder,
-    Vectors,
-    length_batches,
-    mean_pool,
-    pad,
-)
+from crossrec.models.adapter_files import read_adapter
+from crossrec.models.encoder import TextEncoder, Vectors
 from crossrec.models.layers import shared_copy
+from crossrec.models.passes import BATCH_TOKENS, is_packed, length_batches, pooled, tokens_of
+
+Adapter = Mapping[str, tuple[Tensor, Tensor]]
+"""Module name → Aᵀ (in, r) and Bᵀ (r, out), times the scale."""
 
 
 @dataclass(frozen=True)
-class _Stack:
-    """The adapters of one class of ranks at one linear layer."""
+class _Segment:
+    """Tokens of one pass, side by side, that go through the same adapter."""
 
-    a: Tensor  # (K, in, r)
-    b: Tensor  # (K, r, out)
-    slots: dict[str, int]
-    """Domain → its place in the stack."""
+    tokens: slice
+    adapter: Adapter
 
 
-@dataclass(frozen=True)
-class _Gathered:
-    """What the rows of one batch add at one linear layer, from one stack."""
-
-    rows: Tensor | None  # (m,) rows of the batch; None: all, in order
-    a: Tensor  # (m, in, r)
-    b: Tensor  # (m, r, out)
-
-
-Key = tuple[str, int]
-"""Module name and class of ranks (16, 32, 64)."""
-
-
-@dataclass(frozen=True)
-class _State:
-    """All adapters at one moment; never changed, only replaced whole."""
-
-    domains: tuple[str, ...] = ()
-    stacks: dict[Key, _Stack] = field(default_factory=dict)
-
-
-_active: ContextVar[Mapping[str, list[_Gathered]]] = ContextVar("active")
+_active: ContextVar[Sequence[_Segment]] = ContextVar("active")
 
 
 class MixedEncoder:
@@ -83,13 +56,13 @@ class MixedEncoder:
         self.encoder = encoder
         self._model = shared_copy(encoder.model)
         self._hooked: set[str] = set()
-        self._state = _State()
+        self._adapters: Mapping[str, Adapter] = {}  # never changed, only replaced whole
         self._lock = threading.Lock()
 
     @property
     def domains(self) -> list[str]:
         """Registered domains, in the order of registration."""
-        return list(self._state.domains)
+        return list(self._adapters)
 
     def add(self, domain: str, folder: Path | None) -> None:
         """Register a domain; `folder` None: it uses the encoder as it is (frozen mode).
@@ -100,9 +73,12 @@ class MixedEncoder:
         """
         adapter = self._read(folder)
         with self._lock:
-            if domain in self._state.domains:
+            if domain in self._adapters:
                 raise EncoderError(f"domain '{domain}' has an adapter already; remove it first")
-            self._put(_with(self._state, domain, adapter))
+            for name in adapter.keys() - self._hooked:
+                self._model.get_submodule(name).register_forward_hook(partial(_add_low_rank, name))
+                self._hooked.add(name)
+            self._adapters = {**self._adapters, domain: adapter}
 
     def remove(self, domain: str) -> None:
         """Forget a domain.
@@ -111,8 +87,8 @@ class MixedEncoder:
             UnknownDomainError: it is not registered.
         """
         with self._lock:
-            _check_known([domain], self._state)
-            self._put(_without(self._state, domain))
+            _check_known([domain], self._adapters)
+            self._adapters = {name: a for name, a in self._adapters.items() if name != domain}
 
     def encode(
         self,
@@ -134,37 +110,34 @@ class MixedEncoder:
             raise EncoderError(
                 f"got {len(texts)} texts and {len(domains)} domains; expected a domain a text"
             )
-        state = self._state
-        _check_known(domains, state)
+        adapters = self._adapters
+        _check_known(domains, adapters)
         pairs = list(dict.fromkeys(zip(texts, domains, strict=True)))
         out = np.zeros((len(pairs), self.encoder.dim), np.float32)
         tokens = self.encoder.tokenize([text for text, _ in pairs], max_tokens)
         lengths = [len(t) if p[0].strip() else 0 for t, p in zip(tokens, pairs, strict=True)]
         on_tokenised()
         with torch.inference_mode():
-            for rows in length_batches(lengths, batch_tokens):
-                ids, mask = pad([tokens[i] for i in rows], self.encoder.device)
-                with _adapters_of(state, [pairs[i][1] for i in rows]):
-                    hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-                out[rows] = mean_pool(hidden, mask).cpu().numpy()
+            for batch in length_batches(lengths, batch_tokens, is_packed(self._model)):
+                rows = sorted(batch, key=lambda row: pairs[row][1])
+                ids = [tokens[row] for row in rows]
+                chosen = [adapters[pairs[row][1]] for row in rows]
+                with _through(chosen, tokens_of(self._model, ids)):
+                    out[rows] = pooled(self._model, ids).cpu().numpy()
         place = {pair: i for i, pair in enumerate(pairs)}
         return out[[place[pair] for pair in zip(texts, domains, strict=True)]]
 
-    def _read(self, folder: Path | None) -> dict[str, LowRank]:
+    def _read(self, folder: Path | None) -> Adapter:
         if folder is None:
             return {}
         weight = next(self._model.parameters())
+        # On a CPU small products take a fourth of the time in single precision.
+        kind = torch.float32 if weight.device.type == "cpu" else weight.dtype
+        like = weight.new_empty(0, dtype=kind)
         return {
-            name: LowRank(low.a.to(weight), low.b.to(weight))
+            name: (low.a.T.contiguous().to(like), low.b.T.contiguous().to(like))
             for name, low in read_adapter(folder, self.encoder).items()
         }
-
-    def _put(self, state: _State) -> None:
-        """Make `state` current; the one assignment is what other threads see."""
-        for name in {module for module, _ in state.stacks} - self._hooked:
-            self._model.get_submodule(name).register_forward_hook(partial(_add_low_rank, name))
-            self._hooked.add(name)
-        self._state = state
 
 
 def encode_adapted(
@@ -181,75 +154,37 @@ def encode_adapted(
 
 
 def _add_low_rank(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Any:
-    """Forward hook of a linear layer: add each row's own x Aᵀ Bᵀ, in place."""
-    (x,) = args  # (B, T, in)
-    for part in _active.get().get(name, ()):
-        if part.rows is None:
-            output.baddbmm_(torch.bmm(x, part.a), part.b)
-        else:
-            update = torch.bmm(torch.bmm(x[part.rows], part.a), part.b)
-            output.index_add_(0, part.rows, update)
+    """Forward hook of a linear layer: add each segment's own x Aᵀ Bᵀ, in place."""
+    x, y = args[0].flatten(0, -2), output.flatten(0, -2)  # (N, in), (N, out)
+    for segment in _active.get():
+        if low := segment.adapter.get(name):
+            a, b = low
+            y[segment.tokens] += x[segment.tokens].to(a.dtype) @ a @ b
     return output
 
 
 @contextmanager
-def _adapters_of(state: _State, domains: list[str]) -> Iterator[None]:
-    """Within it, row i of the batch goes through the adapter of `domains[i]`."""
-    gathered: dict[str, list[_Gathered]] = {}
-    for (module, _), stack in state.stacks.items():
-        rows = [i for i, domain in enumerate(domains) if domain in stack.slots]
-        if not rows:
-            continue
-        device = stack.a.device
-        slots = torch.tensor([stack.slots[domains[i]] for i in rows], device=device)
-        whole = len(rows) == len(domains)
-        part = _Gathered(
-            None if whole else torch.tensor(rows, device=device),
-            stack.a.index_select(0, slots),  # three times as fast as indexing with a tensor
-            stack.b.index_select(0, slots),
-        )
-        gathered.setdefault(module, []).append(part)
-    token = _active.set(gathered)
+def _through(adapters: Sequence[Adapter], n_tokens: Sequence[int]) -> Iterator[None]:
+    """Within it, the next `n_tokens[i]` rows of every linear layer go through `adapters[i]`."""
+    segments: list[_Segment] = []
+    start = 0
+    for adapter, n in zip(adapters, n_tokens, strict=True):
+        if segments and segments[-1].adapter is adapter:
+            before = segments.pop().tokens.start
+        else:
+            before = start
+        start += n
+        segments.append(_Segment(slice(before, start), adapter))
+    token = _active.set(segments)
     try:
         yield
     finally:
         _active.reset(token)
 
 
-def _with(state: _State, domain: str, adapter: dict[str, LowRank]) -> _State:
-    """`state` and one domain more; stacks that it does not touch are the same objects."""
-    stacks = dict(state.stacks)
-    for module, low in adapter.items():
-        rank = max(16, 1 << (len(low.a) - 1).bit_length())
-        a = functional.pad(low.a.T, (0, rank - len(low.a)))[None]  # (1, in, r)
-        b = functional.pad(low.b.T, (0, 0, 0, rank - len(low.a)))[None]  # (1, r, out)
-        key = (module, rank)
-        old = stacks.get(key)
-        if old is None:
-            stacks[key] = _Stack(a, b, {domain: 0})
-        else:
-            slots = old.slots | {domain: len(old.slots)}
-            stacks[key] = _Stack(torch.cat([old.a, a]), torch.cat([old.b, b]), slots)
-    return _State((*state.domains, domain), stacks)
-
-
-def _without(state: _State, domain: str) -> _State:
-    """`state` and one domain less."""
-    stacks = {}
-    for key, stack in state.stacks.items():
-        kept = [name for name in stack.slots if name != domain]
-        if len(kept) == len(stack.slots):
-            stacks[key] = stack
-        elif kept:
-            rows = torch.tensor([stack.slots[name] for name in kept], device=stack.a.device)
-            slots = {name: i for i, name in enumerate(kept)}
-            stacks[key] = _Stack(stack.a[rows], stack.b[rows], slots)
-    return _State(tuple(name for name in state.domains if name != domain), stacks)
-
-
-def _check_known(domains: Sequence[str], state: _State) -> None:
+def _check_known(domains: Sequence[str], known: Iterable[str]) -> None:
     for domain in dict.fromkeys(domains):
-        if domain not in state.domains:
+        if domain not in known:
             raise UnknownDomainError(
-                f"the encoder has no domain '{domain}': {suggest(domain, state.domains)}"
+                f"the encoder has no domain '{domain}': {suggest(domain, known)}"
             )

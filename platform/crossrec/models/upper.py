@@ -26,17 +26,9 @@ from torch import Tensor, nn
 from crossrec.config import AdapterConfig, home
 from crossrec.errors import EncoderError
 from crossrec.models.adapters import adapt, save_adapter
-from crossrec.models.encoder import (
-    BATCH_TOKENS,
-    PROBES,
-    TextEncoder,
-    length_batches,
-    mean_pool,
-    pad,
-    track,
-    unique_texts,
-)
+from crossrec.models.encoder import PROBES, TextEncoder, track, unique_texts
 from crossrec.models.layers import find_layers, first_upper, skip_layers
+from crossrec.models.passes import BATCH_TOKENS, length_batches, mean_pool, pad
 
 GPU_BATCH_TOKENS = 8192
 """Of one part; a CPU falls out of its cache there (128 texts, 2 layers: .56 s, at 2,048 .43 s)."""
