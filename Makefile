@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## train, serve and show three domains (SMOKE=1: small, and 
 	@exec $(BIN)/crossrec demo $(if $(SMOKE),--smoke)
 
 test: lint ## lint, types, tests, notebooks and browser test: what CI runs
-	CROSSREC_NOTEBOOK_MODE=small $(BIN)/pytest --nbmake --nbmake-timeout=600 notebooks
+	CROSSREC_NOTEBOOK_MODE=small $(BIN)/pytest --nbmake --nbmake-timeout=600 --timeout=700 notebooks
 	$(BIN)/pytest
 
 check: lint ## the quick part of `make test`: no cluster, no browser, no notebook
