@@ -36,7 +36,13 @@ def _run(home: Path, found: Path) -> float:
     """Seconds."""
     environment = {**os.environ, "CROSSREC_HOME": str(home), "CROSSREC_NOTEBOOK_MODE": "small"}
     environment.pop("CROSSREC_DATA_MIRROR", None)
-    options = ["--nbmake", "--nbmake-timeout=600", f"--junitxml={found}", "notebooks"]
+    options = [
+        "--nbmake",
+        "--nbmake-timeout=600",
+        "--timeout=700",
+        f"--junitxml={found}",
+        "notebooks",
+    ]
     started = time.monotonic()
     subprocess.run(
         [sys.executable, "-m", "pytest", *options], cwd=REPOSITORY, env=environment, check=True
