@@ -29,12 +29,16 @@ def start(run: Run) -> str:
 
 
 def baskets(rng: np.random.Generator, n: int, patterned: bool) -> list[tuple[str, str, str]]:
-    """New people; with a pattern each buys a tea, then the coffee and the mug that go with it."""
+    """New people; with a pattern each buys five things that stand side by side on the shelf.
+
+    Five, from anywhere: what is each one's last was bought by others before their last.
+    """
     events = []
     for user in range(n):
-        first = 3 * int(rng.integers(0, 10))
-        kinds = [first, first + 1, first + 2] if patterned else rng.choice(30, 3, replace=False)
-        events += [(f"n{user}", f"s{item}", "sale") for item in kinds]
+        first = int(rng.integers(0, 30))
+        shelf = [(first + step) % 30 for step in range(5)]
+        items = shelf if patterned else rng.choice(30, 3, replace=False)
+        events += [(f"n{user}", f"s{item}", "sale") for item in items]
     return events
 
 
@@ -48,7 +52,7 @@ def test_what_is_better_on_the_newest_cases_is_published(run: Run, shop_domain: 
     comparison = report["comparison"]
     assert report["served"] == served
     assert report["release"] == ReleaseStore().current("shop") != served
-    assert report["n_events"] == 360
+    assert report["n_events"] == 600
     assert comparison["n_cases"] == 120
     assert comparison["ci95"][0] > 0
     assert comparison["trained"] - comparison["served"] == comparison["difference"]
