@@ -27,7 +27,7 @@ from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.messages import RecommendRequest
 from crossrec.serving.recommender import Encode, Recommender
 from tests.benchmarks.rows import write_rows
-from tests.benchmarks.served import DOMAIN, trained
+from tests.benchmarks.served import DOMAIN, on_one_thread, trained
 
 N_ROUNDS = 7
 N_USERS = 200
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=N_USERS)
     parser.add_argument("--rounds", type=int, default=N_ROUNDS)
     given = parser.parse_args()
+    on_one_thread()
     torch.set_num_threads(1)
     store = ReleaseStore()
     manifest = trained(store).release.manifest

@@ -6,6 +6,7 @@ Leaves to others: measuring (serve_memory_8, http_user_p50).
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ from tests.ports import free_port
 DOMAIN = "movies"
 ADAPTER_SCALE = 0.1
 """Deviation of the random B of an adapter; item texts keep a cosine of .97 with what they were."""
+
+
+def on_one_thread() -> None:
+    """Begin the benchmark anew with one thread of numpy, as a service's processes have, unless it
+    has one: threads that wait for each other count as work.
+    """
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def trained(store: ReleaseStore) -> LoadedRelease:
