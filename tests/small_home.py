@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -39,6 +40,14 @@ from tests.small_release import N_ITEMS, PLACES, encode_words, genre_of, make_sm
 
 RUN = "20260101-000000-abc"
 N_CASES = 60
+
+
+@contextmanager
+def small_home(folder: Path) -> Iterator[list[str]]:
+    """`$CROSSREC_HOME` is this folder, filled; gives the versions of its releases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSREC_HOME", str(folder))
+        yield make_small_home(folder)
 
 
 def make_small_home(home: Path) -> list[str]:

@@ -20,7 +20,7 @@ from tests.apps.running import ALERT, DATA, EXCEPTION, chromium_at, go, running_
 from tests.apps.walk import MOVES, PLACES, Move, press
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
-from tests.small_home import add_places, make_small_home, small_service
+from tests.small_home import add_places, small_home, small_service
 from tests.small_release import make_small_domain
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray]
@@ -134,9 +134,7 @@ def test_the_page_fits_a_phone(app: str, page: Page) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an app whose service has something to show on every page."""
     home = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSREC_HOME", str(home))
-        make_small_home(home)
+    with small_home(home):
         add_places(home)
         with small_service() as address, running_app(address) as found:
             yield found.address

@@ -9,7 +9,6 @@ service is well again. Each is a check; the value is how many failed.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 import threading
@@ -30,7 +29,7 @@ from tests.apps.running import ALERT, DATA, EXCEPTION, chromium_at, running_app
 from tests.apps.walk import MOVES
 from tests.benchmarks.rows import write_rows
 from tests.ports import free_port
-from tests.small_home import make_small_home, small_service
+from tests.small_home import small_home, small_service
 
 SLOW_S = 5.0
 RECOVERED_MS = 60_000
@@ -98,9 +97,7 @@ class Proxy:
 
 def main() -> None:
     """Check every page in every state, and write the row."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["CROSSREC_HOME"] = folder
-        make_small_home(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, small_home(Path(folder)):
         path = shutil.which("chromium") or shutil.which("chromium-browser") or ""
         with small_service() as target, chromium_at(path) as browser:
             made(target)

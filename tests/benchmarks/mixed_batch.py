@@ -2,7 +2,7 @@
 
 Rows `mixed_batch_8`: batches of 8 and 32 requests, fp32 and bf16, the default adapters (query and
 value of the upper 2 layers) and hard ones (every linear layer of all layers, ranks 4, 8 and 16).
-Both sides tokenise, pad and pool alike; runs alternate, so that noise hits both.
+Both sides tokenise, lie end to end and pool alike; runs alternate, so that noise hits both.
 """
 
 from __future__ import annotations

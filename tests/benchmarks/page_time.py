@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Page
 
 import crossrec
+from crossrec.data.importing import imported
 from crossrec.evaluation.saved import path_of
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.insight import experiments, transfers
 from crossrec.serving.insight_client import InsightClient
 from crossrec.serving.launch import serve_domains
 from tests.apps.running import DATA, EXCEPTION, App, chromium_at, go, running_app, settle
@@ -29,7 +31,7 @@ from tests.apps.walk import MOVES, Move
 from tests.benchmarks.rows import write_rows
 from tests.ports import free_port
 
-DOMAIN = "movies"
+DOMAIN, SOURCE = "movies", "travel"
 N_ROUNDS = 3
 WATCH = """() => {
   const app = document.querySelector('[data-test-script-state]');
@@ -58,7 +60,7 @@ def served() -> Iterator[tuple[App, Browser]]:
 
 
 def prepare() -> None:
-    """Two evaluated releases, so that every page has something to show."""
+    """Two evaluated releases, a search and a transfer, so that every page has something to show."""
     store = ReleaseStore()
     known = [one.version for one in store.list(DOMAIN)] if DOMAIN in store.domains() else []
     for seed in range(2 - len(known)):
@@ -67,6 +69,12 @@ def prepare() -> None:
     for release in store.list(DOMAIN)[-2:]:
         if not path_of(DOMAIN, release.version).is_file():
             crossrec.evaluate(DOMAIN, release=release.version, baselines=["popularity"])
+    small = ["training.max_epochs=2", "model.dim=16"]
+    if all(one.domain != DOMAIN for one in experiments().experiments):
+        crossrec.tune(DOMAIN, trials=4, overrides=small)
+    if not transfers().transfers:
+        imported(SOURCE)
+        crossrec.transfer(SOURCE, to=DOMAIN, shares=[0.01], overrides=small, source_users=300)
 
 
 def _chromium() -> str:

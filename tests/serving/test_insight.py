@@ -41,7 +41,7 @@ from crossrec.serving.pictures import Pictures
 from crossrec.serving.running_arms import arms_of
 from crossrec.serving.user_search import find_users
 from crossrec.training.transfer import TransferReport
-from tests.small_home import N_CASES, RUN, TRANSFER, make_small_home, small_service
+from tests.small_home import N_CASES, RUN, TRANSFER, make_small_home, small_home, small_service
 from tests.small_release import N_ITEMS
 
 Picture = TypeVar("Picture", ItemMap, DataProfile)
@@ -49,10 +49,8 @@ Picture = TypeVar("Picture", ItemMap, DataProfile)
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSREC_HOME", str(home))
-        yield make_small_home(home)
+    with small_home(tmp_path_factory.mktemp("home")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

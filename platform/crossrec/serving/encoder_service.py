@@ -30,8 +30,8 @@ MAX_BATCH_TEXTS = 64
 MAX_WAITING = 512
 """Requests that wait for a batch; more are told to come back."""
 STEP_TOKENS = 768
-"""Of one pass through the encoder, padding counted: texts of a batch are sorted by length, so less
-of small passes is padding (32 requests of people: a tenth less time than in one of 2,048)."""
+"""Of one pass through the encoder. Where texts are padded, less of small passes is padding (32
+requests of people: a tenth less time than in one of 2,048); end to end they take the same."""
 KEPT_VERSIONS = 6
 """Releases of a domain whose adapters stay: those last made ready, or found so. While replicas move
 on two are asked for; an experiment has up to five, and one may be in the shadow."""

@@ -174,6 +174,19 @@ def domain_app(
         metrics.feedback(events, answer, backend.recommender.rules.meaning)
         return _json(answer, status=422 if answer.rejected else 200)
 
+    _add_items(app, backend)
+    _add_users(app, backend, inside)
+    _add_domain(app, backend)
+    app.include_router(learner_routes(backend))
+    routes: App = Addressed(Straight(app, "/recommendations", RecommendRequest, answer))
+    if refresh is not None:
+        routes = Refreshing(routes, refresh)
+    return Gateway(routes, keys, name=title, metrics=metrics, turns=turns)
+
+
+def _add_items(app: FastAPI, backend: DomainBackend) -> None:
+    """Items are added, looked at and found."""
+
     @app.put("/items", response_model=ItemsResponse)
     async def put_items(request: ItemsRequest) -> Response:
         """Add items, or replace those with the same ids, without a training.
@@ -197,6 +210,10 @@ def domain_app(
         cards = search_cards(backend.recommender.loaded, search, limit)
         return _json(ItemSearchResponse(items=cards))
 
+
+def _add_users(app: FastAPI, backend: DomainBackend, inside: Callable[[str], str]) -> None:
+    """Users are looked at and erased; `inside` is what they are known by."""
+
     @app.get("/users/{user_id:path}", response_model=UserCard)
     async def user(user_id: Text, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Response:
         """What is stored of a user, newest first."""
@@ -208,6 +225,10 @@ def domain_app(
     async def erase(user_id: Name) -> Response:
         """Erase a user: feedback, stored history, identity; says what remains in weights."""
         return _json(await backend.erase(user_id))
+
+
+def _add_domain(app: FastAPI, backend: DomainBackend) -> None:
+    """What the domain is, and that it answers."""
 
     @app.get("/card", response_model=DomainCard)
     async def card() -> Response:
@@ -222,12 +243,6 @@ def domain_app(
         """The domain answers."""
         name = backend.recommender.domain.name
         return _json(Health(version=crossrec.__version__, domains=[name]))
-
-    app.include_router(learner_routes(backend))
-    routes: App = Addressed(Straight(app, "/recommendations", RecommendRequest, answer))
-    if refresh is not None:
-        routes = Refreshing(routes, refresh)
-    return Gateway(routes, keys, name=title, metrics=metrics, turns=turns)
 
 
 def directory_app(directory: Directory, keys: KeyRing | None, turns: Turns) -> Gateway:

@@ -12,15 +12,13 @@ from streamlit.testing.v1 import AppTest
 
 from tests.apps.conftest import APPS
 from tests.apps.pages.opened import Open
-from tests.small_home import make_small_home, small_service
+from tests.small_home import small_home, small_service
 
 
 @pytest.fixture(scope="package")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSREC_HOME", str(home))
-        yield make_small_home(home)
+    with small_home(tmp_path_factory.mktemp("home")) as found:
+        yield found
 
 
 @pytest.fixture(scope="package")
