@@ -8,7 +8,7 @@ import pytest
 from crossrec.models.neighbour_signals import NeighbourSignal, recency_weights
 from crossrec.models.query import Queries
 from crossrec.models.signals import SIGNALS, PopularitySignal
-from crossrec.models.text_signals import WIDENED_AFTER, RequestSignal, TextSignal, single, unit
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 
 
 def ask(histories: list[list[int]], request: np.ndarray | None = None) -> Queries:
@@ -96,26 +96,3 @@ def test_what_is_stored_brings_a_signal_back(signal: NeighbourSignal) -> None:
 
 def test_every_signal_has_a_name_of_its_own() -> None:
     assert len({signal.name for signal in SIGNALS}) == len(SIGNALS)
-
-
-def test_request_texts_in_half_precision_score_as_in_single():
-    rng = np.random.default_rng(0)
-    texts = unit(rng.standard_normal((600, 8)).astype(np.float32))
-    stored = RequestSignal(texts, np.zeros(8, np.float32)).arrays()
-    restored = RequestSignal.restore(stored, {})
-    assert restored.vectors.dtype == np.float16
-    single = RequestSignal(restored.exact(), restored.centre)
-    wishes = rng.standard_normal((2, 8)).astype(np.float32)
-    scores = restored.score(ask([[], []], wishes))
-    for _ in range(2 * WIDENED_AFTER):  # asked often they are kept in single precision
-        np.testing.assert_array_equal(restored.score(ask([[], []], wishes)), scores)
-    np.testing.assert_allclose(scores, single.score(ask([[], []], wishes)), atol=1e-6)
-    np.testing.assert_allclose(scores, unit(wishes) @ texts.T, atol=2e-3)
-
-
-def test_half_precision_becomes_single_precision_exactly():
-    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    finite = every[np.isfinite(every)]
-    found = single(finite)
-    np.testing.assert_array_equal(found, finite.astype(np.float32))
-    np.testing.assert_array_equal(np.signbit(found), np.signbit(finite))

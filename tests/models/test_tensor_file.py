@@ -3,11 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from safetensors.numpy import save_file
 
-from crossrec.models.tensor_file import give_back_pages, map_tensors
+from crossrec.models.tensor_file import map_tensors
 
 RNG = np.random.default_rng(0)
 
@@ -50,15 +49,3 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path):
     (tmp_path / "t").write_bytes((tmp_path / "t").read_bytes()[:-8])
     with pytest.raises(ValueError):
         map_tensors(tmp_path / "t")
-
-
-def test_pages_that_were_given_back_are_read_again(tmp_path: Path):
-    values = np.arange(2_000_000, dtype=np.float32)
-    save_file({"a": values}, tmp_path / "t")
-    mapped = map_tensors(tmp_path / "t")["a"].reshape(2, -1)[1]
-    assert mapped.sum() > 0
-    before = psutil.Process().memory_info().rss
-    give_back_pages(mapped)
-    assert before - psutil.Process().memory_info().rss > values.nbytes / 4
-    np.testing.assert_array_equal(mapped, values[1_000_000:])
-    give_back_pages(values)  # of no file: nothing to do

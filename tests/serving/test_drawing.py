@@ -19,7 +19,7 @@ def test_a_release_with_an_adapter_has_its_texts_before_and_after(fresh_home: Pa
     request = films.model.signals_by_name["request"]
     assert isinstance(request, RequestSignal)
     mixing = np.random.default_rng(0).normal(size=(request.vectors.shape[1],) * 2)
-    moved = replace(request, vectors=unit(request.exact() @ mixing.astype(np.float32)))
+    moved = replace(request, vectors=unit(request.vectors @ mixing.astype(np.float32)))
     model = replace(films.model, signals_by_name=films.model.signals_by_name | {"request": moved})
     adapter = fresh_home / "adapter"
     adapter.mkdir()

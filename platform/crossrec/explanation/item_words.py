@@ -120,10 +120,7 @@ def _centre(model: DomainModel) -> Floats | None:
 def _as_kept(model: DomainModel, name: str, item: int, vector: Floats) -> bool:
     """Whether the release keeps this vector of the item's text."""
     signal = model.signals_by_name[name]
-    kept = signal.exact(slice(item, item + 1))[0] if isinstance(signal, RequestSignal) else None
-    if isinstance(signal, TextSignal):
-        kept = signal.vectors[item]
     centre = _centre(model)
-    if kept is None or centre is None:
+    if centre is None or not isinstance(signal, TextSignal | RequestSignal):
         return False
-    return bool(kept @ unit((vector - centre)[None])[0] >= SAME)
+    return bool(signal.vectors[item] @ unit((vector - centre)[None])[0] >= SAME)

@@ -73,7 +73,7 @@ def moments_of(signal: Signal) -> Moments:
             lengths = signal._lengths[:, None]
             return Moments.of(lambda rows: signal.vectors[rows] / lengths[rows], len(lengths))
         case RequestSignal():
-            return Moments.of(signal.exact, len(signal.vectors))
+            return Moments.of(signal.vectors.__getitem__, len(signal.vectors))
     raise TypeError(f"the signal '{signal.name}' has no vectors")
 
 

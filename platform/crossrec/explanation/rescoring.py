@@ -221,7 +221,7 @@ class Rescorer:
         requests, of = np.unique(rows.batch.request, axis=0, return_inverse=True)
         said = (requests != 0).any(axis=1, keepdims=True)
         vectors = unit(requests - signal.centre) * said
-        texts = signal.exact(rows.columns)
+        texts = signal.vectors[rows.columns]
         of_request = self.moments(signal.name).at(vectors)
         return _spread_out(of.reshape(-1), vectors @ texts.T, *of_request)
 

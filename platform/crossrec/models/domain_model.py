@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
 from crossrec.models.remembered import Remembered
 from crossrec.models.sequence_signal import SequenceSignal
-from crossrec.models.signal import FEW_ITEMS, Signal
+from crossrec.models.signal import Signal
 from crossrec.models.signals import SIGNALS, PopularitySignal
 from crossrec.models.tensor_file import map_tensors
 from crossrec.models.text_signals import RequestSignal, TextSignal
@@ -131,7 +131,7 @@ class DomainModel:
 
     @property
     def shares_texts(self) -> bool:
-        """Whether histories and requests meet one copy of the item texts."""
+        """Whether histories and requests meet one copy of the item texts: no adapter moved them."""
         found = self.signals_by_name
         text, request = found.get(TextSignal.name), found.get(RequestSignal.name)
         if not (isinstance(text, TextSignal) and isinstance(request, RequestSignal)):
@@ -151,7 +151,7 @@ class DomainModel:
             kind = "mix" if isinstance(self.fusion, RatingMix) else "fusion"
             settings[kind] = self.fusion.settings()
             tensors |= {f"{kind}.{key}": value for key, value in self.fusion.arrays().items()}
-        if len(self.vocabulary.item_ids) > FEW_ITEMS and self.shares_texts:
+        if self.shares_texts:
             del tensors[_REQUESTS_TEXTS]
         # np.asarray, not ascontiguousarray: the latter turns a scalar into a vector.
         save_file(
@@ -165,8 +165,7 @@ class DomainModel:
 
     @classmethod
     def load(cls, folder: Path) -> DomainModel:
-        """Read them back; scores are equal to the saved model's within 1e-3 (texts are stored
-        in half precision).
+        """Read them back, as views on the files, which every process that reads them shares.
 
         Raises:
             ReleaseError: a file is missing or cannot be read.
@@ -185,13 +184,11 @@ class DomainModel:
                 Domain.model_validate(domain),
                 RunConfig.model_validate(config),
                 Vocabulary.load(folder / "vocabulary.json"),
-                _share_texts(
-                    {
-                        one.name: one.restore(_below(tensors, one.name), settings[one.name])
-                        for one in SIGNALS
-                        if one.name in settings
-                    }
-                ),
+                {
+                    one.name: one.restore(_below(tensors, one.name), settings[one.name])
+                    for one in SIGNALS
+                    if one.name in settings
+                },
                 _restore_fusion(tensors, settings),
             )
         except (ValidationError, ValueError, KeyError, TypeError) as err:
@@ -208,16 +205,6 @@ def _restore_fusion(
     if "fusion" in settings:
         return Fusion.restore(_below(tensors, "fusion"), settings["fusion"])
     return None
-
-
-def _share_texts(signals: dict[str, Signal]) -> dict[str, Signal]:
-    """Without an adapter histories and requests meet the same item texts: one copy will do."""
-    text, request = signals.get(TextSignal.name), signals.get(RequestSignal.name)
-    if not (isinstance(text, TextSignal) and isinstance(request, RequestSignal)):
-        return signals
-    if text.vectors is request.vectors or not np.array_equal(text.vectors, request.exact()):
-        return signals
-    return signals | {request.name: replace(request, vectors=text.vectors)}
 
 
 def _below(tensors: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:

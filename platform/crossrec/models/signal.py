@@ -20,8 +20,7 @@ Arrays = dict[str, NDArray[Any]]
 Stored = Mapping[str, NDArray[Any]]
 
 FEW_ITEMS = 1 << 16
-"""Up to so many items a row over all of them is no work; from there on texts are stored in single
-precision, so that replicas read them where they are, on the file, and share them."""
+"""Up to so many items a row over all of them is no work."""
 
 
 class Signal(Protocol):

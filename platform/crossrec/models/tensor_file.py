@@ -53,14 +53,3 @@ def _view(stream: IO[bytes], start: int, entry: dict[str, Any]) -> NDArray[Any]:
         stream.fileno(), end - begin + skipped, access=mmap.ACCESS_READ, offset=begin - skipped
     )
     return np.frombuffer(view, dtype, math.prod(shape), skipped).reshape(shape)
-
-
-def give_back_pages(tensor: NDArray[Any]) -> None:
-    """Let go of the memory of a tensor of `map_tensors`; whoever reads it again reads the file."""
-    base: Any = tensor
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
-    if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)

@@ -6,22 +6,15 @@ Sizes: B queries, T steps, N items, E text width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossrec.models.neighbour_signals import recency_weights
 from crossrec.models.query import Queries
-from crossrec.models.signal import FEW_ITEMS, Arrays, Floats, Stored
-from crossrec.models.tensor_file import give_back_pages
-
-WIDENED_AFTER = 8
-"""Requests with words after which item texts are kept in single precision."""
+from crossrec.models.signal import Arrays, Floats, Stored
 
 
 @dataclass(frozen=True)
@@ -62,10 +55,8 @@ class TextSignal:
         return np.asarray(np.sqrt(np.maximum(1 - np.vecdot(seen, seen), 1e-12)), np.float32)
 
     def arrays(self) -> Arrays:
-        """Item texts, in half precision (cosines move by less than 1e-3) unless they are very many,
-        and the directions.
-        """
-        return {"vectors": stored_texts(self.vectors), "common": self.common}
+        """Item texts and the directions."""
+        return {"vectors": self.vectors, "common": self.common}
 
     def settings(self) -> dict[str, Any]:
         """The decay."""
@@ -74,22 +65,15 @@ class TextSignal:
     @classmethod
     def restore(cls, arrays: Stored, settings: dict[str, Any]) -> TextSignal:
         """From stored tensors and values."""
-        vectors = arrays["vectors"]
-        if vectors.dtype == np.float16:
-            vectors = unit(vectors.astype(np.float32))
-        return cls(vectors, settings["decay"], arrays["common"])
+        return cls(arrays["vectors"], settings["decay"], arrays["common"])
 
 
 @dataclass(frozen=True)
 class RequestSignal:
-    """Cosine of an item's text with the request's, both less the catalogue's mean text.
-
-    In a release that has an adapter the texts stay on the file, in half precision, until requests
-    have words often: many domains hardly ever are asked so, and texts would be half their memory.
-    """
+    """Cosine of an item's text with the request's, both less the catalogue's mean text."""
 
     name: ClassVar[str] = "request"
-    vectors: Floats | NDArray[np.float16]  # (N, E) centred, unit
+    vectors: Floats  # (N, E) centred, unit
     centre: Floats  # (E,)
 
     def score(self, queries: Queries) -> Floats:
@@ -97,36 +81,16 @@ class RequestSignal:
         given = (queries.request != 0).any(axis=1, keepdims=True)
         if not given.any():  # also where requests have no width at all
             return np.zeros((len(queries), len(self.vectors)), np.float32)
-        if self.vectors.dtype == np.float32:
-            texts = self.vectors
-        else:  # to widen them for each request takes longer than all else that an answer needs
-            texts = self._widened if next(self._n_asked) >= WIDENED_AFTER else self.exact()
-        return np.asarray(self.meanings(queries) @ texts.T)
-
-    @cached_property
-    def _n_asked(self) -> Iterator[int]:
-        return count()
-
-    @cached_property
-    def _widened(self) -> Floats:
-        """(N, E); nobody reads those on the file any more."""
-        widened = self.exact()
-        give_back_pages(self.vectors)
-        return widened
+        return np.asarray(self.meanings(queries) @ self.vectors.T)
 
     def meanings(self, queries: Queries) -> Floats:
         """What requests are like: (B, E), of which each item's score is a product."""
         given = (queries.request != 0).any(axis=1, keepdims=True)
         return np.asarray(unit(queries.request - self.centre) * given)
 
-    def exact(self, some: slice | NDArray[np.int64] = slice(None)) -> Floats:
-        """Rows of the item texts in single precision, of unit length."""
-        rows = self.vectors[some]
-        return unit(single(rows)) if rows.dtype == np.float16 else np.asarray(rows)
-
     def arrays(self) -> Arrays:
-        """Item texts, as in TextSignal, and their mean."""
-        return {"vectors": stored_texts(self.vectors), "centre": self.centre}
+        """Item texts and their mean."""
+        return {"vectors": self.vectors, "centre": self.centre}
 
     def settings(self) -> dict[str, Any]:
         """Nothing."""
@@ -136,23 +100,6 @@ class RequestSignal:
     def restore(cls, arrays: Stored, settings: dict[str, Any]) -> RequestSignal:
         """From stored tensors."""
         return cls(arrays["vectors"], arrays["centre"])
-
-
-def stored_texts(vectors: Floats | NDArray[np.float16]) -> NDArray[Any]:
-    """As a release keeps them."""
-    return vectors.astype(np.float16 if len(vectors) <= FEW_ITEMS else np.float32)
-
-
-def single(half: NDArray[Any]) -> Floats:
-    """Finite numbers of half precision in single precision, exactly.
-
-    By their bits, a third of the time of `astype`: sign, exponent and fraction move to where single
-    precision has them, and a product makes up for its other exponent of zero (127 in place of 15).
-    """
-    bits = np.ascontiguousarray(half).view(np.int16).astype(np.int32)
-    bits <<= 13
-    bits &= ~0x70000000  # copies of the sign
-    return np.asarray(bits.view(np.float32) * np.float32(2.0**112))
 
 
 def unit(x: Floats) -> Floats:

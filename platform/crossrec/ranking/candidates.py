@@ -91,7 +91,7 @@ def vectors_of(signal: Dense, some: slice | Ints) -> Floats:
             return np.concatenate([signal.vectors[some], signal.bias[some, None]], axis=1)
         case TextSignal():
             return np.asarray(signal.vectors[some] / signal._lengths[some, None], np.float32)
-    return signal.exact(some)
+    return signal.vectors[some]
 
 
 def shares_of(model: DomainModel, signal: Dense, moments: Moments) -> Shares:

@@ -46,7 +46,7 @@ def item_vectors(model: DomainModel) -> Floats | None:
     if isinstance(text, TextSignal):
         return text.vectors
     if isinstance(request, RequestSignal):
-        return request.exact()
+        return request.vectors
     return sequence.vectors if isinstance(sequence, SequenceSignal) else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def _lenders(model: DomainModel, request: RequestSignal, new: Floats) -> sparse.
     warm = np.ones(n_items, bool)
     if isinstance(model.fusion, Fusion) and not model.fusion.cold.all():
         warm = model.fusion.cold == 0
-    texts = np.concatenate([request.exact(), new])
+    texts = np.concatenate([request.vectors, new])
     takers = np.arange(n_items, n_items + n_new)
     everyone = text_lenders(texts, np.concatenate([warm, np.zeros(n_new, bool)]), takers=takers)
     return sparse.csr_array(everyone[n_items:, :n_items])
@@ -144,8 +144,7 @@ def _neighbours(signal: NeighbourSignal, model: DomainModel, lending: _Lending) 
 
 
 def _text(signal: TextSignal, model: DomainModel, lending: _Lending) -> Signal:
-    request = cast(RequestSignal, model.signals_by_name[RequestSignal.name])
-    if np.array_equal(signal.vectors, request.exact()):  # no adapter: both read the same texts
+    if model.shares_texts:
         return replace(signal, vectors=lending.put(signal.vectors, lending.texts))
     vectors = lending.mean(signal.vectors)
     n_items = len(signal.vectors)

@@ -126,7 +126,7 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     metrics = contents.metrics | _data_at(dataset)
     text = json.dumps(metrics, indent=1, ensure_ascii=False)
     (folder / METRICS).write_text(text, encoding="utf-8")
-    stored = DomainModel.load(folder)  # it keeps texts in half precision
+    stored = DomainModel.load(folder)  # as replicas will have it
     write_search(folder, stored)
     write_probes(folder, stored, contents.sequences, contents.seed)
     manifest = _manifest(folder, contents, users, version, now)

@@ -110,7 +110,8 @@ def fit_closed_form(
     if "wording" not in without and not prepared.requested:  # those have `lexical`
         signals.append(_wording(prepared.texts, tuning))
     centre = text.mean(axis=0)
-    signals.append(RequestSignal(unit(text - centre), centre))
+    asked = centred if text is prepared.text else unit(text - centre)  # stored once if the same
+    signals.append(RequestSignal(asked, centre))
     report("words")
     signals += fit_lexical(prepared)
     signals.append(_popularity(prepared, tuning))
