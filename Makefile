@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
-REFERENCE := $(addprefix crossrec.,verbs shown plots study_plots config errors domains.spec serving.client \
-	serving.messages serving.explanation_messages)
+REFERENCE := $(addprefix crossrec.,verbs shown plots study_plots release_plots record_plots config errors \
+	domains.spec data.split data.simulate data.simulate_tables data.city evaluation.protocols evaluation.report \
+	models.encoder models.mixed releases.store serving.client serving.insight_client serving.messages \
+	serving.explanation_messages serving.insight_messages serving.learning_messages)
 export CROSSREC_HOME ?= $(CURDIR)/.crossrec
 
 .PHONY: help demo test check lint docs tables bench clean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ import pytest
 
 import crossrec
 
-MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
+ROOT = Path(__file__).resolve().parents[1]
+MAKEFILE, NOTEBOOKS = ROOT / "Makefile", ROOT / "notebooks"
 
 
 def modules() -> list[str]:
@@ -34,6 +37,33 @@ def public(of: pdoc.doc.Namespace) -> Iterator[pdoc.doc.Doc]:
             yield from public(member)
         elif isinstance(member, pdoc.doc.Function):
             yield member
+
+
+def imported(notebook: Path) -> set[str]:
+    """Modules below crossrec that a notebook imports from."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    pairs = re.findall(r"^from (crossrec[\w.]*) import ([\w, ]+)", code, re.MULTILINE)
+    names = (
+        (module, name.split(" as ")[0].strip()) for module, n in pairs for name in n.split(",")
+    )
+    return {
+        f"{module}.{name}" if is_module(f"{module}.{name}") else module for module, name in names
+    }
+
+
+def is_module(name: str) -> bool:
+    """Whether there is a module of this name."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what should hold it is no package
+        return False
+
+
+def test_what_notebooks_import_is_documented():
+    found = set[str]().union(*map(imported, NOTEBOOKS.glob("*.ipynb")))
+    assert {"crossrec.plots", "crossrec.data.split"} <= found
+    assert found <= set(modules())
 
 
 @pytest.mark.parametrize("name", modules())

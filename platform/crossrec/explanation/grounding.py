@@ -2,7 +2,8 @@
 
 Leaves to others: writing the text (text.py, reword.py). Whoever rewords may use plain words and the
 words of the original; everything else counts as a name, because nothing tells a name from a word
-in all languages. Digits and number words have to be the original's.
+in all languages. Digits and number words have to be the original's, and so has what is quoted, and
+plain words with a capital inside a sentence: there are films called “It” and “Us”.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from crossrec.explanation.phrases import EN, ZH
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+")
+_QUOTED = re.compile(r"“([^”]*)”|\"([^\"]*)\"|「([^」]*)」|『([^』]*)』|《([^》]*)》|«([^»]*)»")
+_BEGINNING = re.compile(r"(?:^|[.!?:;…])[\s(]*$")
+"""What stands before the first word of a sentence."""
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 _PLAIN_EN = """
@@ -54,6 +58,8 @@ def invented(text: str, original: str) -> list[str]:
     ['3']
     >>> invented("You chose “Alien” by Ridley Scott.", "Because you chose “Alien”.")
     ['Ridley', 'Scott']
+    >>> invented("You chose “It”, and Us.", "Because you chose “Alien”.")
+    ['It', 'Us']
     """
     told = {number.strip(".,") for number in _NUMBER.findall(original)}
     known = _words(original) | _plain()
@@ -64,7 +70,30 @@ def invented(text: str, original: str) -> list[str]:
     for match in _TOKEN.finditer(text):
         if _folded(match.group()) not in known:
             wrong.append((match.start(), match.group()))
+    wrong += _plain_titles(text, original)
     return [found for _, found in sorted(wrong)]
+
+
+def _plain_titles(text: str, original: str) -> list[tuple[int, str]]:
+    """Places of quotations and of capital words that consist of plain words, and are not the
+    original's.
+    """
+    quoted = {_quotation(match) for match in _QUOTED.finditer(original)}
+    found: list[tuple[int, str]] = []
+    for match in _QUOTED.finditer(text):
+        if _quotation(match) not in quoted and _words(match.group()) <= _plain():
+            found.append((match.start() + 1, match.group()[1:-1]))
+    as_written = {"I", *_TOKEN.findall(original)}
+    unquoted = _QUOTED.sub(lambda match: "_" * len(match.group()), text)
+    for match in _TOKEN.finditer(unquoted):
+        token, inside = match.group(), not _BEGINNING.search(unquoted[: match.start()])
+        if inside and token[0].isupper() and token not in as_written and _folded(token) in _plain():
+            found.append((match.start(), token))
+    return found
+
+
+def _quotation(match: re.Match[str]) -> str:
+    return _folded("".join(filter(None, match.groups())).strip(" .,"))
 
 
 def _words(text: str) -> set[str]:
