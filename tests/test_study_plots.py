@@ -17,6 +17,7 @@ TARGETS = pl.DataFrame(
 ).with_columns(n=pl.lit(40))
 ROUNDS = pl.DataFrame({"round": [1, 2], "arm": ["before", "before"], "value": [0.1, 0.2]})
 TRADE = pl.DataFrame({"way": ["frozen", "LoRA"], "x": [3.0, 60.0], "y": [0.2, 0.21]})
+POINTS = pl.DataFrame({"label": ["soup", "ice cream"], "x": [1.0, -1.0], "y": [0.3, 0.1]})
 TRIALS = pl.DataFrame(
     {
         "value": [0.1, 0.2, None],
@@ -65,6 +66,7 @@ DRAWN: list[tuple[Callable[[pl.DataFrame], Chart], pl.DataFrame, str]] = [
     (study_plots.targets, TARGETS, "targets"),
     (lambda frame: study_plots.rounds(frame, "value"), ROUNDS, "arm"),
     (lambda frame: study_plots.tradeoff(frame, "cost", "gain"), TRADE, "way"),
+    (lambda frame: study_plots.agreement(frame, "true", "said"), POINTS, "label"),
     (lambda frame: study_plots.settings(frame, ["adapter.targets"]), TRIALS, "state"),
     (study_plots.kinds, PARTS, "kind"),
     (study_plots.deletion, DELETED, "order"),

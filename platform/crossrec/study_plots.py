@@ -85,6 +85,23 @@ def tradeoff(frame: pl.DataFrame, x_title: str, y_title: str) -> Chart:
     return (path + spread + points).properties(width=WIDTH, height=240)
 
 
+def agreement(frame: pl.DataFrame, x_title: str, y_title: str) -> Chart:
+    """What is true beside what is said of it, a named point each.
+
+    Args:
+        frame: columns `label`, `x`, `y`.
+        x_title: of what is true, with its unit.
+        y_title: of what is said, with its unit.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    check_columns(frame, ("label", "x", "y"), "agreement")
+    points = alt.Chart(frame).encode(x=alt.X("x:Q", title=x_title), y=alt.Y("y:Q", title=y_title))
+    names = points.mark_text(dy=-10, fontSize=10, color=GREY).encode(text="label:N")
+    return (points.mark_point(filled=True, size=70) + names).properties(width=WIDTH, height=260)
+
+
 def settings(frame: pl.DataFrame, names: Sequence[str], metric: str = "NDCG@10") -> Chart:
     """Trials of a search by each setting that varied: one small panel a setting.
 

@@ -27,7 +27,7 @@ ZH = "因为您选择过“异形”和“Heat”，并且hour为23。"
         ("它排在第3位。", ZH, ["3"]),
         ("ÁLIEN", EN, []),
         ("You chose “It”.", EN, ["It"]),
-        ("You chose \"Up\" and « Us ».", EN, ["Up", " Us "]),
+        ('You chose "Up" and « Us ».', EN, ["Up", " Us "]),
         ("As you liked Alien and It, you get this. It is popular.", EN, ["It"]),
         ("You chose “Now You See It”.", EN, ["Now You See It"]),
         ("因为您选择过《我们》。", ZH, ["我们"]),
