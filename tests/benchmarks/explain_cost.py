@@ -117,8 +117,10 @@ def row(kind: str, rounds: list[Times], data_hash: str) -> Row:
         "ratio": round(p50[True] / p50[False], 3),
         "n": sum(len(found[True]) for found in rounds),
         "ci95": [round(min(each), 3), round(max(each), 3)],
-        "protocol": f"{HOW[kind]}, p50 of answers with 10 items, in process, processor time, one"
-        f" thread; ci95 is the range of the ratio over {len(rounds)} rounds, sides alternate",
+        "protocol": f"{HOW[kind]}, p50 of answers with 10 items, each with its parts and sentence"
+        " or without (counterfactuals are searched when somebody asks for one), in process,"
+        " processor time, one thread; ci95 is the range of the ratio over"
+        f" {len(rounds)} rounds, sides alternate",
         "data_hash": data_hash,
     }
 
