@@ -50,6 +50,7 @@ def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
     rules = FeedbackRules(loaded.model.domain, loaded.model.vocabulary)
     card = domain_card(loaded, rules, Ranker(loaded).objectives)
     assert (card.n_items, card.n_users, card.simulated) == (24, 20, False)
+    assert card.time_kind == "unix_seconds"
     assert card.release == loaded.release.version
     assert [(field.name, field.kind, field.values) for field in card.context] == [
         ("weather", "category", ["rain", "sun"]),
@@ -72,6 +73,14 @@ def test_the_domain_card_says_what_a_request_may_hold(loaded: LoadedRelease):
     assert {"watch", "like", "dislike", "impression", "shown"} <= set(card.events)
     assert card.metrics["metrics"]["ndcg@10"] == 0.5
     assert len(card.example_users) == 10
+
+
+def test_the_domain_card_says_where_times_are_no_clocks(loaded: LoadedRelease):
+    domain = loaded.model.domain.model_copy(update={"time_kind": "order_index_per_user"})
+    changed = replace(loaded, model=replace(loaded.model, domain=domain))
+    rules = FeedbackRules(domain, loaded.model.vocabulary)
+    card = domain_card(changed, rules, Ranker(changed).objectives)
+    assert card.time_kind == "order_index_per_user"
 
 
 def test_the_card_says_what_the_release_was_trained_for(loaded: LoadedRelease):

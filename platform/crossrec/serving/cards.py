@@ -95,6 +95,7 @@ def domain_card(loaded: LoadedRelease, rules: FeedbackRules, objectives: Objecti
         encoder=loaded.release.manifest.encoder,
         n_items=loaded.catalogue.n_items,
         n_users=loaded.catalogue.n_users,
+        time_kind=loaded.model.domain.time_kind,
         context=[
             ContextCard(
                 name=field.name,

@@ -332,6 +332,9 @@ class DomainCard(_Message):
     encoder: str
     n_items: int
     n_users: int
+    time_kind: Literal["unix_seconds", "order_index_per_user", "none"] = "unix_seconds"
+    """What `timestamp` is in the histories of training: a clock's time, a place in the order of one
+    user's steps, or nothing. Feedback has a clock's time in every domain."""
     context: list[ContextCard]
     filter_columns: dict[str, str]
     """Item column → text, number or list: for filters, `where` and `at_most`."""
