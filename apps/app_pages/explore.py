@@ -41,9 +41,9 @@ def show() -> None:
         return
     ranking, details = st.columns([6, 5], gap="medium")
     with ranking:
-        ranked_items(answer, request)
+        ranked_items(answer, request, card)
     with details:
-        panels(answer, known, request)
+        panels(answer, known, request, card)
 
 
 def header(card: DomainCard, answer: RecommendResponse) -> None:
@@ -88,7 +88,7 @@ def empty(request: RecommendRequest) -> None:
         view.nothing(t("Nothing is left to recommend: the user has had every item of this domain."))
 
 
-def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
+def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: DomainCard) -> None:
     """The ranking as cards with thumbs, or as a table to sort and download."""
     whom = t("for user {name}", name=request.user_id) if request.user_id else t("for a new visitor")
     whom = t("for the user described") if request.history else whom
@@ -106,14 +106,18 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest) -> None:
             key="view",
             bind="query-params",
         )
-    frame = frames.ranking(answer.items, why.spoken(), rated=why.rated(answer.domain))
+    rated = card.task == "rate"
+    frame = frames.ranking(answer.items, why.spoken(), rated=rated)
     if looks == t("Table"):
         view.table(frame, "ranking")
         return
     view.note("table", "ranking", frame)
     moved = frames.movements(earlier(request, answer), answer.items)
     for item in answer.items:
-        item_card(item, moved.get(item.item_id), answer, request)
+        with st.container(border=True, gap="xsmall"):
+            item_head(item, moved.get(item.item_id), answer, request)
+            if item.explanation:
+                st.markdown(f":small[{frames.plain(why.sentence(item, rated=rated))}]")
 
 
 def earlier(request: RecommendRequest, answer: RecommendResponse) -> list[str]:
@@ -124,20 +128,17 @@ def earlier(request: RecommendRequest, answer: RecommendResponse) -> list[str]:
     return [item.item_id for item in answer.items]
 
 
-def item_card(
+def item_head(
     item: Recommendation, moved: str | None, answer: RecommendResponse, request: RecommendRequest
 ) -> None:
-    """Title, facts, the reason as a sentence, and three buttons."""
-    with st.container(border=True, gap="xsmall"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{item.rank}. {frames.plain(item.title)}**", width="stretch")
-            if moved:
-                colour = "gray" if moved.startswith("▼") else "green"
-                st.badge(t("new") if moved == "new" else moved, color=colour)
-            buttons(item, answer, request)
-        st.caption(frames.plain(frames.facts(item)))
-        if item.explanation:
-            st.markdown(f":small[{frames.plain(why.sentence(answer.domain, item))}]")
+    """Title, three buttons, and facts."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{item.rank}. {frames.plain(item.title)}**", width="stretch")
+        if moved:
+            colour = "gray" if moved.startswith("▼") else "green"
+            st.badge(t("new") if moved == "new" else moved, color=colour)
+        buttons(item, answer, request)
+    st.caption(frames.plain(frames.facts(item)))
 
 
 def buttons(item: Recommendation, answer: RecommendResponse, request: RecommendRequest) -> None:
@@ -212,14 +213,16 @@ def give_feedback(
 PANELS = ["Reasons", "Item", "Signals", "History"]
 
 
-def panels(answer: RecommendResponse, known: UserCard | None, request: RecommendRequest) -> None:
+def panels(
+    answer: RecommendResponse, known: UserCard | None, request: RecommendRequest, card: DomainCard
+) -> None:
     """Reasons of one item, signals of the ranking, history of the user."""
     tabs = view.tabs(PANELS, "panel")
     draw = (
-        lambda: reasons(answer, request),
+        lambda: reasons(answer, request, rated=card.task == "rate"),
         lambda: all_fields(answer, request),
         lambda: signals(answer),
-        lambda: history(known),
+        lambda: history(known, clock=frames.has_clock(card)),
     )
     for tab, content in zip(tabs, draw, strict=True):
         if tab.open:
@@ -227,13 +230,13 @@ def panels(answer: RecommendResponse, known: UserCard | None, request: Recommend
                 content()
 
 
-def reasons(answer: RecommendResponse, request: RecommendRequest) -> None:
+def reasons(answer: RecommendResponse, request: RecommendRequest, *, rated: bool) -> None:
     """One item taken apart, in figures that add up to its score, and what would take it out."""
     item = chosen_item(answer)
     if item.explanation is None or not item.explanation.parts:
         st.info(t("This release gives no reasons."))
         return
-    st.markdown(frames.plain(why.sentence(answer.domain, item)))
+    st.markdown(frames.plain(why.sentence(item, rated=rated)))
     drawn = plots.explanation(frames.parts(item.explanation, why.spoken()))
     view.chart(drawn, t("Parts of the score of {title}", title=item.title))
     st.caption(
@@ -284,17 +287,16 @@ def signals(answer: RecommendResponse) -> None:
     st.caption(t("The parts of one bar sum to the item's score; parts left of zero lower it."))
 
 
-def history(known: UserCard | None) -> None:
-    """What is stored of the user, newest first."""
+def history(known: UserCard | None, *, clock: bool) -> None:
+    """What is stored of the user, newest first; where there is no clock, by position."""
     if known is None:
         st.info(t("Choose a user on the left to see what is stored of them."))
         return
     if not known.history:
         st.info(t("Nothing is stored of this user yet. A like or dislike is the first entry."))
         return
-    ordered_only = frames.ordered_only(known.history)
-    frame = frames.history(known.history)
-    view.chart(plots.timeline(frame, ordered_only=ordered_only), t("What the user did and when"))
+    frame = frames.history(known.history, clock=clock)
+    view.chart(plots.timeline(frame, ordered_only=not clock), t("What the user did and when"))
     shown = {"n": min(20, len(frame)), "all": len(frame)}
     st.caption(t("The newest {n} of {all} entries that the service sent.", **shown))
     view.table(frame.select("title", "event", "source", "item_id"), "history")

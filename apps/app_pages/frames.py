@@ -15,10 +15,14 @@ from crossrec.explanation.phrases import Language
 from crossrec.explanation.text import part_label, rating_sentence, sentence
 from crossrec.serving.explanation_messages import Contrast, ExplainResponse
 from crossrec.serving.insight_messages import ArmList, Experiment, ItemMap
-from crossrec.serving.messages import Explanation, ItemCard, Recommendation, UserHistoryItem
+from crossrec.serving.messages import (
+    DomainCard,
+    Explanation,
+    ItemCard,
+    Recommendation,
+    UserHistoryItem,
+)
 
-# Positions in a history are small numbers; seconds since 1970 passed this before 1971.
-FIRST_CLOCK_TIME = 10_000_000
 CARD_CHARS = 60
 """Of one column on the card of an item; the panel *Item* has it whole."""
 
@@ -90,14 +94,22 @@ def ranking(
     return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
 
-def history(items: list[UserHistoryItem]) -> pl.DataFrame:
-    """Columns title, event, timestamp, source, item_id; newest first."""
-    return pl.DataFrame([item.model_dump() for item in items])
+def history(items: list[UserHistoryItem], *, clock: bool) -> pl.DataFrame:
+    """Columns title, event, timestamp, source, item_id; newest first.
+
+    Args:
+        items: newest first.
+        clock: the domain's times are a clock's. Where they are not, `timestamp` is the number of
+            the row, the oldest is 1: feedback has seconds, which no position can stand beside.
+    """
+    frame = pl.DataFrame([item.model_dump() for item in items])
+    numbers = pl.int_range(pl.len(), 0, -1).alias("timestamp")
+    return frame if clock else frame.with_columns(numbers)
 
 
-def ordered_only(items: list[UserHistoryItem]) -> bool:
-    """Whether the timestamps are positions in the history, no clock times."""
-    return all(item.timestamp < FIRST_CLOCK_TIME for item in items if item.source == "training")
+def has_clock(card: DomainCard) -> bool:
+    """Whether the times of the domain's histories are a clock's."""
+    return card.time_kind == "unix_seconds"
 
 
 def facts(item: Recommendation) -> str:

@@ -90,7 +90,7 @@ def changes(card: DomainCard, history: list[UserHistoryItem], asked: Side) -> Ch
     added = people.items(card, t("Add to the history"), "add", "find", t("Find items to add"))
     text = other_wish(asked.text)
     days = 0
-    if history and not frames.ordered_only(history):
+    if history and frames.has_clock(card):
         days = st.slider(
             t("Days later"),
             0,

@@ -22,14 +22,13 @@ def spoken() -> Language:
     return "zh" if language() == "zh" else "en"
 
 
-def rated(domain: str) -> bool:
-    """Whether scores of the domain are ratings."""
-    return service.card(service.address(), domain).task == "rate"
+def sentence(item: Recommendation, *, rated: bool) -> str:
+    """Why the item is there, in the visitor's language.
 
-
-def sentence(domain: str, item: Recommendation) -> str:
-    """Why the item is there, in the visitor's language."""
-    return frames.reason(item.explanation, spoken(), rated=rated(domain))
+    Args:
+        rated: scores are ratings.
+    """
+    return frames.reason(item.explanation, spoken(), rated=rated)
 
 
 def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:

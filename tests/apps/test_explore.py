@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from crossrec.errors import ServiceError
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
+from crossrec.serving.messages import DomainCard, RecommendRequest, RecommendResponse
 from tests.apps.conftest import Open
 from tests.apps.fake_client import FakeClient
 
@@ -178,6 +181,20 @@ def test_a_service_that_is_down_is_one_sentence(
 
 def test_no_served_domain_says_how_to_start_one(
     open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+    assert "time (UTC)" in app.get("vega_lite_chart")[0].proto.spec
+
+
+def test_a_history_without_a_clock_is_drawn_by_position(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = client.card
+
+    def timeless(self: FakeClient, domain: str) -> DomainCard:
+        return card(self, domain).model_copy(update={"time_kind": "none"})
+
+    monkeypatch.setattr(client, "card", timeless)
+    [chart] = open_app(user="7", panel="History").get("vega_lite_chart")
+    assert "position in the history" in chart.proto.spec
 ) -> None:
     monkeypatch.setattr(client, "served", [])
     assert "crossrec serve movies" in open_app().info[0].value

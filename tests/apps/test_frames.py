@@ -38,9 +38,10 @@ def test_movements_name_what_is_new_rose_and_fell(frames: ModuleType) -> None:
     assert frames.movements(["a", "b", "c", "d"], now) == {"c": "▲2", "x": "new", "a": "▼2"}
 
 
-def test_positions_are_told_from_clock_times(frames: ModuleType) -> None:
-    assert frames.ordered_only([past(3), past(1_700_000_000, "feedback")])
-    assert not frames.ordered_only([past(880_000_000)])
+def test_where_times_are_no_clocks_rows_are_numbered(frames: ModuleType) -> None:
+    known = [past(1_790_000_000, "feedback"), past(2), past(1)]
+    assert frames.history(known, clock=False)["timestamp"].to_list() == [3, 2, 1]
+    assert frames.history(known, clock=True)["timestamp"].to_list() == [1_790_000_000, 2, 1]
 
 
 def test_facts_are_all_told_but_what_is_empty_and_long_ones_cut(frames: ModuleType) -> None:
