@@ -250,12 +250,12 @@ def or_stop() -> Iterator[None]:
     except BeingMadeError:
         text = t("The service computes this for the first time; it appears here by itself.")
         st.info(text, icon=":material/hourglass_top:")
-    _try_again()
+    try_again()
     st.stop()
 
 
-def _try_again() -> None:
-    """A button, and a clock that presses it."""
+def try_again() -> None:
+    """A button, and a clock that presses it; once on a page."""
     ticks = itertools.count()
     st.button(t("Try again"), icon=":material/refresh:", key="try_again")
 

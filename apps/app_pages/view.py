@@ -22,6 +22,7 @@ from app_pages import headings, state
 from app_pages.chart_words import in_chinese
 from app_pages.words import language, t
 from crossrec.chart_parts import Chart
+from crossrec.errors import CrossrecError
 
 PARTS = "view.parts"
 """What the page shows, in order, for the report: (kind, title) → content. What runs again by
@@ -238,6 +239,10 @@ def _made(
         form, parts: what is made of what.
         address: of the view.
         words: `language`, and what is said of `rows`.
+
+    Raises:
+        CrossrecError: it could not be made. Of what fails after a click Streamlit (1.67) tells the
+            visitor in words of its own, below the button; the sentence is for the log.
     """
     told = [
         {"kind": kind, "title": title, "content": _plain(kind, content)}
@@ -245,10 +250,17 @@ def _made(
     ]
     sent = {"form": form, "parts": told, "address": address, **words}
     asked = json.dumps(sent, default=str)
-    made = subprocess.run(
-        [sys.executable, str(REPORT)], input=asked.encode(), capture_output=True,
-        timeout=REPORT_TIMEOUT_S, check=True,
-    )  # fmt: skip
+    try:
+        made = subprocess.run(
+            [sys.executable, str(REPORT)], input=asked.encode(), capture_output=True,
+            timeout=REPORT_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as err:
+        text = f"the file of this view was not ready within {REPORT_TIMEOUT_S} s; try again"
+        raise CrossrecError(text) from err
+    except subprocess.CalledProcessError as err:
+        lines = err.stderr.decode(errors="replace").strip().splitlines() or [str(err)]
+        raise CrossrecError(f"the file of this view could not be made: {lines[-1]}") from err
     return made.stdout
 
 

@@ -11,7 +11,7 @@ from app_pages import frames, service, view
 from app_pages.sentences import said
 from app_pages.words import language, t
 from crossrec import plots, release_plots
-from crossrec.errors import CrossrecError
+from crossrec.errors import CrossrecError, ServiceError
 from crossrec.explanation.phrases import LANGUAGES, Language
 from crossrec.serving.explanation_messages import Contrast, ExplainRequest, ExplainResponse
 from crossrec.serving.messages import Recommendation, RecommendRequest, RecommendResponse
@@ -42,11 +42,8 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
         language="zh" if chosen == "zh" else "en",
         text_parts=False,
     )
-    try:
-        with st.spinner(t("Asking the service: taking things away and ranking again …")):
-            found = service.explain(service.address(), answer.domain, answer.release, asked)
-    except CrossrecError as err:
-        st.warning(frames.plain(said(str(err))), icon=":material/info:")
+    found = _explained(answer, asked)
+    if found is None:
         return
     if chosen != spoken():
         st.markdown(frames.plain(found.explanation.sentence))
@@ -60,6 +57,20 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
         st.caption(t("Strength: the rarer what both share, the higher; 0 for what all items have."))
     if found.similar_users is not None:
         st.markdown(f":material/group: {frames.plain(found.similar_users.sentence)}")
+
+
+def _explained(answer: RecommendResponse, asked: ExplainRequest) -> ExplainResponse | None:
+    """What the service says; None, and a sentence, where it says nothing. The rest of the page
+    stays; where the service went away, all is asked for again after a while.
+    """
+    try:
+        with st.spinner(t("Asking the service: taking things away and ranking again …")):
+            return service.explain(service.address(), answer.domain, answer.release, asked)
+    except CrossrecError as err:
+        st.warning(frames.plain(said(str(err))), icon=":material/info:")
+        if isinstance(err, ServiceError):
+            service.try_again()
+    return None
 
 
 def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[str | None, str]:
@@ -113,19 +124,22 @@ def _contrast(found: Contrast) -> None:
 
 
 def own_words(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
-    """What the words of the item's own text give to its score; nothing where none are told."""
+    """What the words of the item's own text give to its score, or why none are told."""
     asked = ExplainRequest(
         request=request.model_copy(update={"explain": False}),
         item_id=item.item_id,
         counterfactuals=False,
     )
-    try:
-        with st.spinner(t("Asking the service: taking things away and ranking again …")):
-            found = service.explain(service.address(), answer.domain, answer.release, asked)
-    except CrossrecError as err:
-        st.warning(frames.plain(said(str(err))), icon=":material/info:")
+    found = _explained(answer, asked)
+    if found is None:
         return
     if not found.text_parts:
+        st.caption(
+            t(
+                "The words of its text are not weighed: that takes an encoder that answers and,"
+                " where the release has an adapter, a wish in words."
+            )
+        )
         return
     view.section(
         t("Words of its own text"),

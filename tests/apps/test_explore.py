@@ -184,7 +184,17 @@ def test_no_served_domain_says_how_to_start_one(
     assert "time (UTC)" in app.get("vega_lite_chart")[0].proto.spec
 
 
-def test_a_history_without_a_clock_is_drawn_by_position(
+    def then_gone(self: FakeClient, domain: str, request: RecommendRequest) -> RecommendResponse:
+        answer = recommend(self, domain, request)
+        service.card.clear()
+        monkeypatch.setattr(client, "down", True)
+        return answer
+
+    monkeypatch.setattr(client, "recommend", then_gone)
+    assert "**1. Alien**" in texts(open_app())  # which asserts that there is no exception
+
+
+def test_why_is_asked_again_where_the_service_went_away(
     open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = client.card
@@ -192,9 +202,18 @@ def test_a_history_without_a_clock_is_drawn_by_position(
     def timeless(self: FakeClient, domain: str) -> DomainCard:
         return card(self, domain).model_copy(update={"time_kind": "none"})
 
-    monkeypatch.setattr(client, "card", timeless)
-    [chart] = open_app(user="7", panel="History").get("vega_lite_chart")
-    assert "position in the history" in chart.proto.spec
+    monkeypatch.setattr(client, "explain", gone)
+    app = open_app(user="7")
+    assert [one.value for one in app.warning] == ["no crossrec service answers at here"]
+    assert "**1. Alien**" in texts(app)
+    monkeypatch.setattr(client, "explain", explain)
+    app.button(key="try_again").click().run()
+    assert "Alien is above Brazil by 0.50." in texts(app)
+    assert "try_again" not in [one.key for one in app.button]
+
+
+def test_no_served_domain_says_how_to_start_one(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "served", [])
     assert "crossrec serve movies" in open_app().info[0].value
@@ -238,3 +257,4 @@ def test_an_item_that_stays_and_one_that_cannot_be_explained_say_so(open_app: Op
     app = open_app(user="7", item="4")
     assert "item '4' is not among those that are recommended" in texts(app)
     assert not app.exception
+    assert "try_again" not in [one.key for one in app.button]

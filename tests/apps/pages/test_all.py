@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from crossrec.errors import CrossrecError
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.insight_client import InsightClient
 from crossrec.serving.insight_messages import (
@@ -162,6 +163,20 @@ def test_a_view_becomes_one_html_file_that_needs_nothing_else(open_page: Open) -
     with zipfile.ZipFile(io.BytesIO(view._made("svg", parts, "", WORDS))) as archive:
         assert len(archive.namelist()) == 4
         assert all(archive.read(name).startswith(b"<svg") for name in archive.namelist())
+
+
+def test_a_file_that_cannot_be_made_says_why(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_page("domains")
+    from app_pages import view
+
+    parts = {("figures", "no figures"): "one word"}
+    with pytest.raises(CrossrecError, match=r"could not be made: ValueError: not enough values"):
+        view._made("html", parts, "", WORDS)
+    monkeypatch.setattr(view, "REPORT_TIMEOUT_S", 0)
+    with pytest.raises(CrossrecError, match="not ready within 0 s; try again"):
+        view._made("html", {}, "", WORDS)
 
 
 def test_every_domain_is_in_the_report_of_domains(open_page: Open) -> None:
