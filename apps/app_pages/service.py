@@ -36,6 +36,7 @@ from crossrec.serving.insight_messages import (
 )
 from crossrec.serving.learning_messages import LearnerStatus
 from crossrec.serving.messages import (
+    MAX_HISTORY,
     DomainCard,
     DomainSummary,
     FeedbackEvent,
@@ -50,7 +51,6 @@ Picture = TypeVar("Picture", ItemMap, DataProfile)
 
 AGAIN_S = 4.0
 """How soon a page that could not be shown tries again by itself."""
-MAX_HISTORY = 1000
 
 
 class Address(NamedTuple):

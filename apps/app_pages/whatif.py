@@ -1,8 +1,9 @@
 """What if: another history, another sentence, another moment; both answers side by side.
 
 Both are asked in the same way, by telling the service the history and the declared weights (learned
-ones are drawn for each answer), so that they differ by what the visitor changed alone. Leaves to
-others: the widgets (controls.py), calls (service.py), charts.
+ones are drawn for each answer), so that they differ by what the visitor changed alone. A request
+can name disliked items only as blocked ones. Leaves to others: the widgets (controls.py), calls
+(service.py), charts.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import release_plots
 from crossrec.serving.messages import (
+    MAX_HISTORY,
     DomainCard,
     HistoryItem,
     RecommendRequest,
     RecommendResponse,
+    UserCard,
     UserHistoryItem,
 )
 
 DAY_S = 24 * 3600
-NO_STEP = ("dislike", "impression")
-"""Events that are no step of a history."""
 
 
 class Side(NamedTuple):
@@ -56,7 +57,7 @@ def show() -> None:
         user_id = people.user(card)
         with service.or_stop():
             known = service.whole_history(where, domain, user_id) if user_id else None
-        history = known.history if known else []
+        history = counting(known.history) if known else []
         k = controls.n_items()
         text = controls.wish(t("Wish in words, before"), "wish")
         asked = Side(text, moments.context(card.context, t("Context, before")))
@@ -73,7 +74,17 @@ def show() -> None:
     if requests[0] == requests[1]:
         view.nothing(t("Nothing is changed yet: choose on the left what would be different."))
     sides(card, requests)
+    cautions(requests, known)
     lists(before, after)
+
+
+def counting(history: list[UserHistoryItem]) -> list[UserHistoryItem]:
+    """Those of the entries, newest first, that a list rests on: the last word on an item counts, so
+    a dislike stands for all that came before it, and goes when the item was chosen again.
+    """
+    said = [one for one in history if one.event != "impression"]
+    disliked = {one.item_id: one.event == "dislike" for one in reversed(said)}
+    return [one for one in said if (one.event == "dislike") == disliked[one.item_id]]
 
 
 def changes(card: DomainCard, history: list[UserHistoryItem], asked: Side) -> Change:
@@ -86,6 +97,7 @@ def changes(card: DomainCard, history: list[UserHistoryItem], asked: Side) -> Ch
         placeholder=t("nothing"),
         key="out",
         bind=controls.URL,
+        help=t("A dislike that is left out keeps its item out of the list no longer."),
     )
     added = people.items(card, t("Add to the history"), "add", "find", t("Find items to add"))
     text = other_wish(asked.text)
@@ -116,9 +128,15 @@ def other_wish(before: str) -> str:
 def questions(
     history: list[UserHistoryItem], asked: Side, change: Change, k: int, weights: dict[str, float]
 ) -> tuple[RecommendRequest, RecommendRequest]:
-    """The same question twice, without the changes and with them."""
-    steps = [step for step in reversed(history) if step.event not in NO_STEP]
-    blocked = [step.item_id for step in history if step.event == "dislike"]
+    """The same question twice, without the changes and with them.
+
+    Args:
+        history: what counts, newest first. Of more steps than a request holds, with those that are
+            added, both questions lack the oldest.
+    """
+    steps = [step for step in history if step.event != "dislike"]
+    steps = steps[: MAX_HISTORY - len(change.added)][::-1]
+    blocked = list(dict.fromkeys(step.item_id for step in history if step.event == "dislike"))
     kept = [step for step in steps if step.item_id not in change.left_out]
     last = max((step.timestamp for step in steps), default=None)
     moved = [_told(step, change.days) for step in kept]
@@ -135,7 +153,12 @@ def questions(
         objectives=weights,
     )
     after = change.side
-    changed = {"history": moved, "text": after.text or None, "context": after.context}
+    changed = {
+        "history": moved,
+        "text": after.text or None,
+        "context": after.context,
+        "blocked": [item_id for item_id in blocked if item_id not in change.left_out],
+    }
     return before, before.model_copy(update=changed)
 
 
@@ -152,12 +175,30 @@ def sides(card: DomainCard, requests: tuple[RecommendRequest, RecommendRequest])
     for column, name, request in zip(st.columns(2, gap="medium"), names, requests, strict=True):
         facts = [
             t("{n} steps of history", n=len(request.history)),
+            *([t("{n} dislikes", n=len(request.blocked))] if request.blocked else []),
             f"“{request.text}”" if request.text else t("no wish in words"),
             *(moments.told(card.context, request.context) or [t("no context given")]),
         ]
         text = " · ".join(facts)
         column.markdown(f"**{name.capitalize()}** :small[{frames.plain(text)}]")
         view.note("section", name.capitalize(), text)
+
+
+def cautions(requests: tuple[RecommendRequest, RecommendRequest], known: UserCard | None) -> None:
+    """In what the lists differ from those of Explore, beside the weights."""
+    before, after = requests
+    if before.blocked:
+        text = t(
+            "A dislike keeps its own item out of these lists; in Explore it also lowers items that"
+            " are like it."
+        )
+        st.caption(text)
+        view.note("section", text, "")
+    cut = known is not None and len(known.history) == MAX_HISTORY
+    if cut or MAX_HISTORY in (len(before.history), len(after.history)):
+        text = t("A question holds {n} steps: no older ones are asked with.", n=MAX_HISTORY)
+        st.caption(text)
+        view.note("section", text, "")
 
 
 def lists(before: RecommendResponse, after: RecommendResponse) -> None:

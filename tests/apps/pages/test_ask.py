@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 
 from crossrec.serving.client import Client
-from crossrec.serving.messages import RecommendRequest, RecommendResponse, UserCard
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
+from crossrec.serving.messages import (
+    MAX_HISTORY,
+    RecommendRequest,
+    RecommendResponse,
+    UserCard,
+    UserHistoryItem,
+)
 from tests.apps.pages.opened import Open, said
 
 
-def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _listened(monkeypatch: pytest.MonkeyPatch) -> list[RecommendRequest]:
+    """What the service is asked from now on."""
     asked: list[RecommendRequest] = []
     recommend = Client.recommend
 
@@ -20,6 +26,13 @@ def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
         return recommend(self, domain, request)
 
     monkeypatch.setattr(Client, "recommend", listen)
+    return asked
+
+
+def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _listened(monkeypatch)
     app = open_page("whatif", user="user-1")
     app.selectbox(key="context.weather").set_value("rain").run()
     app.select_slider(key="context.hour").set_value("7").run()
@@ -126,6 +139,77 @@ def test_what_if_asks_twice_alike_and_says_where_two_arms_answered(
     assert before.objectives == after.objectives
     assert before.objectives["relevance"] == 1
     assert any("Two releases or arms answered" in one.value for one in app.warning)
+
+
+def _knows(monkeypatch: pytest.MonkeyPatch, *steps: tuple[int, str]) -> None:
+    """What is stored of everybody: number of a film and event of each step, newest first."""
+    history = [
+        UserHistoryItem(
+            item_id=f"film-{film}",
+            title=f"Film {film}",
+            event=event,
+            timestamp=1_790_000_000 - row,
+            source="feedback",
+        )
+        for row, (film, event) in enumerate(steps)
+    ]
+    found = UserCard(user_id="user-1", known=True, history=history)
+    monkeypatch.setattr(Client, "user", lambda *asked, **how: found)
+
+
+def test_a_dislike_that_is_left_out_blocks_no_more_and_impressions_are_not_offered(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [(1, "dislike"), (2, "like"), (2, "dislike"), (3, "impression"), (1, "like")]
+    _knows(monkeypatch, *steps)
+    asked = _listened(monkeypatch)
+    app = open_page("whatif", user="user-1")
+    assert app.multiselect(key="out").options == ["Film 1", "Film 2"]
+    assert [step.item_id for step in asked[-1].history] == ["film-2"]  # the last word counts
+    assert asked[-1].blocked == ["film-1"]
+    assert "1 steps of history · 1 dislikes" in said(app)
+    assert "in Explore it also lowers items" in said(app)
+    app.multiselect(key="out").set_value(["Film 1"]).run()
+    assert "Nothing is changed yet" not in said(app)
+    assert asked[-1].blocked == []
+
+
+def test_somebody_known_by_feedback_alone_has_a_clock(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _knows(monkeypatch, (1, "like"))
+    asked = _listened(monkeypatch)
+    app = open_page("whatif", user="user-1")
+    app.slider(key="days").set_value(10).run()
+    assert asked[-1].history[0].timestamp == 1_790_000_000 - 10 * 24 * 3600
+
+
+def test_of_a_long_history_the_newest_steps_are_asked_with(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _knows(monkeypatch, *((row % 20, "like") for row in range(MAX_HISTORY)))
+    asked = _listened(monkeypatch)
+    app = open_page("whatif", user="user-1", add="The horror number 23 (film-23)")
+    assert app.multiselect(key="add").value == ["The horror number 23 (film-23)"]
+    before, after = asked[-2:]
+    assert (len(before.history), len(after.history)) == (MAX_HISTORY - 1, MAX_HISTORY)
+    assert before.history == after.history[:-1]  # the same steps are cut on both sides
+    assert before.history[-1].item_id == "film-0"
+    assert "A question holds 1000 steps" in said(app)
+
+
+def test_an_item_whose_words_are_not_weighed_says_why(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explain = Client.explain
+
+    def wordless(self: Client, domain: str, asked: ExplainRequest) -> ExplainResponse:
+        return explain(self, domain, asked).model_copy(update={"text_parts": []})
+
+    monkeypatch.setattr(Client, "explain", wordless)
+    app = open_page("explore", user="user-1", panel="Item")
+    assert "The words of its text are not weighed" in said(app)
+    assert not app.get("vega_lite_chart")
 
 
 def test_what_if_says_that_nobody_knows_the_user(
