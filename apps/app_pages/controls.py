@@ -12,6 +12,7 @@ import streamlit as st
 
 from app_pages import frames, moments, people, service, state, view
 from app_pages.words import t
+from crossrec.domains.spec import LIST_WISE
 from crossrec.serving.insight_messages import ReleaseCard
 from crossrec.serving.messages import (
     MAX_REQUEST_CHARS,
@@ -23,7 +24,10 @@ from crossrec.serving.messages import (
 )
 
 URL = state.URL
-MAX_SLIDER = 3.0
+OWN = "weigh"
+"""Key of the switch between the weights of the domain and the visitor's own."""
+MAX_WEIGHT = 3.0
+"""As far as sliders of weights go, where the domain declares no larger one."""
 
 
 def choose_domain(served: list[DomainSummary]) -> None:
@@ -168,26 +172,56 @@ def _filter(name: str, kind: str) -> Any:
 
 
 def _objectives(objectives: list[ObjectiveCard]) -> dict[str, float]:
-    """Weights that differ from the domain's own."""
-    offered = [one for one in objectives if one.name != "relevance"]
+    """All weights, or none: a request that names one has no learned weights for the others."""
+    offered = _beside_relevance(objectives)
     if not offered:
         return {}
-    with st.expander(t("What matters beside relevance")):
-        given = {one.name: _weight(one) for one in offered}
-    return {one.name: given[one.name] for one in offered if given[one.name] != one.weight}
+    with st.expander(t("What matters beside relevance"), expanded=OWN in st.query_params):
+        own = st.toggle(
+            t("Weights of my own"),
+            key=OWN,
+            bind=URL,
+            help=t(
+                "They begin at those of this list. Off: the domain's own rank it, or what it has"
+                " learned."
+            ),
+        )
+        return {one.name: _weight(one) for one in offered} if own else {}
+
+
+def _beside_relevance(objectives: list[ObjectiveCard]) -> list[ObjectiveCard]:
+    return [one for one in objectives if one.name != "relevance"]
 
 
 def _weight(objective: ObjectiveCard) -> float:
     """A weight of 1 counts like typical differences in relevance."""
     says = "higher {column} is better" if objective.higher_is_better else "lower {column} is better"
     reads = t(says, column=objective.column) if objective.column else ""
-    return st.slider(
+    key = f"objective.{objective.name}"
+    weight = st.slider(
         moments.label(objective),
-        min(0.0, objective.weight),
-        max(MAX_SLIDER, objective.weight),
+        *_bounds(objective),
         objective.weight,
-        0.1,
-        key=f"objective.{objective.name}",
+        0.01,
+        key=key,
         bind=URL,
         help=reads or None,
     )
+    state.keep(key, f"{weight:g}")
+    return weight
+
+
+def _bounds(objective: ObjectiveCard) -> tuple[float, float]:
+    """Learned weights may be negative, but for those of what depends on the whole list."""
+    least = 0.0 if objective.name in LIST_WISE else -MAX_WEIGHT
+    return min(least, objective.weight), max(MAX_WEIGHT, objective.weight)
+
+
+def begin_at(objectives: list[ObjectiveCard], weights: dict[str, float]) -> None:
+    """Let sliders that are not shown now begin at the weights of this list, once they are."""
+    if st.session_state.get(OWN):
+        return
+    for one in _beside_relevance(objectives):
+        low, high = _bounds(one)
+        weight = round(weights.get(one.name, 0.0), 2)
+        st.session_state[f"objective.{one.name}"] = min(max(weight, low), high)

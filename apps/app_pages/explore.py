@@ -9,7 +9,7 @@ import uuid
 
 import streamlit as st
 
-from app_pages import controls, frames, service, view, why
+from app_pages import controls, frames, moments, service, view, why
 from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import plots
@@ -34,7 +34,9 @@ def show() -> None:
     with service.or_stop():
         answer = service.recommend(where, domain, card.release, request)
         known = service.user(where, domain, request.user_id) if request.user_id else None
+    controls.begin_at(card.objectives, answer.weights)
     header(card, answer)
+    ranked_by(answer)
     basis(answer, request)
     if not answer.items:
         empty(request)
@@ -59,6 +61,19 @@ def header(card: DomainCard, answer: RecommendResponse) -> None:
         st.badge(
             t("based on {what}", what=", ".join(t(one) for one in answer.based_on)), color="primary"
         )
+
+
+def ranked_by(answer: RecommendResponse) -> None:
+    """The weights of the list and whose they are, where more than relevance ranks it; the arm."""
+    facts = [t("arm {name}", name=answer.arm)] if answer.arm else []
+    if answer.weights_version is not None:
+        facts.append(t("learned weights, version {n}", n=answer.weights_version))
+    if set(answer.weights) - {"relevance"}:
+        named = [f"{moments.named(one)} {weight:.2g}" for one, weight in answer.weights.items()]
+        facts.append(t("ranked by {what}", what=", ".join(named)))
+    if facts:
+        st.caption(frames.plain(" · ".join(facts)))
+        view.note("section", t("Weights"), " · ".join(facts))
 
 
 def basis(answer: RecommendResponse, request: RecommendRequest) -> None:

@@ -16,7 +16,7 @@ from crossrec.serving.messages import ContextCard, ObjectiveCard
 
 FIELDS = [
     "Hour", "Weekday", "Month", "Weather", "Temperature", "Company", "Location", "City",
-    "Popularity", "Novelty", "Newness", "Price", "Distance", "Diversity", "Exposure",
+    "Relevance", "Popularity", "Novelty", "Newness", "Price", "Distance", "Diversity", "Exposure",
 ]  # fmt: skip
 """Names of context fields and objectives that are told in the visitor's language; a domain's others
 stay as they are."""
@@ -88,10 +88,24 @@ def named(name: str) -> str:
 
 
 def _given(fields: list[ContextCard], title: str, side: Side) -> dict[str, Value | None]:
+    _begin_anew(fields, side)
     if not fields:
         return {}
     with st.expander(title, expanded=True, icon=":material/schedule:"):
         return {field.name: WIDGETS[field.kind](field, side) for field in fields}
+
+
+def _begin_anew(fields: list[ContextCard], side: Side) -> None:
+    """Forget what was chosen in another domain, of whose fields some may be called alike. Widgets
+    that are deleted would take it from the address again (Streamlit 1.67).
+    """
+    domain, before = st.session_state["domain"], f"state.{side.prefix}"
+    if st.session_state.get(before, domain) != domain:
+        for field in fields:
+            empty = t(side.empty) if field.kind == "cycle" else None
+            ends = [f".{half}" for half in HALVES] if field.kind == "place" else [""]
+            st.session_state.update({f"{side.prefix}.{field.name}{e}": empty for e in ends})
+    st.session_state[before] = domain
 
 
 def _category(field: ContextCard, side: Side) -> Value | None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 EMPTY_CHOICES = {
     "user": None, "wish": "", "wish2": "", "filters": [], "item": None, "out": [], "add": [],
-    "find": "", "category": "", "had": [], "find_had": "", "find_user": "",
+    "find": "", "category": "", "had": [], "find_had": "", "find_user": "", "weigh": False,
 }  # fmt: skip
 """Widgets whose choice means nothing in another domain → their value without a choice."""
 
@@ -17,6 +17,8 @@ URL = "query-params"
 """Where a widget keeps its choice: `bind=URL`."""
 OTHER_CHOICES = ("a", "b", "release", "who", "one", "trait", "dist0", "dist1")
 """Widgets with a choice of their own in each domain: they begin anew."""
+OF_CHOICES = ("filter.", "objective.")
+"""How keys begin of widgets that are shown by a choice above."""
 
 KEPT = "state.kept"
 """What this run shows by choices that the address may lack: key → value."""
@@ -24,10 +26,12 @@ KEPT = "state.kept"
 
 def forget_choices() -> None:
     """Empty what belongs to the former domain. Deleting it would bring it back from the address,
-    unless the widget knows no such option, which is then left out.
+    unless the widget knows no such option, which is then left out, or is not shown any more.
+    Context begins anew where it is shown (moments.py).
     """
     st.session_state.update(EMPTY_CHOICES)
-    for key in OTHER_CHOICES:
+    shown = [str(key) for key in st.session_state if str(key).startswith(OF_CHOICES)]
+    for key in (*OTHER_CHOICES, *shown):
         st.session_state.pop(key, None)
 
 

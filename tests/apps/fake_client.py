@@ -45,6 +45,7 @@ class FakeClient:
 
     down: ClassVar[bool] = False
     served: ClassVar[list[str]] = ["movies", "restaurants_sim"]
+    learned: ClassVar[dict[str, float]] = {}
     asked: ClassVar[list[tuple[str, RecommendRequest]]] = []
     told: ClassVar[list[FeedbackEvent]] = []
     explained: ClassVar[list[ExplainRequest]] = []
@@ -58,7 +59,7 @@ class FakeClient:
 
     def card(self, domain: str) -> DomainCard:
         self._answers()
-        simulated = domain == "restaurants_sim"
+        simulated = domain.endswith("_sim")
         return DomainCard(
             **_facts(domain),
             encoder="all-MiniLM-L6-v2",
@@ -85,6 +86,8 @@ class FakeClient:
             release="r-1",
             user_known=known,
             based_on=["history", "popularity"] if known else ["popularity"],
+            weights=_declared(domain) | (request.objectives or self.learned),
+            weights_version=7 if self.learned and not request.objectives else None,
             items=[_item(rank, i) for rank, i in enumerate(items[: request.k], start=1)],
             request_id="request-1",
         )
@@ -171,6 +174,10 @@ def _objectives() -> list[ObjectiveCard]:
         ObjectiveCard(name="price", column="price_eur", higher_is_better=False, weight=0.2),
         ObjectiveCard(name="diversity"),
     ]
+
+
+def _declared(domain: str) -> dict[str, float]:
+    return {one.name: one.weight for one in _objectives() if domain.endswith("_sim") and one.weight}
 
 
 def _context() -> list[ContextCard]:

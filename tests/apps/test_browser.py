@@ -17,7 +17,7 @@ from crossrec.serving.client import Client
 from crossrec.serving.launch import serve_domains
 from tests.apps.conftest import APPS
 from tests.apps.running import ALERT, DATA, EXCEPTION, chromium_at, go, running_app, settle
-from tests.apps.walk import MOVES, PLACES, Move, press
+from tests.apps.walk import MOVES, PLACES, Move, pick, press
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
 from tests.small_home import add_places, small_home, small_service
@@ -164,6 +164,13 @@ def _walk(page: Page, moves: list[Move]) -> None:
         assert page.locator(EXCEPTION).count() == 0, move.name
 
 
+def _fits(page: Page) -> bool:
+    """Whether nothing is wider than the screen."""
+    widths = [page.evaluate("document.documentElement.scrollWidth")]
+    widths.append(page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth"))
+    return max(widths) <= page.viewport_size["width"]
+
+
 def _open_link(page: Page) -> None:
     """Open the page's *Link to this view*, as somebody else would: in a new session."""
     page.goto(page.get_by_text("Link to this view").get_attribute("href") or "")
@@ -191,8 +198,10 @@ def test_every_control_moves_and_a_link_brings_all_of_it_back(
     whole: str, page: Page, name: str
 ) -> None:
     go(page, whole, name, user="user-1")
+    assert _fits(page)
     _walk(page, MOVES[name])
     _ready(page)
+    assert _fits(page)
     chosen = page.evaluate(CHOSEN)
     _open_link(page)
     assert page.evaluate(CHOSEN) == chosen
@@ -223,8 +232,7 @@ def test_every_page_fits_a_phone(whole: str, browser: Browser, name: str, scheme
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     go(page, whole, name, user="user-1")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth") <= 390
+    assert _fits(page)
     assert page.locator(EXCEPTION).count() == 0
     context.close()
 
@@ -282,3 +290,23 @@ def test_a_view_and_its_tables_are_taken_home(whole: str, page: Page) -> None:
             buttons.filter(has_text=label).first.click()
         assert found.value.suggested_filename.endswith(ending)
         assert found.value.path().stat().st_size > 100
+
+
+@pytest.mark.parametrize("way", ["What if", "Quality"])
+def test_context_is_forgotten_where_another_domain_is_chosen_on_another_page(
+    whole: str, page: Page, way: str
+) -> None:
+    def to(name: str) -> None:
+        page.get_by_role("link", name=name, exact=True).first.click()
+        page.wait_for_timeout(500)
+        _ready(page)
+
+    go(page, whole, "explore")
+    pick("Weather", 0)(page)
+    expect(page.get_by_text("based on context")).to_be_visible()
+    to(way)
+    pick("Domain", 1)(page)
+    page.wait_for_url("**domain=places**")
+    to("Explore")
+    expect(page.get_by_text("based on popularity")).to_be_visible()
+    assert "context" not in page.url

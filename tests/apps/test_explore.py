@@ -48,17 +48,51 @@ def test_everything_in_the_address_is_asked_for(open_app: Open, client: type[Fak
     assert request.context == expected
 
 
-def test_what_matters_is_sent_where_it_differs_from_the_domain(
+def test_own_weights_are_all_sent_those_of_the_domain_too(
     open_app: Open, client: type[FakeClient]
 ) -> None:
     app = open_app(domain="restaurants_sim")
     assert client.asked[-1][1].objectives == {}
+    app.toggle(key="weigh").set_value(True).run()
+    assert client.asked[-1][1].objectives == {"price": 0.2, "diversity": 0}
     assert app.slider(key="objective.price").help == "lower price_eur is better"
     app.slider(key="objective.price").set_value(1.5).run()
-    app.slider(key="objective.diversity").set_value(0.5).run()
-    assert client.asked[-1][1].objectives == {"price": 1.5, "diversity": 0.5}
-    open_app(**{"domain": "restaurants_sim", "objective.price": "0.5"})
-    assert client.asked[-1][1].objectives == {"price": 0.5}
+    assert client.asked[-1][1].objectives == {"price": 1.5, "diversity": 0}
+    assert app.query_params["objective.price"] == "1.5"
+    open_app(**{"domain": "restaurants_sim", "weigh": "true", "objective.diversity": "0.5"})
+    assert client.asked[-1][1].objectives == {"price": 0.2, "diversity": 0.5}
+
+
+def test_learned_weights_are_told_and_own_ones_begin_at_them(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "learned", {"price": -0.437, "diversity": 0.1})
+    app = open_app(domain="restaurants_sim")
+    told = r"learned weights, version 7 · ranked by Relevance 1, Price -0.44, Diversity 0.1"
+    assert told in texts(app)
+    app.toggle(key="weigh").set_value(True).run()
+    assert client.asked[-1][1].objectives == {"price": -0.44, "diversity": 0.1}
+    assert "learned weights" not in texts(app)
+    address = {name: app.query_params[name] for name in app.query_params}
+    assert address["objective.price"] == "-0.44"
+    app.slider(key="objective.price").set_value(0.2).run()
+    assert client.asked[-1][1].objectives == {"price": 0.2, "diversity": 0.1}
+    assert "objective.price=0.2" in next(m.value for m in app.markdown if "Link to" in m.value)
+    again = open_app(**(address | {"weigh": "true"}))  # which a browser writes by itself
+    shown = [again.slider(key=f"objective.{name}").value for name in ("price", "diversity")]
+    assert shown == [-0.44, 0.1]
+
+
+def test_the_arm_that_answered_is_told(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommend = client.recommend
+
+    def in_an_arm(self: FakeClient, domain: str, request: RecommendRequest) -> RecommendResponse:
+        return recommend(self, domain, request).model_copy(update={"arm": "newer"})
+
+    monkeypatch.setattr(client, "recommend", in_an_arm)
+    assert "arm newer" in texts(open_app())
 
 
 def test_half_a_place_is_not_sent(open_app: Open, client: type[FakeClient]) -> None:
@@ -147,6 +181,20 @@ def test_history_and_signals_are_drawn(open_app: Open) -> None:
     assert open_app(user="7", panel="Signals").get("vega_lite_chart")
     app = open_app(user="7", panel="History")
     assert list(app.dataframe[0].value["title"]) == ["Fargo"]
+    assert "time (UTC)" in app.get("vega_lite_chart")[0].proto.spec
+
+
+def test_a_history_without_a_clock_is_drawn_by_position(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = client.card
+
+    def timeless(self: FakeClient, domain: str) -> DomainCard:
+        return card(self, domain).model_copy(update={"time_kind": "none"})
+
+    monkeypatch.setattr(client, "card", timeless)
+    [chart] = open_app(user="7", panel="History").get("vega_lite_chart")
+    assert "position in the history" in chart.proto.spec
 
 
 def test_another_domain_forgets_user_and_words(open_app: Open, client: type[FakeClient]) -> None:
@@ -154,6 +202,32 @@ def test_another_domain_forgets_user_and_words(open_app: Open, client: type[Fake
     app.selectbox(key="domain").select("restaurants_sim").run()
     domain, request = client.asked[-1]
     assert (domain, request.user_id, request.text) == ("restaurants_sim", None, None)
+
+
+def test_another_domain_forgets_context_filters_and_weights(
+    open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "served", ["restaurants_sim", "cafes_sim"])
+    moment = {"context.weather": "rain", "context.hour": "19", "context.temperature": "12"}
+    place = {"context.location.latitude": "48.1", "context.location.longitude": "11.5"}
+    weights = {"weigh": "true", "objective.price": "1.5"}
+    filters = {"filters": "director", "filter.director": "Scott"}
+    app = open_app(domain="restaurants_sim", **moment, **place, **weights, **filters)
+    asked = client.asked[-1][1]
+    assert (len(asked.context), asked.filters, asked.objectives["price"]) == (
+        4,
+        {"director": ["Scott"]},
+        1.5,
+    )
+    app.selectbox(key="domain").select("cafes_sim").run()
+    domain, asked = client.asked[-1]
+    assert (domain, asked.context, asked.filters, asked.objectives) == ("cafes_sim", {}, {}, {})
+    app.toggle(key="weigh").set_value(True).run()
+    app.multiselect(key="filters").set_value(["director"]).run()
+    asked = client.asked[-1][1]
+    assert (asked.filters, asked.objectives) == ({}, {"price": 0.2, "diversity": 0})
+    app.selectbox(key="domain").select("restaurants_sim").run()
+    assert client.asked[-1][1].context == {}
 
 
 def test_a_domain_that_is_not_served_is_told_until_another_is_chosen(open_app: Open) -> None:
@@ -179,10 +253,12 @@ def test_a_service_that_is_down_is_one_sentence(
     assert "**1. Alien**" in texts(app)
 
 
-def test_no_served_domain_says_how_to_start_one(
+def test_a_card_that_cannot_be_had_again_while_a_page_is_made_is_not_asked_for(
     open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
-    assert "time (UTC)" in app.get("vega_lite_chart")[0].proto.spec
+) -> None:
+    from app_pages import service
 
+    recommend = client.recommend
 
     def then_gone(self: FakeClient, domain: str, request: RecommendRequest) -> RecommendResponse:
         answer = recommend(self, domain, request)
@@ -197,10 +273,10 @@ def test_no_served_domain_says_how_to_start_one(
 def test_why_is_asked_again_where_the_service_went_away(
     open_app: Open, client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = client.card
+    explain = client.explain
 
-    def timeless(self: FakeClient, domain: str) -> DomainCard:
-        return card(self, domain).model_copy(update={"time_kind": "none"})
+    def gone(self: FakeClient, domain: str, asked: ExplainRequest) -> ExplainResponse:
+        raise ServiceError("no crossrec service answers at here")
 
     monkeypatch.setattr(client, "explain", gone)
     app = open_app(user="7")
@@ -256,5 +332,5 @@ def test_an_item_that_stays_and_one_that_cannot_be_explained_say_so(open_app: Op
     assert "without which it would leave the first 5" in texts(open_app(user="7", item="2"))
     app = open_app(user="7", item="4")
     assert "item '4' is not among those that are recommended" in texts(app)
-    assert not app.exception
     assert "try_again" not in [one.key for one in app.button]
+    assert not app.exception
