@@ -82,6 +82,11 @@ def test_sentences_about_a_rating(parts: list[tuple[str, str, float]], expected:
     assert told == f"Somebody unknown would give it 4.0; {expected}"
 
 
+def test_whoever_nothing_is_known_of_is_no_one_who_does_not_know_the_item() -> None:
+    told = rating_sentence([part("base", "base", 4)], "zh")
+    assert told == "对其一无所知的用户会给它4.0分；已知的信息不改变这一点。"
+
+
 def test_older_items_are_named_only_when_no_other_speaks_for_it() -> None:
     older = part("history", "9 earlier items", 3, name="earlier")
     assert sentence([older]) == "Because you chose 9 earlier items."
@@ -159,6 +164,7 @@ def test_a_disliked_item_is_no_title_of_its_own_in_a_contrast() -> None:
         ("objective", "novelty", "novelty", "新颖性"),
         ("objective", "terrace", "terrace", "terrace"),
         ("popularity", "popularity", "popularity", "它的受欢迎程度"),
+        ("base", "base", "base", "人人都有的基础分"),
     ],
 )
 def test_labels_of_parts_in_chinese(kind: str, name: str, label: str, expected: str) -> None:
