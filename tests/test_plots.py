@@ -73,6 +73,20 @@ def test_metrics_names_the_users_and_draws_one_panel_a_domain() -> None:
     assert {panel["title"] for panel in panels} == {"movies, 943 users", "grocery, 1,200 users"}
 
 
+def test_metrics_says_which_way_is_better_and_intervals_only_where_there_are_some() -> None:
+    row = {"domain": "movies", "model": "m", "kind": "ours", "value": 0.1}
+
+    def drawn(*more: str, **options: bool) -> tuple[str, str]:
+        frame = pl.DataFrame([{**row, **dict.fromkeys(more, 0.1)}])
+        spread = plots.metrics(frame, "RMSE", **options).to_dict()["layer"][0]["encoding"]
+        return spread["x"]["title"], spread["y"]["sort"]["order"]
+
+    higher = "RMSE (higher is better)"
+    assert drawn() == (higher, "descending")
+    assert drawn("low", "high") == (f"{higher}, 95 % intervals", "descending")
+    assert drawn(lower_is_better=True) == ("RMSE (lower is better)", "ascending")
+
+
 def test_best_so_far_skips_trials_without_a_figure() -> None:
     frame = pl.DataFrame({"trial": [2, 0, 1], "value": [0.2, 0.1, None]})
     assert [row["best"] for row in rows(plots.trials(frame))] == [0.1, 0.1, 0.2]

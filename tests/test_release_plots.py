@@ -41,6 +41,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, list[Any]], tuple[Any, ...]
         records.trial_curves, {"trial": [1], "epoch": [1], "value": [0.1]}, ("NDCG@10",),
     ),
     "matrix": (records.matrix, {"source": ["a"], "target": ["b"], "gain": [-0.1]}, ("gain",)),
+    "course": (records.course, {"at": [1.0, 2.0], "n": [3, None]}, ("n", "requests")),
     "feedback": (records.feedback, {"day": ["2026-01-01"], "event": ["like"], "n": [2]}, ()),
     "stages": (records.stages, STAGES, ()),
     "words": (charts.words, {"label": ["dark", "dark", "film"], "value": [0.2, -0.1, 0.3]}, ()),
@@ -101,3 +102,13 @@ def test_stages_are_means_over_all_that_came_in() -> None:
     )
     rows = values(records.stages(frame).to_dict())
     assert {row["stage"]: row["ms"] for row in rows} == {"rank": 2.0, "encode": 4.0}
+
+
+def test_a_gain_whose_interval_holds_nothing_is_marked() -> None:
+    ends = {"low": [0.01, -0.01, None], "high": [0.03, 0.05, None]}
+    frame = pl.DataFrame({"source": list("abc"), "target": ["t"] * 3, "gain": [0.02] * 3, **ends})
+    spec = records.matrix(frame, "gain").to_dict()
+    assert [row["noise"] for row in values(spec)] == [False, True, False]
+    figures = spec["layer"][1]["transform"][0]["calculate"]
+    assert figures.startswith("if(datum.noise,")
+    assert "'('" in figures

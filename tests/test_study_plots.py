@@ -44,9 +44,15 @@ def test_targets_say_how_many_cases_are_behind_them():
     }
 
 
-def test_kinds_are_means_over_all_items_also_those_without_them():
+def test_kinds_are_mean_sizes_over_all_items_also_those_without_them():
     found = {row["kind"]: row["value"] for row in rows(study_plots.kinds(PARTS))}
-    assert found == {"history": 1.5, "context": -0.5}
+    assert found == {"history": 1.5, "context": 0.5}
+
+
+def test_a_kind_that_raises_one_item_and_lowers_another_is_not_nothing():
+    parts = pl.DataFrame({"rank": [1, 2], "kind": ["context"] * 2, "value": [1.0, -1.0]})
+    [found] = rows(study_plots.kinds(parts))
+    assert found["value"] == 1.0
 
 
 def test_a_setting_of_words_has_an_axis_of_categories_and_a_wide_one_a_logarithm():

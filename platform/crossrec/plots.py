@@ -111,41 +111,47 @@ def signals(frame: pl.DataFrame) -> Chart:
     ).properties(width=WIDTH, height={"step": 21})
 
 
-def metrics(frame: pl.DataFrame, metric: str = "NDCG@10") -> Chart:
-    """A metric of our model against baselines and peers, with 95 % intervals over users.
+def metrics(
+    frame: pl.DataFrame, metric: str = "NDCG@10", *, lower_is_better: bool = False
+) -> Chart:
+    """A metric of our model against baselines and peers, the best first, with 95 % intervals over
+    users where they are known.
 
     Args:
         frame: columns `domain`, `model`, `kind` (`ours`, `baseline`, `published`), `value`, and
             where known `low`, `high` (bounds of the interval) and `n_users`. One panel a domain.
         metric: name of the metric, for the axis.
+        lower_is_better: as of an error; said on the axis.
 
     Raises:
         DataError: a column is missing, or there is no row.
     """
     check_columns(frame, ("domain", "model", "kind", "value"), "metrics")
     table = with_missing(frame, {"low": pl.Float64, "high": pl.Float64, "n_users": pl.Int64})
-    panels = [_metric_panel(part, metric) for part in table.partition_by("domain")]
+    panels = [_metric_panel(part, metric, lower_is_better) for part in table.partition_by("domain")]
     # Each panel keeps its own colours: "ours" has the colour of the panel's domain.
     return (
         panels[0] if len(panels) == 1 else alt.vconcat(*panels).resolve_scale(color="independent")
     )
 
 
-def _metric_panel(table: pl.DataFrame, metric: str) -> alt.LayerChart:
+def _metric_panel(table: pl.DataFrame, metric: str, lower_is_better: bool) -> alt.LayerChart:
     domain = str(table["domain"][0])
     n_users = table["n_users"].drop_nulls()
     users = f"{n_users[0]:,} users" if len(n_users) else "number of users not stated"
     kinds = known_first(table["kind"], ("ours", "baseline", "published"))
     shapes = {"ours": "circle", "baseline": "square", "published": "diamond"}
     colours = {"ours": domain_colour(domain), "baseline": GREY, "published": "#ab8c1e"}
+    best, order = ("lower", "ascending") if lower_is_better else ("higher", "descending")
+    spread_said = ", 95 % intervals" if len(table["low"].drop_nulls()) else ""
     base = alt.Chart(table).encode(
-        y=alt.Y("model:N", title=None, sort=alt.SortField("value", "descending")),
+        y=alt.Y("model:N", title=None, sort=alt.SortField("value", order)),
         color=_colour("kind", kinds, [colours.get(kind, GREY) for kind in kinds], "Model"),
     )
     spread = base.mark_rule(strokeWidth=2).encode(
         x=alt.X(
             "low:Q",
-            title=f"{metric} (higher is better), 95 % intervals",
+            title=f"{metric} ({best} is better){spread_said}",
             axis=alt.Axis(tickCount=6),
         ),
         x2="high:Q",
@@ -254,7 +260,11 @@ def timeline(history: pl.DataFrame, n_items: int = 20, ordered_only: bool = Fals
         if ordered_only
         else alt.X("when:T", title="time (UTC)").scale(type="utc", padding=12)
     )
-    time = "timestamp:Q" if ordered_only else "when:T"
+    time = (
+        alt.Tooltip("timestamp:Q", title="position in the history")
+        if ordered_only
+        else alt.Tooltip("when:T", title="time (UTC)")
+    )
     axis = alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=160, ticks=False, grid=True)
     points = alt.Chart(table).mark_point(filled=True, size=70, opacity=1)
     return points.encode(

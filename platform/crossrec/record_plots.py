@@ -8,7 +8,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from crossrec.chart_parts import GREY, WIDTH, Chart, check_columns
+from crossrec.chart_parts import GREY, WIDTH, Chart, check_columns, with_missing
 from crossrec.release_plots import B
 
 CELLS = ("#e38391", "#eef1f4", "#62bd9f")
@@ -41,8 +41,12 @@ def parallel(frame: pl.DataFrame, metric: str) -> Chart:
         y=alt.Y("place:Q", axis=alt.Axis(title="smallest to largest", labels=False, ticks=False)),
         color=best,
         detail="trial:N",
-        tooltip=["trial:N", "axis:N", "shown:N", alt.Tooltip("value:Q", format=".4f")],
-    )
+        tooltip=[
+            "trial:N", alt.Tooltip("axis:N", title="setting"),
+            alt.Tooltip("shown:N", title="value"),
+            alt.Tooltip("value:Q", title=metric, format=".4f"),
+        ],
+    )  # fmt: skip
     lines = base.mark_line(strokeWidth=2, opacity=0.8)
     return (lines + base.mark_point(filled=True, size=45)).properties(width=WIDTH, height=260)
 
@@ -74,7 +78,9 @@ def cost(frame: pl.DataFrame, metric: str) -> Chart:
         spent=pl.col("seconds").cum_sum(), best=pl.col("value").cum_max().forward_fill()
     )
     x = alt.X("spent:Q", title="seconds of training, all trials so far")
-    base = alt.Chart(table).encode(x=x, tooltip=["trial:N", "spent:Q", "value:Q"])
+    spent = alt.Tooltip("spent:Q", title="seconds of training, all trials so far", format=",.0f")
+    figure = alt.Tooltip("value:Q", title=metric, format=".4f")
+    base = alt.Chart(table).encode(x=x, tooltip=["trial:N", spent, figure])
     best = base.mark_line(interpolate="step-after", color=GREY, strokeDash=[4, 3])
     points = base.mark_point(filled=True, size=70, opacity=1, color=B)
     y = alt.Y("value:Q", title=metric).scale(zero=False)
@@ -82,7 +88,7 @@ def cost(frame: pl.DataFrame, metric: str) -> Chart:
 
 
 def trial_curves(frame: pl.DataFrame, metric: str) -> Chart:
-    """Each trial's best figure up to each epoch.
+    """Each trial's figure after each epoch.
 
     Args:
         frame: columns `trial`, `epoch`, `value`.
@@ -97,7 +103,7 @@ def trial_curves(frame: pl.DataFrame, metric: str) -> Chart:
         x=alt.X("epoch:O", title="epoch", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title=metric).scale(zero=False),
         color=alt.Color("trial:N", legend=alt.Legend(title="Trial", orient="top", columns=8)),
-        tooltip=["trial:N", "epoch:O", alt.Tooltip("value:Q", format=".4f")],
+        tooltip=["trial:N", "epoch:O", alt.Tooltip("value:Q", title=metric, format=".4f")],
     ).properties(width=WIDTH, height=240)
 
 
@@ -118,17 +124,20 @@ def weights(frame: pl.DataFrame) -> Chart:
         y=alt.Y("weight:Q", title="weight (relevance: 1)"),
         color=alt.Color("objective:N", legend=alt.Legend(orient="top", title=None, columns=3)),
         tooltip=[
-            "objective:N", "version:Q", alt.Tooltip("weight:Q", format=".3f"),
+            "objective:N", "version:Q",
+            alt.Tooltip("weight:Q", title="weight (relevance: 1)", format=".3f"),
             alt.Tooltip("when:T", title="time (UTC)", format="%Y-%m-%d %H:%M"),
         ],
     ).properties(width=WIDTH, height=200)  # fmt: skip
 
 
 def matrix(frame: pl.DataFrame, title: str) -> Chart:
-    """What each domain gains from each start: one cell a pair, green above 0, red below.
+    """What each domain gains from each start: one cell a pair, green above 0, red below; a figure
+    whose interval holds 0 stands in brackets: it may be noise.
 
     Args:
-        frame: columns `source`, `target`, `gain`.
+        frame: columns `source`, `target`, `gain`, and where known `low`, `high` (bounds of its
+            interval; null: not known).
         title: of the colours.
 
     Raises:
@@ -136,18 +145,24 @@ def matrix(frame: pl.DataFrame, title: str) -> Chart:
     """
     check_columns(frame, ("source", "target", "gain"), "matrix")
     most = max(1e-9, float(frame["gain"].abs().to_numpy().max()))
-    base = alt.Chart(frame).encode(
+    known = with_missing(frame, {"low": pl.Float64, "high": pl.Float64})
+    noise = ((pl.col("low") <= 0) & (pl.col("high") >= 0)).fill_null(False)
+    base = alt.Chart(known.with_columns(noise=noise)).encode(
         x=alt.X("target:N", title="to", axis=alt.Axis(labelAngle=0, orient="top")),
         y=alt.Y("source:N", title="begins with"),
-        tooltip=["source:N", "target:N", alt.Tooltip("gain:Q", format="+.4f")],
+        tooltip=[
+            alt.Tooltip("source:N", title="begins with"),
+            alt.Tooltip("target:N", title="to"),
+            *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("gain", "low", "high")),
+        ],
     )
     scale = alt.Scale(domain=[-most, 0, most], range=list(CELLS))
     cells = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("gain:Q", title=title, scale=scale, legend=alt.Legend(orient="bottom"))
+        color=alt.Color("gain:Q", title=title, scale=scale, legend=alt.Legend(orient="bottom")),
     )
-    figures = base.mark_text(fontSize=12, color=IN_CELLS).encode(
-        text=alt.Text("gain:Q", format="+.4f")
-    )
+    signed = alt.expr.format(alt.datum.gain, "+.4f")
+    told = base.transform_calculate(told=alt.expr.if_(alt.datum.noise, "(" + signed + ")", signed))
+    figures = told.mark_text(fontSize=12, color=IN_CELLS).encode(text="told:N")
     return (cells + figures).properties(width=WIDTH, height={"step": 44})
 
 
@@ -166,8 +181,31 @@ def feedback(frame: pl.DataFrame) -> Chart:
         x=alt.X("day:O", title="day (UTC)", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
         y=alt.Y("sum(n):Q", title="events"),
         color=alt.Color("event:N", legend=alt.Legend(orient="top", title=None)),
-        tooltip=["day:O", "event:N", alt.Tooltip("sum(n):Q", format=",")],
+        tooltip=["day:O", "event:N", alt.Tooltip("sum(n):Q", title="events", format=",")],
     ).properties(width=WIDTH, height=200)
+
+
+def course(frame: pl.DataFrame, column: str, title: str) -> Chart:
+    """A figure of the service over time.
+
+    Args:
+        frame: columns `at` (seconds since 1970 UTC) and `column` (null where there is none).
+        column: of the figure.
+        title: of its axis, with its unit.
+
+    Raises:
+        DataError: a column is missing, or there is no row.
+    """
+    check_columns(frame, ("at", column), "course")
+    table = frame.select(when=pl.col("at") * 1000, value=column)
+    return alt.Chart(table).mark_line(point=True, color=B).encode(
+        x=alt.X("when:T", title="time (UTC)").scale(type="utc"),
+        y=alt.Y("value:Q", title=title),
+        tooltip=[
+            alt.Tooltip("when:T", title="time (UTC)", format="%H:%M:%S"),
+            alt.Tooltip("value:Q", title=title, format=".2f"),
+        ],
+    ).properties(width=WIDTH, height=120)  # fmt: skip
 
 
 def stages(frame: pl.DataFrame) -> Chart:
@@ -192,5 +230,9 @@ def stages(frame: pl.DataFrame) -> Chart:
         y=alt.Y("route:N", title=None, sort="-x"),
         x=alt.X("ms:Q", title="mean milliseconds in a replica"),
         color=alt.Color("stage:N", legend=alt.Legend(orient="top", title=None, columns=3)),
-        tooltip=["route:N", "stage:N", alt.Tooltip("ms:Q", format=".2f"), "asked:Q"],
-    ).properties(width=WIDTH, height={"step": 28})
+        tooltip=[
+            "route:N", "stage:N",
+            alt.Tooltip("ms:Q", title="mean milliseconds in a replica", format=".2f"),
+            alt.Tooltip("asked:Q", title="requests", format=","),
+        ],
+    ).properties(width=WIDTH, height={"step": 28})  # fmt: skip

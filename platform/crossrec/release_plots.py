@@ -183,9 +183,11 @@ def popularity(frame: pl.DataFrame, domain: str) -> Chart:
         y=alt.Y("value:Q", title="share of all", axis=_percent()),
         color=_side("of", ["interactions", "shown"], colours),
         tooltip=[
-            alt.Tooltip("items:Q", format=".0%"),
+            alt.Tooltip(
+                "items:Q", title="share of the catalogue, most popular first", format=".0%"
+            ),
             "of:N",
-            alt.Tooltip("value:Q", format=".1%"),
+            alt.Tooltip("value:Q", title="share of all", format=".1%"),
         ],
     ).properties(width=WIDTH, height=240)
 
@@ -205,15 +207,20 @@ def calibration(frame: pl.DataFrame, domain: str) -> Chart:
         low=(pl.col("observed") - 1.96 * pl.col("error")).clip(0),
         high=(pl.col("observed") + 1.96 * pl.col("error")).clip(upper_bound=1),
     )
+    sure, right = "how sure the scores were of the first item", "how often it was right"
     base = alt.Chart(table).encode(
-        x=alt.X("predicted:Q", title="how sure the scores were of the first item", axis=_percent()),
-        tooltip=["n:Q", *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("predicted", "observed"))],
+        x=alt.X("predicted:Q", title=sure, axis=_percent()),
+        tooltip=[
+            "n:Q",
+            alt.Tooltip("predicted:Q", title=sure, format=".1%"),
+            alt.Tooltip("observed:Q", title=right, format=".1%"),
+        ],
     )
     ends = pl.DataFrame({"x": [0.0, 1.0]})
     line = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 3]).encode(x="x:Q", y="x:Q")
     colour = domain_colour(domain)
     spread = base.mark_rule(color=colour).encode(
-        y=alt.Y("low:Q", title="how often it was right", axis=_percent()), y2="high:Q"
+        y=alt.Y("low:Q", title=right, axis=_percent()), y2="high:Q"
     )
     points = base.mark_line(point=alt.OverlayMarkDef(color=colour, size=60), color=colour)
     return (line + spread + points.encode(y="observed:Q")).properties(width=WIDTH, height=240)
@@ -244,7 +251,7 @@ def exposure(frame: pl.DataFrame) -> Chart:
         y=alt.Y("provider:N", sort=frame["provider"].to_list()),
         x="value:Q",
         color=_side("of", ["interactions", "shown"], [GREY, B]),
-        tooltip=["provider:N", "of:N", alt.Tooltip("value:Q", format=".1%")],
+        tooltip=["provider:N", "of:N", alt.Tooltip("value:Q", title="share", format=".1%")],
     )
     return (rules + shown).properties(width=WIDTH, height={"step": ROW})
 

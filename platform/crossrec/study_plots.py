@@ -179,7 +179,9 @@ def rounds(
 
 
 def kinds(frame: pl.DataFrame) -> Chart:
-    """How much each kind of part weighs in explanations: mean size of its sum in an item.
+    """How much each kind of part weighs in explanations: the parts of a kind are summed in each
+    item, and the sizes of these sums, without their signs, averaged over all items. So what raises
+    one item and lowers another is large, not nothing.
 
     Args:
         frame: columns `rank`, `kind`, `value`, and `list` where there are several lists, as
@@ -192,7 +194,7 @@ def kinds(frame: pl.DataFrame) -> Chart:
     item = ["list", "rank"] if "list" in frame.columns else ["rank"]
     summed = frame.group_by(*item, "kind").agg(pl.col("value").sum())
     n_items = summed.select(item).n_unique()
-    table = summed.group_by("kind").agg(pl.col("value").sum() / n_items)
+    table = summed.group_by("kind").agg(pl.col("value").abs().sum() / n_items)
     shown = [kind for kind in KIND_COLOURS if kind in set(table["kind"])]
     colour = alt.Color("kind:N", legend=None).scale(
         domain=shown, range=[KIND_COLOURS[kind] for kind in shown]
@@ -201,7 +203,7 @@ def kinds(frame: pl.DataFrame) -> Chart:
         alt.Chart(table)
         .mark_bar(cornerRadius=2, height={"band": 0.7})
         .encode(
-            x=alt.X("value:Q", title=f"mean part of the score ({n_items} recommended items)"),
+            x=alt.X("value:Q", title=f"mean size in the score ({n_items} recommended items)"),
             y=alt.Y("kind:N", title=None, sort="-x"),
             color=colour,
         )
@@ -213,7 +215,8 @@ def deletion(frame: pl.DataFrame) -> Chart:
     """The score while reasons are taken away, in the order of an explanation and in others.
 
     Args:
-        frame: columns `removed` (reasons taken away), `order`, `score` (share that is left).
+        frame: columns `removed` (reasons taken away), `order`, `score` (mean score of the items,
+            in its own unit).
 
     Raises:
         DataError: a column is missing, or there is no row.

@@ -16,7 +16,7 @@ OTHERS = {SCRATCH: "#30363d", AVERAGE: "#c9a400", SHARED: "#6b3d0c", PEER: GREY}
 
 
 def frame(report: TransferReport) -> pl.DataFrame:
-    """Columns `share` (as in `10 %`), `start`, `ndcg`, `chosen`; in the order tried."""
+    """Columns `share` (as in `10%`), `start`, `ndcg`, `chosen`; in the order tried."""
     rows = []
     for one in report.shares:
         share = f"{one.share:.0%}"
