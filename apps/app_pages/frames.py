@@ -265,7 +265,7 @@ def arms(found: ArmList) -> pl.DataFrame:
 def trials(found: Experiment) -> pl.DataFrame:
     """One row a trial: trial, value, state, epochs, seconds, error, and a column a setting."""
     rows = [
-        {**{n: v for n, v in one.items() if n not in ("point", "curve")}, **one["point"]}
+        {**{n: v for n, v in one.items() if n not in ("point", "figures", "curve")}, **one["point"]}
         for one in found.trials
     ]
     kinds = {"value": pl.Float64, "error": pl.String}
@@ -273,11 +273,11 @@ def trials(found: Experiment) -> pl.DataFrame:
 
 
 def curves(found: Experiment) -> pl.DataFrame:
-    """Columns trial, epoch, value; empty for searches of before curves were kept."""
+    """Columns trial, epoch, value; empty for searches of before figures of epochs were kept."""
     rows = [
         (one["trial"], epoch, value)
         for one in found.trials
-        for epoch, value in enumerate(one.get("curve", []), start=1)
+        for epoch, value in enumerate(one.get("figures", []), start=1)
     ]
     return pl.DataFrame(rows, {"trial": pl.Int64, "epoch": pl.Int64, "value": float}, orient="row")
 
@@ -288,7 +288,8 @@ def first_error(found: Experiment) -> str:
 
 
 def transfers(found: list[dict[str, Any]]) -> pl.DataFrame:
-    """One row a target, share and start: test, validation, gain over scratch, chosen, peer.
+    """One row a target, share and start: test, validation, gain over scratch with the ends of its
+    interval (null where none was kept), chosen, peer.
 
     Of pairs that were tried again the newest run counts.
     """
@@ -297,6 +298,7 @@ def transfers(found: list[dict[str, Any]]) -> pl.DataFrame:
         for share in run["shares"]:
             scratch = share["starts"]["scratch"]["test"]
             for start, figures in share["starts"].items():
+                low, high = figures.get("gain_ci95") or (None, None)
                 # What several sources give together is another start for each set of them.
                 joint = start in ("average", "shared")
                 name = f"{start} of {', '.join(run['sources'])}" if joint else start
@@ -308,11 +310,14 @@ def transfers(found: list[dict[str, Any]]) -> pl.DataFrame:
                     "test": figures["test"],
                     "validation": figures["validation"],
                     "gain": figures["test"] - scratch,
+                    "gain_low": low,
+                    "gain_high": high,
                     "chosen": share["chosen"] == start,
                     "nearness": run["nearness"].get(start),
                     "best_peer": share["peers"][share["best_peer"]]["test"],
                 }
-    return pl.DataFrame(list(rows.values()), infer_schema_length=None)
+    kinds = {"gain_low": pl.Float64, "gain_high": pl.Float64}
+    return pl.DataFrame(list(rows.values()), schema_overrides=kinds, infer_schema_length=None)
 
 
 def movements(before: list[str], items: list[Recommendation]) -> dict[str, str]:

@@ -46,6 +46,8 @@ def test_every_trial_is_on_record_with_its_point_and_its_end(searched: Any):
         assert set(one.point) == set(SPACE)
         assert one.state in ("complete", "stopped early")
         assert 1 <= one.epochs <= 9
+        assert len(one.figures) == one.epochs
+        assert max(one.figures) == one.value
     assert any(one.epochs < 9 for one in searched.trials)
     assert any(one.state == "complete" for one in searched.trials)
 

@@ -20,7 +20,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSREC_HOME", str(tmp_path))
 
 
-def keep(version: str, tops: dict[str, int], protocol: str = "leave_one_out", data: str = "c"):
+def keep(
+    version: str,
+    tops: dict[str, int],
+    protocol: str = "leave_one_out",
+    data: str = "c",
+    **figures: float,
+):
     """Save an evaluation: user → the one item of their list; everybody chose item b."""
     n = len(tops)
     notes = CaseNotes(n)
@@ -28,7 +34,8 @@ def keep(version: str, tops: dict[str, int], protocol: str = "leave_one_out", da
     notes.top[:, 0] = list(tops.values())
     ones = np.ones(n, np.int64)
     detail = Detail(list(tops), ones, ones, ones.astype(np.bool_), notes, np.array([5, 4, 1]))
-    report = {"protocol": protocol, "data_hash": data * 64}
+    rows = [{"model": "crossrec", "origin": "ours", "figures": figures}]
+    report = {"protocol": protocol, "data_hash": data * 64, "rows": rows}
     saved.save("films", version, {"report": report}, detail, ITEMS)
 
 
@@ -42,6 +49,29 @@ def test_places_are_counted_over_common_cases_alone():
     one = compare_item("films", "v1", "v2", "a")
     assert (one.shown_a, one.shown_b, one.n_targets) == (2, 1, 0)
     assert compare_item("films", "v1", "v2", "b").hits_a == 2
+
+
+RANKING = ["ndcg@10", "recall@10", "mrr@10"]
+
+
+def test_figures_of_a_task_are_compared_too_with_an_interval_where_single_cases_are_kept():
+    keep("v1", {"u1": 0, "u2": 0}, accuracy=0.0, macro_f1=0.25)
+    keep("v2", {"u1": 1, "u2": 0}, accuracy=0.5, macro_f1=0.75)
+    found = compare("films", "v1", "v2").metrics
+    assert [one.metric for one in found] == ["macro_f1", "accuracy", *RANKING]
+    assert (found[0].gap, found[0].low, found[0].high) == (0.5, None, None)
+    assert (found[1].a, found[1].b, found[1].gap) == (0.0, 0.5, 0.5)
+    assert found[1].low == 0.0
+    assert found[1].high == 1.0
+
+
+def test_errors_of_ratings_are_compared_as_they_were_measured():
+    keep("v1", {"u1": 0}, rmse=1.5, mae=1.0)
+    keep("v2", {"u1": 0}, rmse=1.25, mae=1.0)
+    found = compare("films", "v1", "v2").metrics
+    assert [(one.metric, one.gap) for one in found[:2]] == [("rmse", -0.25), ("mae", 0.0)]
+    keep("v3", {"u1": 0})  # of another task
+    assert [one.metric for one in compare("films", "v1", "v3").metrics] == RANKING
 
 
 @pytest.mark.parametrize("other", [{"protocol": "by_time"}, {"data": "d"}])

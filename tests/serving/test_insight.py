@@ -191,7 +191,7 @@ def test_searches_and_transfers_are_listed(client):
     assert (card.run, card.n_trials, card.best) == (RUN, 3, 0.06)
     trials = client.experiment(RUN, "films").trials
     assert [one["trial"] for one in trials] == [1, 2, 3]
-    assert trials[0]["curve"] == [0.01, 0.02]
+    assert trials[0]["figures"] == [0.02, 0.01]
     for run, domain in (("nope", "films"), ("..", "films"), (RUN, "..")):
         with pytest.raises((RequestError, ServiceError)):
             client.experiment(run, domain)

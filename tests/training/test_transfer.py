@@ -119,6 +119,10 @@ def test_every_start_is_tried_on_every_share_and_the_choice_is_by_validation(
     assert means[some.best_peer.name] == max(means.values())
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert told["shares"][0]["starts"]["town"]["validation"] is None
+    assert "gain_ci95" not in told["shares"][0]["starts"][SCRATCH]
+    low, high = told["shares"][1]["starts"]["town"]["gain_ci95"]
+    figures = told["shares"][1]["starts"]
+    assert low <= figures["town"]["test"] - figures[SCRATCH]["test"] <= high
     table = frame(report)
     assert table.height == 2 * (2 + 1)
     assert table["chosen"].sum() == 2

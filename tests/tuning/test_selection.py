@@ -42,6 +42,13 @@ def test_a_line_that_was_cut_off_is_left_out_and_replaced(tmp_path: Path):
     assert read_trials(tmp_path / "empty") == []
 
 
+def test_records_of_former_versions_are_read_without_what_is_kept_no_more(tmp_path: Path):
+    append_trial(tmp_path, TRIALS[0])
+    path = tmp_path / TRIALS_FILE
+    path.write_text(path.read_text().replace('"figures": []', '"curve": [0.1]'))
+    assert read_trials(tmp_path) == TRIALS[:1]
+
+
 def test_the_best_config_is_one_yaml_that_training_takes(tmp_path: Path):
     base = load_config(overrides=["training.max_epochs=7"])
     result = select("movies", "r", base, SPACE, _recorded(tmp_path))

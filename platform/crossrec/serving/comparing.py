@@ -24,6 +24,8 @@ from crossrec.serving.insight_messages import Comparison, ItemComparison, Metric
 N_SHOWN = 15
 MAX_CASES = 50
 METRICS = {"ndcg@10": ndcg, "recall@10": recall, "mrr@10": reciprocal_rank}
+WHOLE = ("rmse", "mae", "macro_f1")
+"""Figures of a task that are kept of all cases together."""
 MOVES = ("new in the first 10", "up", "same", "down", "out of the first 10")
 
 Row = dict[str, Any]
@@ -40,6 +42,7 @@ class _Pairs:
     a: NDArray[np.int64]  # (n,) ranks
     b: NDArray[np.int64]
     shared: NDArray[np.int64]  # (n,) items that both lists have
+    right: NDArray[np.float64]  # (n, 2) 1 where the best item of a, of b is the target
     sizes: tuple[int, int]
     shown: tuple[Counter[str], Counter[str]]
     """Item id → in how many of the lists of these cases it is."""
@@ -53,6 +56,7 @@ def compare(domain: str, a: str, b: str) -> Comparison:
     """
     with ExitStack() as open_files:
         first, second = _open_alike(open_files, domain, a, b)
+        figures = [_ours(database) for database in (first, second)]
         pairs = _pairs(first, second)
         titles = _titles(first) | _titles(second)
         items = _items(first, second, pairs)
@@ -65,7 +69,7 @@ def compare(domain: str, a: str, b: str) -> Comparison:
         n=len(pairs.users),
         n_a=pairs.sizes[0],
         n_b=pairs.sizes[1],
-        metrics=_metrics(pairs) if pairs.users else [],
+        metrics=_metrics(pairs, *figures) if pairs.users else [],
         overlap=[{"shared": k, "n": int((pairs.shared == k).sum())} for k in range(11)],
         moves=_moves(pairs),
         losers=_users(pairs, order[gain[order] < 0][:N_SHOWN], gain, titles),
@@ -134,13 +138,25 @@ def _open(open_files: ExitStack, domain: str, version: str) -> sqlite3.Connectio
 
 def _way(database: sqlite3.Connection) -> tuple[str, str]:
     """Protocol and data hash of an evaluation."""
-    report = json.loads(database.execute("SELECT text FROM figures").fetchone()["text"])["report"]
+    report = _report(database)
     return report["protocol"], report["data_hash"]
+
+
+def _report(database: sqlite3.Connection) -> Row:
+    text = database.execute("SELECT text FROM figures").fetchone()["text"]
+    found: Row = json.loads(text)["report"]
+    return found
+
+
+def _ours(database: sqlite3.Connection) -> dict[str, float | None]:
+    """Figures of the release itself, over all its cases; empty where the report has no row."""
+    rows = _report(database).get("rows", [])
+    return next((row["figures"] for row in rows if row["origin"] == "ours"), {})
 
 
 def _pairs(first: sqlite3.Connection, second: sqlite3.Connection) -> _Pairs:
     before = {(row["user_id"], row["target"]): row for row in first.execute(_CASES)}
-    users, targets, lengths, a, b, shared = [], [], [], [], [], []
+    users, targets, lengths, a, b, shared, right = [], [], [], [], [], [], []
     shown: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     n_second = 0
     for row in second.execute(_CASES):
@@ -155,25 +171,42 @@ def _pairs(first: sqlite3.Connection, second: sqlite3.Connection) -> _Pairs:
         b.append(row["rank"])
         tops = [json.loads(one["top"]) for one in (own, row)]
         shared.append(len({*tops[0]} & {*tops[1]}))
+        right.append([float(top[:1] == [row["target"]]) for top in tops])
         for counts, top in zip(shown, tops, strict=True):
             counts.update(top)
     ranks_a, ranks_b, both = (np.array(column, np.int64) for column in (a, b, shared))
     sizes = (len(before), n_second)
-    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, sizes, shown)
+    hits = np.array(right, np.float64).reshape(-1, 2)
+    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, hits, sizes, shown)
 
 
-def _metrics(pairs: _Pairs) -> list[MetricGap]:
+def _metrics(
+    pairs: _Pairs, first: dict[str, float | None], second: dict[str, float | None]
+) -> list[MetricGap]:
+    """What belongs to the task of both first, then figures of the ranking.
+
+    Args:
+        pairs: their common cases.
+        first, second: figures of each over all its own cases.
+    """
     found = []
-    for name, metric in METRICS.items():
-        a, b = metric(pairs.a, 10), metric(pairs.b, 10)
-        low, high = bootstrap_interval(b - a, np.random.default_rng(0))
-        gap = float((b - a).mean())
-        found.append(
-            MetricGap(
-                metric=name, a=float(a.mean()), b=float(b.mean()), gap=gap, low=low, high=high
-            )
-        )
+    for name in WHOLE:
+        a, b = first.get(name), second.get(name)
+        if a is not None and b is not None:
+            found.append(MetricGap(metric=name, a=a, b=b, gap=b - a))
+    if "accuracy" in first and "accuracy" in second:
+        found.append(_gap("accuracy", pairs.right[:, 0], pairs.right[:, 1]))
+    found += [
+        _gap(name, metric(pairs.a, 10), metric(pairs.b, 10)) for name, metric in METRICS.items()
+    ]
     return found
+
+
+def _gap(name: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> MetricGap:
+    """Of a metric of single cases: a, b: (n,)."""
+    low, high = bootstrap_interval(b - a, np.random.default_rng(0))
+    means = {"a": float(a.mean()), "b": float(b.mean()), "gap": float((b - a).mean())}
+    return MetricGap(metric=name, **means, low=low, high=high)
 
 
 def _moves(pairs: _Pairs) -> list[Row]:

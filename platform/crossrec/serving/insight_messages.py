@@ -75,9 +75,10 @@ class MetricGap(_Message):
     b: float
     gap: float
     """b less a."""
-    low: float
-    high: float
-    """95 % bootstrap interval of the gap, over users."""
+    low: float | None = None
+    high: float | None = None
+    """95 % bootstrap interval of the gap, over users; None: the figure is none of single cases
+    (rmse, mae, macro_f1), and `a` and `b` are of all cases that each release was judged on."""
 
 
 class Comparison(_Message):
@@ -214,8 +215,8 @@ class Experiment(_Message):
     judged: str
     """What the figure of a trial is."""
     trials: list[Row]
-    """trial, value, state, epochs, seconds, error, point (setting → value), curve (best validation
-    figure up to each epoch)."""
+    """trial, value, state, epochs, seconds, error, point (setting → value), figures (validation
+    figure after each epoch; searches of before this was kept lack it)."""
 
 
 class TransferList(_Message):

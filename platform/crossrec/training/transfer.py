@@ -18,7 +18,7 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.few_shot import few_shot
 from crossrec.data.split import Split
 from crossrec.errors import ConfigError
-from crossrec.evaluation.protocols import Evaluation, judge
+from crossrec.evaluation.protocols import Evaluation, difference, judge
 from crossrec.models import baselines
 from crossrec.models.encoder import TextEncoder
 from crossrec.training.assemble import assemble, texts_alone
@@ -124,12 +124,16 @@ class TransferReport:
 
 
 def _share_dict(one: ShareReport) -> dict[str, Any]:
+    scratch = next(attempt for attempt in one.attempts if attempt.start == SCRATCH)
     return {
         "share": one.share,
         "n_users": one.n_users,
         "chosen": one.chosen.start,
         "best_peer": one.best_peer.name,
-        "starts": {a.start: _figures(a) | {"seconds": round(a.seconds, 1)} for a in one.attempts},
+        "starts": {
+            a.start: _figures(a) | _gain(a, scratch) | {"seconds": round(a.seconds, 1)}
+            for a in one.attempts
+        },
         "peers": {peer.name: _figures(peer) for peer in one.peers},
     }
 
@@ -137,6 +141,16 @@ def _share_dict(one: ShareReport) -> dict[str, Any]:
 def _figures(one: Attempt | Peer) -> dict[str, float | None]:
     validation = None if one.validation is None else one.validation.mean(MAIN)
     return {"validation": validation, "test": one.test.mean(MAIN)}
+
+
+def _gain(one: Attempt, scratch: Attempt) -> dict[str, list[float]]:
+    """`gain_ci95`: ends of the 95 % interval of what a start has more than scratch on test, over
+    users; scratch itself has none.
+    """
+    if one is scratch:
+        return {}
+    _, low, high = difference(one.test, scratch.test, MAIN)
+    return {"gain_ci95": [low, high]}
 
 
 def _validation(one: Attempt | Peer) -> float:

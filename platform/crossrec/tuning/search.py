@@ -229,8 +229,10 @@ class Recorder(tune.Callback):
     n_before: int
     last_number: int
     numbers: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, list[float]] = field(default_factory=dict)
+    """Trial → validation figure after each epoch."""
     bests: dict[str, list[float]] = field(default_factory=dict)
-    """Trial → best validation figure up to each epoch."""
+    """Trial → best of these up to each epoch; of the weights it begins with, where that is more."""
     top: float = float("-inf")
     n_ended: int = 0
 
@@ -246,6 +248,7 @@ class Recorder(tune.Callback):
         if METRIC not in result:
             return
         self.bests.setdefault(trial.trial_id, []).append(float(result[METRIC]))
+        self.figures.setdefault(trial.trial_id, []).append(_own_figure(result))
         self.top = max(self.top, float(result[METRIC]))
         self._tell(f"trial {self.numbers[trial.trial_id]} epoch {int(result['epoch'])}")
 
@@ -273,7 +276,7 @@ class Recorder(tune.Callback):
             epochs=len(bests),
             seconds=float(trial.last_result.get("time_total_s", 0.0)),
             error=error,
-            curve=bests,
+            figures=self.figures.get(trial.trial_id, []),
         )
         append_trial(Path(self.job.folder), record)
         self.n_ended += 1
@@ -284,3 +287,14 @@ class Recorder(tune.Callback):
         done = self.n_before + self.n_ended
         text = f"{done}/{self.job.n_trials} trials  {what}{top}"
         tell(self.job.board, self.job.domain, stage=text, completed=done)
+
+
+def _own_figure(result: dict[str, Any]) -> float:
+    """An epoch's own validation figure, higher is better, as METRIC.
+
+    >>> _own_figure({"validation_rmse": 0.9}), _own_figure({"validation_ndcg@10": 0.1})
+    (-0.9, 0.1)
+    """
+    if "validation_rmse" in result:
+        return -float(result["validation_rmse"])
+    return float(result["validation_ndcg@10"])

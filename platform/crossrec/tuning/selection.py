@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ class TrialRecord:
     epochs: int = 0
     seconds: float = 0.0
     error: str | None = None
-    curve: list[float] = field(default_factory=list)
-    """Best validation figure up to each epoch."""
+    figures: list[float] = field(default_factory=list)
+    """Validation figure after each epoch, in the unit of `value`."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,12 @@ def append_trial(folder: Path, record: TrialRecord) -> None:
 
 def read_trials(folder: Path) -> list[TrialRecord]:
     """The trials on record, in order of their end; none where there is no record."""
-    return [TrialRecord(**json.loads(line)) for line in _whole_lines(folder).splitlines()]
+    known = {one.name for one in fields(TrialRecord)}
+    # Records of other versions may hold more: once it was the best figure up to each epoch.
+    return [
+        TrialRecord(**{name: value for name, value in json.loads(line).items() if name in known})
+        for line in _whole_lines(folder).splitlines()
+    ]
 
 
 def _whole_lines(folder: Path) -> str:
