@@ -32,7 +32,7 @@ def section(found: ArmList, known: list[ReleaseCard]) -> None:
         title = t("lift, 95 % interval over users")
         drawn = release_plots.intervals(lifts, title, zero="equal")
         view.chart(drawn, t("Lift of each arm with its interval"))
-    view.table(frame, f"arms-{found.experiment}")
+    view.table(frame, f"arms-{found.experiment}", t("Arms"))
     _to_compare(found, {one.version for one in known})
 
 

@@ -10,9 +10,10 @@ import polars as pl
 import streamlit as st
 
 from app_pages import arms, controls, frames, service, view
+from app_pages.figures import named
 from app_pages.words import t
 from crossrec import release_plots
-from crossrec.serving.insight_messages import Comparison, ReleaseCard
+from crossrec.serving.insight_messages import Comparison, MetricGap, ReleaseCard
 
 WHO = ["Gain", "Lose"]
 
@@ -75,20 +76,14 @@ def metrics(found: Comparison) -> None:
             n=f"{found.n:,}",
         ),
     )
-    names = {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", "mrr@10": "MRR@10"}
-    view.figures(
-        [
-            (
-                names[one.metric],
-                f"{one.b:.4f}",
-                f"{one.gap:+.4f} ({one.low:+.4f} … {one.high:+.4f})",
-            )
-            for one in found.metrics
-        ]
-    )
+    view.figures([(named(one.metric), f"{one.b:.4f}", gap(one)) for one in found.metrics])
+    if any(one.low is None for one in found.metrics):
+        text = t("Without an interval: figures of all cases together, of each release on its own.")
+        st.caption(text)
     rows = [
-        {"label": names[m.metric], "value": m.gap, "low": m.low, "high": m.high, "n": found.n}
+        {"label": named(m.metric), "value": m.gap, "low": m.low, "high": m.high, "n": found.n}
         for m in found.metrics
+        if m.low is not None
     ]
     view.chart(
         release_plots.intervals(pl.DataFrame(rows), t("B less A, 95 % interval"), zero="equal"),
@@ -96,19 +91,29 @@ def metrics(found: Comparison) -> None:
     )
 
 
+def gap(one: MetricGap) -> str:
+    """B less A, with its interval where there is one."""
+    if one.low is None or one.high is None:
+        return f"{one.gap:+.4f}"
+    return f"{one.gap:+.4f} ({one.low:+.4f} … {one.high:+.4f})"
+
+
 def lists(found: Comparison) -> None:
     """How alike the lists are, and what became of the targets."""
     left, right = st.columns(2, gap="medium")
     with left:
         view.section(t("Overlap of the lists"), t("Users by items that both lists share."))
-        frame = pl.DataFrame(found.overlap).select(label=pl.col("shared").cast(pl.String), n="n")
+        shared = pl.DataFrame(found.overlap)
+        frame = shared.select(label=pl.col("shared").cast(pl.String), n="n")
         drawn = release_plots.counts(frame, t("items in common, of 10"), t("users"))
         view.chart(drawn, t("Users by items that both lists share"))
+        view.numbers(shared, "overlap", t("Users by items that both lists share"))
     with right:
         view.section(t("Rank of what the user chose"), t("What became of its rank."))
-        frame = pl.DataFrame(found.moves).rename({"move": "label"})
-        drawn = release_plots.counts(frame, "", t("cases"), flat=True)
+        moves = pl.DataFrame(found.moves)
+        drawn = release_plots.counts(moves.rename({"move": "label"}), "", t("cases"), flat=True)
         view.chart(drawn, t("Cases by what became of the rank of their target"))
+        view.numbers(moves, "moves", t("Cases by what became of the rank of their target"))
 
 
 def users(found: Comparison, domain: str) -> None:
@@ -116,12 +121,13 @@ def users(found: Comparison, domain: str) -> None:
     view.section(t("Users who gain and lose most"), t("By NDCG@10 of what they then chose."))
     tabs = view.tabs(WHO, "tab")
     both = (("winners", found.winners), ("losers", found.losers))
+    titles = dict(zip(("winners", "losers"), map(t, WHO), strict=True))
     for tab, (name, rows) in zip(tabs, both, strict=True):
         if not tab.open:
             continue
         with tab:
             if rows:
-                view.table(pl.DataFrame(rows), f"{domain}-{name}")
+                view.table(pl.DataFrame(rows), f"{domain}-{name}", titles[name])
             else:
                 st.caption(t("Nobody."))
     ids = [row["user_id"] for row in [*found.winners, *found.losers]]
@@ -144,7 +150,7 @@ def items(found: Comparison) -> None:
     }
     left, right = st.columns([6, 5], gap="medium")
     with left:
-        view.table(frame, f"{found.domain}-items")
+        view.table(frame, f"{found.domain}-items", t("Items"))
     with right:
         chosen = st.selectbox(t("One item in both"), list(labels), key="one", bind=controls.URL)
         with service.or_stop():
@@ -159,7 +165,7 @@ def items(found: Comparison) -> None:
             ]
         )
         if one.cases:
-            view.table(pl.DataFrame(one.cases), f"{found.domain}-item")
+            view.table(pl.DataFrame(one.cases), f"{found.domain}-item", str(chosen))
         else:
             st.caption(t("No user of the test chose it."))
 

@@ -34,7 +34,7 @@ def show() -> None:
     rejected(found, domain)
     distributions(found)
     view.section(t("Columns"), t("Share of missing values, and distinct values (about)."))
-    view.table(pl.DataFrame(found.columns), f"{domain}-columns")
+    view.table(pl.DataFrame(found.columns), f"{domain}-columns", t("Columns"))
 
 
 def imported(found: DataProfile) -> None:
@@ -63,7 +63,7 @@ def rejected(found: DataProfile, domain: str) -> None:
     if not found.rejected:
         st.success(t("No row was rejected."), icon=":material/check_circle:")
     else:
-        view.table(frames.listed(found.rejected), f"{domain}-rejected")
+        view.table(frames.listed(found.rejected), f"{domain}-rejected", t("Rejected"))
     repaired = found.card.get("repaired") or {}
     if repaired:
         rows = [
@@ -72,7 +72,7 @@ def rejected(found: DataProfile, domain: str) -> None:
             for what, n in counts.items()
         ]
         st.caption(t("Repaired on the way in:"))
-        view.table(pl.DataFrame(rows), f"{domain}-repaired")
+        view.table(pl.DataFrame(rows), f"{domain}-repaired", t("Repaired"))
 
 
 def distributions(found: DataProfile) -> None:

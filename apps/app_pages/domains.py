@@ -10,12 +10,15 @@ from typing import Any
 import streamlit as st
 
 from app_pages import frames, moments, service, view
+from app_pages.figures import known, named
 from app_pages.sentences import said
 from app_pages.words import t
 from crossrec.errors import CrossrecError
 from crossrec.serving.messages import DomainCard, DomainSummary
 
-SHOWN = {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", "coverage@10": "Coverage@10"}
+LEFT_OUT = {"mrr@10"}
+N_FIGURES = 3
+"""Beside each other in a card: as many as can be read."""
 
 
 def show() -> None:
@@ -62,14 +65,15 @@ def badges(card: DomainCard) -> None:
 
 
 def figures(card: DomainCard) -> None:
-    """Test metrics of the release with their 95 % interval over users."""
+    """Test metrics of the release, its task's own first, with their 95 % interval over users."""
     metrics = card.metrics
     values = {**metrics.get("metrics", {}), **metrics.get("coverage", {})}
-    known = [name for name in SHOWN if name in values]
-    if not known:
+    some = {name for name, value in values.items() if value is not None}
+    names = known(some - LEFT_OUT)[:N_FIGURES]
+    if not names:
         st.info(t("This release was published without an evaluation."))
         return
-    told = [(SHOWN[name], f"{values[name]:.3f}", _interval(metrics, name)) for name in known]
+    told = [(named(name), f"{values[name]:.3f}", _interval(metrics, name)) for name in names]
     view.figures(told, card.name)
 
 

@@ -43,7 +43,9 @@ def show() -> None:
     )
     charts(found)
     view.section(t("Trials"))
-    view.table(frame.sort("value", descending=True, nulls_last=True), f"{found.run}-trials")
+    view.table(
+        frame.sort("value", descending=True, nulls_last=True), f"{found.run}-trials", t("Trials")
+    )
 
 
 def charts(found: Experiment) -> None:
@@ -63,8 +65,9 @@ def charts(found: Experiment) -> None:
         view.chart(plots.trials(frame, t("figure")), t("Figure of each trial in order"))
     curves = frames.curves(found)
     if not curves.is_empty():
-        view.section(t("Learning curves"), t("Best figure of each trial up to each epoch."))
+        view.section(t("Learning curves"), t("Validation figure of each trial after each epoch."))
         view.chart(record_plots.trial_curves(curves, metric), t("Figure of each trial by epoch"))
+        view.numbers(curves, "learning-curves", t("Figure of each trial by epoch"))
 
 
 show()

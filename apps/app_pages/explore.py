@@ -126,7 +126,7 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: Dom
     if looks == t("Table"):
         view.table(frame, "ranking")
         return
-    view.note("table", "ranking", frame)
+    view.note_table(frame, "ranking", t("Ranking"))
     moved = frames.movements(earlier(request, answer), answer.items)
     for item in answer.items:
         with st.container(border=True, gap="xsmall"):

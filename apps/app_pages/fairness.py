@@ -60,7 +60,7 @@ def users(found: ReleaseReport) -> None:
             drawn = release_plots.intervals(frame, title, zero="equal", colour=colour)
             view.chart(drawn, t("Gap of each group to all other users"))
     verdict(rows, name)
-    view.table(frames.groups(rows), f"{found.domain}-{trait}")
+    view.table(frames.groups(rows), f"{found.domain}-{trait}", str(chosen))
 
 
 def verdict(rows: list[dict[str, object]], name: str) -> None:
@@ -100,7 +100,7 @@ def providers(found: ReleaseReport) -> None:
         title = t("places less interactions, 95 %")
         drawn = release_plots.intervals(gaps, title, zero="equal")
         view.chart(drawn, t("Gap between places and interactions of each provider"))
-    view.table(frame, f"{found.domain}-providers")
+    view.table(frame, f"{found.domain}-providers", t("Providers"))
 
 
 show()

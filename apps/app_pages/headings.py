@@ -32,7 +32,7 @@ HEADINGS = {
     "items": "items", "interactions": "interactions", "shown": "shown", "gap": "gap",
     "gap_low": "gap, lower bound", "gap_high": "gap, upper bound", "user_id": "user",
     "n_history": "length of the history", "rank_a": "rank in A", "rank_b": "rank in B",
-    "target": "target",    "shown_a": "shown in A", "shown_b": "shown in B", "change": "change",
+    "target": "target", "shown_a": "shown in A", "shown_b": "shown in B", "change": "change",
     "hits_a": "found in A", "hits_b": "found in B", "n_targets": "chosen by",
     "n_train": "interactions",
     "table": "table", "column": "column", "missing": "share missing", "distinct": "distinct values",
@@ -48,10 +48,16 @@ HEADINGS = {
     "n_anonymous": "answers without a user", "n_impressions": "impressions",
     "n_items": "items", "catalogue": "share of the catalogue",
     "n_positive": "events of interest", "status": "status", "answers": "answers",
-    "words": "words", "unknown_words": "share of unknown words",
+    "words": "words", "unknown_words": "share of unknown words", "psi": "stability index",
+    "rmse": "RMSE", "mae": "MAE", "accuracy": "accuracy", "macro_f1": "macro-F1",
+    "set_ndcg@10": "NDCG@10, all right answers", "gain_low": "gain, lower bound",
+    "gain_high": "gain, upper bound", "label": "name", "signal": "signal", "of": "what",
+    "side": "before or after", "stage": "stage", "epoch": "epoch", "move": "what became of it",
+    "shared": "items in common", "predicted": "how sure the scores were of the first item",
+    "observed": "how often it was right", "standard_error": "standard error",
 }  # fmt: skip
 """Column of a frame → its heading."""
-WORDS = ("kind", "source", "state", "event", "start", "field", "why", "what", "value")
+WORDS = ("kind", "source", "state", "event", "start", "field", "why", "what", "value", "move")
 """Columns whose cells may hold words of the app's own."""
 
 

@@ -45,7 +45,7 @@ def show() -> None:
 
 
 def draw(found: ItemMap, name: str, hits: set[str], category: str) -> None:
-    """The map and the found items below."""
+    """The map, all that is on it as a table to open, and the found items below."""
     frame = frames.places(found, name, hits)
     if category:
         frame = frame.filter(frame["category"].str.to_lowercase() == category.lower())
@@ -57,12 +57,13 @@ def draw(found: ItemMap, name: str, hits: set[str], category: str) -> None:
     st.caption(
         f"{count} · {_method(found.methods[name])} · " + t("drag to move, scroll to come nearer")
     )
-    seen = frame.filter("found")
+    table = frame.select("title", "category", "n_train", "item_id")
+    view.numbers(table, "map", t("Items on the map"))
+    seen = table.filter(frame["found"])
     if hits and seen.is_empty():
         view.nothing(t("None of the items found is on this map."))
     elif hits:
-        table = seen.select("title", "category", "n_train", "item_id")
-        view.table(table, f"map-{name}")
+        view.table(seen, "map-found", t("Items found"))
 
 
 def _method(text: str) -> str:

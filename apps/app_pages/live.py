@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, moments, service, view
+from app_pages import controls, course, frames, moments, service, view
 from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import record_plots, release_plots
@@ -37,6 +37,7 @@ def now() -> None:
     start = time.perf_counter()
     with service.or_stop():
         found = service.live(where)
+        served = [one.name for one in service.domains(where)]
     answered_ms = (time.perf_counter() - start) * 1000
     at = datetime.fromtimestamp(found.at, UTC)
     running = sum(one == "RUNNING" for one in found.applications.values())
@@ -49,14 +50,18 @@ def now() -> None:
         ]
     )
     alerts(found)
+    course.note(found)
     of_all = t("all")
-    domains = sorted({row["domain"] for row in [*found.requests, *found.feedback]} - {""})
+    told = {row["domain"] for row in [*found.requests, *found.feedback]} - {""}
+    domains = sorted({*served, *told})  # also those that nobody has asked yet
     names = [of_all, *domains]
     chosen = str(st.selectbox(t("Domain"), names, key="live.domain", bind=controls.URL))
     only = None if chosen == of_all else chosen
     left, right = st.columns(2, gap="medium")
     with left:
         requests(_of(found.requests, only))
+        if found.requests:
+            course.show(only)
         given(_of(found.feedback, only))
     with right:
         stages(_of(found.stages, only))
@@ -76,7 +81,7 @@ def requests(rows: list[Row]) -> None:
         view.nothing(t("Nobody has asked anything yet."))
         return
     frame = pl.DataFrame(rows).with_columns(pl.col("mean_ms", "p50_ms", "p95_ms").round(2))
-    view.table(frame, "requests")
+    view.table(frame, "requests", t("Requests"))
 
 
 def stages(rows: list[Row]) -> None:
@@ -119,26 +124,26 @@ def learned(where: service.Address, domain: str | None) -> None:
     if len(found.versions) > 1 and over_time:
         view.chart(record_plots.weights(pl.DataFrame(over_time)), t("Learned weights over time"))
     kept = [{"version": one.version, "at": _when(one.at), "why": one.why} for one in found.versions]
-    view.table(pl.DataFrame(kept), "learned-versions")
+    view.table(pl.DataFrame(kept), "learned-versions", t("Learned weights over time"))
 
 
 def drift(rows: list[Row]) -> None:
     """Whether requests still are what the release was made for."""
     view.section(
         t("Drift"),
-        t("psi: best scores against the release's own; above .25 much has changed."),
+        t("Stability index: best scores against the release's own; above .25 much has changed."),
     )
     if not rows:
         view.nothing(t("Nobody has asked anything yet."))
         return
-    view.table(pl.DataFrame(rows, infer_schema_length=None), "drift")
+    view.table(pl.DataFrame(rows, infer_schema_length=None), "drift", t("Drift"))
 
 
 def applications(found: LiveState) -> None:
     """Each with its state in words."""
     view.section(t("Applications"))
     rows = [{"application": n, "state": s} for n, s in sorted(found.applications.items())]
-    view.table(pl.DataFrame(rows), "applications")
+    view.table(pl.DataFrame(rows), "applications", t("Applications"))
 
 
 def _when(seconds: float) -> str:
@@ -161,7 +166,7 @@ def given(rows: list[Row]) -> None:
         return
     frame = pl.DataFrame(rows)
     view.chart(record_plots.feedback(frame), t("Feedback events by day and kind"))
-    view.table(frame, "feedback")
+    view.table(frame, "feedback", t("Feedback"))
 
 
 show()

@@ -10,13 +10,12 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, service, view
+from app_pages import controls, figures, frames, service, view
+from app_pages.headings import heading
 from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import chart_parts, plots, release_plots
 from crossrec.serving.insight_messages import ReleaseReport
-
-METRICS = {"NDCG@10": "ndcg@10", "Recall@10": "recall@10", "MRR@10": "mrr@10"}
 
 
 def show() -> None:
@@ -40,7 +39,7 @@ def show() -> None:
 
 
 def peers(found: ReleaseReport) -> None:
-    """Ours, baselines fitted now, published peers."""
+    """Ours, baselines fitted now, published peers, by a figure of the task or of the ranking."""
     report = found.report
     text = t(
         "{n} test users, {protocol}, data {data}; baselines were fitted on the same data.",
@@ -49,11 +48,26 @@ def peers(found: ReleaseReport) -> None:
         data=report["data_hash"][:12],
     )
     view.section(t("Beside peers"), text)
-    metric, name = controls.metric(METRICS)
-    frame = frames.models(report, name).drop_nulls("value")
-    view.chart(plots.metrics(frame, metric), t("Metric of each model with its interval"))
+    names = {heading(name): name for name in offered(report)}
+    if st.session_state.get("metric", "") not in names:  # of a release of another task
+        st.session_state.pop("metric", None)
+    metric, name = controls.metric(names)
+    frame = frames.models(report, name)
+    lower = name in figures.LOWER_IS_BETTER
+    drawn = plots.metrics(frame.drop_nulls("value"), metric, lower_is_better=lower)
+    view.chart(drawn, t("Metric of each model with its interval"))
+    if lacking := frame.filter(pl.col("value").is_null())["model"].to_list():
+        models = ", ".join(map(frames.plain, lacking))
+        st.caption(t("Not shown, as they have no such figure: {models}.", models=models))
     for note in report["notes"]:
         st.caption(frames.plain(said(note)))
+
+
+def offered(report: dict[str, Any]) -> list[str]:
+    """Figures that some model of the report has, in the order of FIGURES, but for coverage."""
+    rows = [row["figures"] for row in report["rows"]]
+    some = {name for row in rows for name, value in row.items() if value is not None}
+    return figures.known(some - {"coverage@10"})
 
 
 def apart(found: ReleaseReport) -> None:
@@ -63,7 +77,7 @@ def apart(found: ReleaseReport) -> None:
         t("Cold: the item the user chose had no interaction in training ({n} cases).",
           n=found.report["n_cold"]),
     )  # fmt: skip
-    view.table(frames.figures_of(found.report), f"{found.domain}-report")
+    view.table(frames.figures_of(found.report), f"{found.domain}-report", t("All figures"))
 
 
 def groups(found: ReleaseReport) -> None:
@@ -81,6 +95,7 @@ def groups(found: ReleaseReport) -> None:
         release_plots.intervals(frame, "NDCG@10", colour=chart_parts.domain_colour(found.domain)),
         t("NDCG@10 by length of the history"),
     )
+    view.numbers(frame, "history-groups", t("NDCG@10 by length of the history"))
 
 
 def popularity(found: ReleaseReport) -> None:
@@ -89,8 +104,10 @@ def popularity(found: ReleaseReport) -> None:
         t("Popularity"),
         t("Above the grey line the popular are shown more than they were ever asked for."),
     )
-    drawn = release_plots.popularity(pl.DataFrame(found.popularity), found.domain)
-    view.chart(drawn, t("Share of interactions and of places in lists by popularity"))
+    title = t("Share of interactions and of places in lists by popularity")
+    frame = pl.DataFrame(found.popularity)
+    view.chart(release_plots.popularity(frame, found.domain), title)
+    view.numbers(frame.rename({"items": "catalogue"}), "popularity", title)
 
 
 def calibration(found: ReleaseReport) -> None:
@@ -103,8 +120,10 @@ def calibration(found: ReleaseReport) -> None:
     if not found.calibration:
         view.nothing(t("There are too few cases."))
         return
-    drawn = release_plots.calibration(pl.DataFrame(found.calibration), found.domain)
-    view.chart(drawn, t("Observed against predicted share of right first items"))
+    title = t("Observed against predicted share of right first items")
+    frame = pl.DataFrame(found.calibration)
+    view.chart(release_plots.calibration(frame, found.domain), title)
+    view.numbers(frame.rename({"error": "standard_error"}), "calibration", title)
 
 
 def deletion(found: ReleaseReport) -> None:

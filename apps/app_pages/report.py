@@ -44,14 +44,15 @@ def chart(title: str, spec: dict[str, Any]) -> str:
     return f"<figure>{svg(spec)}<figcaption>{escape(title)}</figcaption></figure>"
 
 
-def table(title: str, content: dict[str, Any], said: str) -> str:
+def table(content: dict[str, Any], said: str) -> str:
     """The first rows, and how many there are: `said`, with `{n}` and `{all}`."""
     head = "".join(f"<th>{escape(name)}</th>" for name in content["columns"])
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
         for row in content["rows"]
     )
-    note = f"{title}: {said.format(n=len(content['rows']), all=content['n'])}"
+    count = said.format(n=len(content["rows"]), all=content["n"])
+    note = ": ".join(filter(None, (content["title"], count)))
     return f"<table><tr>{head}</tr>{rows}</table><p class=note>{escape(note)}</p>"
 
 
@@ -81,7 +82,7 @@ def _cell(value: Any) -> str:
 
 def page(parts: list[dict[str, Any]], address: str, language: str, rows: str) -> str:
     """The whole file, in a language (en or zh); `rows` is what tables say of their rows."""
-    kinds = KINDS | {"table": lambda title, content: table(title, content, rows)}
+    kinds = KINDS | {"table": lambda _, content: table(content, rows)}
     body = "".join(kinds[part["kind"]](part["title"], part["content"]) for part in parts)
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     title = next((part["title"] for part in parts if part["kind"] == "heading"), "crossrec")

@@ -42,14 +42,18 @@ def show() -> None:
         t("NDCG@10 on test less that of random weights, newest run of each pair."),
     )
     gains = one.filter(pl.col("start") != "scratch").select(
-        source="start", target="target", gain="gain"
+        source="start", target="target", gain="gain", low="gain_low", high="gain_high"
     )
     if gains.is_empty():
         view.nothing(t("No start was tried at this share."))
         return
     view.chart(record_plots.matrix(gains, t("gain in NDCG@10")), t("Gain of each pair of domains"))
+    if gains["low"].count():
+        st.caption(t("In brackets: the 95 % interval over users holds 0, so it may be noise."))
+    if gains["low"].null_count():
+        st.caption(t("Transfers of before intervals were kept have none: run them again."))
     view.section(t("All figures"))
-    view.table(frame, "transfers")
+    view.table(frame, "transfers", t("All figures"))
     newest = datetime.fromtimestamp(max(row.get("at", 0) for row in known), UTC)
     st.caption(t("newest run: {when}", when=f"{newest:%Y-%m-%d %H:%M} UTC"))
 

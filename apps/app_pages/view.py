@@ -19,7 +19,7 @@ import polars as pl
 import streamlit as st
 
 from app_pages import headings, state
-from app_pages.chart_words import in_chinese
+from app_pages.drawn import in_chinese
 from app_pages.words import language, t
 from crossrec.chart_parts import Chart
 from crossrec.errors import CrossrecError
@@ -83,23 +83,39 @@ def _inked(drawn: Chart) -> Chart:
     return drawn.configure_axis(**both).configure_legend(**both).configure_header(**both)
 
 
-def table(frame: pl.DataFrame, name: str, **options: Any) -> None:
+def table(frame: pl.DataFrame, name: str, title: str = "") -> None:
     """A table that can be sorted, and taken home as CSV or Parquet, with the names that
     code reads.
 
     Args:
         frame: the rows.
         name: of the files, without ending.
-        options: of `st.dataframe`.
+        title: what it is, in the report; empty: the section above it says that.
     """
-    shown = headings.in_words(frame)
     heads = {column: headings.heading(column) for column in frame.columns}
-    st.dataframe(shown, hide_index=True, column_config=heads, placeholder="–", **options)
+    shown = headings.in_words(frame)
+    st.dataframe(shown, hide_index=True, column_config=heads, placeholder="–")
     with st.container(horizontal=True, gap="small"):
         for kind, data in (("CSV", frame.write_csv), ("Parquet", lambda: _parquet(frame))):
             file = f"{name}.{kind.lower()}"
             _download(kind, file, data, key=f"download.{file}")
-    note("table", name, shown.rename(_apart(heads)))
+    note_table(frame, name, title)
+
+
+def note_table(frame: pl.DataFrame, name: str, title: str = "") -> None:
+    """Put the first rows of a table into the report, in the visitor's language; see `table`."""
+    heads = {column: headings.heading(column) for column in frame.columns}
+    first = headings.in_words(frame.head(ROWS_IN_REPORT)).rename(_apart(heads))
+    note("table", name, {"title": title, "frame": first, "n": len(frame)})
+
+
+def numbers(frame: pl.DataFrame, name: str, title: str) -> None:
+    """What a chart is drawn from, as a table that is made once somebody opens it; see `table`."""
+    label = t("Numbers: {title}", title=title)
+    fold = st.expander(label, key=f"numbers.{name}", on_change="rerun")
+    if fold.open:
+        with fold:
+            table(frame, name, title)
 
 
 def _apart(heads: dict[str, str]) -> dict[str, str]:
@@ -223,8 +239,8 @@ def note(kind: str, title: str, content: Any) -> None:
 
     Args:
         kind: heading, section, chart, table or figures.
-        title: of it; the same again replaces it.
-        content: text, chart, frame, or the values of `figures`.
+        title: of it, of a table its name; the same again replaces it.
+        content: text, chart, the values of `figures`, or what `note_table` makes of a frame.
     """
     st.session_state.setdefault(PARTS, {})[kind, title] = content
 
@@ -268,6 +284,7 @@ def _plain(kind: str, content: Any) -> Any:
     if kind == "chart":
         return content.to_dict()
     if kind == "table":
-        head = content.head(ROWS_IN_REPORT)
-        return {"columns": head.columns, "rows": head.rows(), "n": len(content)}
+        frame = content["frame"]
+        told = {"title": content["title"], "n": content["n"]}
+        return told | {"columns": frame.columns, "rows": frame.rows()}
     return content

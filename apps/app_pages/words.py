@@ -21,9 +21,10 @@ CHOICES = [
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
     "interactions per user", "interactions per item", "events", "ratings", "interactions over time",
     "categories", "gender", "age", "age_group", "occupation",
+    "accuracy", "macro-F1", "NDCG@10, all right answers",
 ]  # fmt: skip
 """Words of the app that widgets offer, and keep in the address."""
-CHOSEN_BY = ("view", "asker", "near", "trait", "dist0", "dist1", "live.domain")
+CHOSEN_BY = ("view", "asker", "near", "trait", "dist0", "dist1", "live.domain", "metric")
 """Keys of these widgets, beside those of the context."""
 
 

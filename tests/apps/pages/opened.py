@@ -20,6 +20,14 @@ def said(app: AppTest) -> str:
     return "\n".join([*map(str, words), *(str(one.value) for one in app.metric)])
 
 
+def opened(app: AppTest, numbers: str) -> AppTest:
+    """The page once the numbers of a chart are opened (AppTest has no expander to press)."""
+    app.session_state[f"numbers.{numbers}"] = True
+    app.run()
+    assert not app.exception
+    return app
+
+
 def made(open_page: Open, page: str, **query: str) -> AppTest:
     """A page whose data the service makes at the first question."""
     for _ in range(200):

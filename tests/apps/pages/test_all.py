@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -14,12 +15,11 @@ from streamlit.testing.v1 import AppTest
 from crossrec.errors import CrossrecError
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.insight_client import InsightClient
-from crossrec.serving.insight_messages import (
-    DataProfile,
-)
+from crossrec.serving.insight_messages import DataProfile, LiveState, TransferList
 from tests.apps.conftest import APPS
-from tests.apps.pages.opened import WORDS, Open, made, said
+from tests.apps.pages.opened import WORDS, Open, made, opened, said
 from tests.small_home import RUN, small_service
+from tests.small_release import N_ITEMS
 
 PAGES = (
     *("whatif", "compare", "quality", "fairness", "item_map", "data"),
@@ -47,22 +47,27 @@ def test_every_page_speaks_chinese(open_page: Open, page: str) -> None:
 
 def test_charts_speak_chinese_too(open_page: Open) -> None:
     titles: set[str] = set()
-    for page in ("whatif", "compare", "quality", "experiments", "transfer"):
-        app = open_page(page, lang="中文", user="user-1", wish2="horror")
+    for page in (*PAGES, "explore"):
+        app = made(open_page, page, lang="中文", user="user-1", wish2="horror")
         for chart in app.get("vega_lite_chart"):
             titles |= set(titles_of(json.loads(chart.proto.spec)))
     known = {"NDCG@10", "Recall@10", "MRR@10", "NDCG@10, 95 %"}
     english = {one for one in titles if one.strip() and not re.search("[\u4e00-\u9fff]", one)}
     assert english <= known
-    assert {"名次", "模型", "起始于"} <= titles
+    assert {"名次", "模型", "起始于"} <= titles  # of axes and legends
+    assert {"部分", "种类", "标题", "上限"} <= titles  # of tooltips
 
 
 def titles_of(spec: object) -> Iterator[str]:
-    """Titles of axes, legends and charts, wherever they stand."""
+    """Titles of axes, legends, charts and tooltips, wherever they stand; in a tooltip the name of
+    a field takes the place of a title that lacks.
+    """
     parts = spec.items() if isinstance(spec, dict) else enumerate(spec)
     for name, value in parts:
         if name == "title" and isinstance(value, str):
             yield value
+        elif name == "tooltip" and isinstance(value, list):
+            yield from (one.get("title", one.get("field")) for one in value)
         elif isinstance(value, dict | list) and name not in ("tooltip", "datasets", "data"):
             yield from titles_of(value)
 
@@ -89,6 +94,39 @@ def test_items_are_found_on_the_map(open_page: Open) -> None:
     assert "horror" in app.dataframe[0].value["title"].iloc[0]
     app.text_input(key="category").set_value("nothing of the kind").run()
     assert "No item of the map has this category" in said(app)
+
+
+def test_all_places_of_the_map_are_a_table_once_it_is_opened(open_page: Open) -> None:
+    app = made(open_page, "item_map", find="")
+    assert not app.dataframe
+    frame = opened(app, "map").dataframe[0].value
+    assert list(frame.columns) == ["title", "category", "n_train", "item_id"]
+    assert len(frame) == N_ITEMS
+
+
+NUMBERS = {
+    "compare": {"overlap": ["shared", "n"], "moves": ["move", "n"]},
+    "quality": {
+        "history-groups": ["label", "n", "value", "low", "high"],
+        "popularity": ["catalogue", "interactions", "shown"],
+        "calibration": ["n", "predicted", "observed", "standard_error"],
+    },
+    "experiments": {"learning-curves": ["trial", "epoch", "value"]},
+}
+"""Page → what its charts without a table of their own are drawn from."""
+
+
+@pytest.mark.parametrize("page", NUMBERS)
+def test_charts_have_their_numbers_to_open_and_take_home(open_page: Open, page: str) -> None:
+    app = open_page(page)
+    for name, columns in NUMBERS[page].items():
+        before = len(app.dataframe)
+        opened(app, name)
+        tables = [list(one.value.columns) for one in app.dataframe]
+        assert columns in tables
+        assert len(tables) == before + 1
+        keys = [one.key for one in app.get("download_button")]
+        assert f"download.{name}.csv" in keys
 
 
 def test_data_says_what_was_rejected_and_how_it_is_distributed(open_page: Open) -> None:
@@ -123,16 +161,84 @@ def test_experiments_show_each_trial(open_page: Open) -> None:
     assert list(app.dataframe[0].value["trial"]) == [3, 2, 1]
 
 
+def test_learning_curves_are_the_figures_of_each_epoch(open_page: Open) -> None:
+    app = open_page("experiments")
+    assert "Validation figure of each trial after each epoch." in said(app)
+    from app_pages import view
+
+    drawn = app.session_state[view.PARTS]["chart", "Figure of each trial by epoch"].to_dict()
+    [rows] = drawn["datasets"].values()
+    assert [row["value"] for row in rows if row["trial"] == 1] == [0.02, 0.01]
+
+
 def test_transfer_shows_what_a_start_gains(open_page: Open) -> None:
     app = open_page("transfer")
     gains = app.dataframe[0].value.set_index("start")["gain"]
     assert gains["books"] == pytest.approx(0.03)
+    ends = app.dataframe[0].value.set_index("start").loc["books"]
+    assert (ends["gain_low"], ends["gain_high"]) == (-0.01, 0.07)
+    assert "it may be noise" in said(app)
+    assert "run them again" not in said(app)
+
+
+def test_transfers_without_an_interval_say_so(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = InsightClient.transfers
+
+    def of_before(self: InsightClient) -> TransferList:
+        found = real(self)
+        for run in found.transfers:
+            del run["shares"][0]["starts"]["books"]["gain_ci95"]
+        return found
+
+    monkeypatch.setattr(InsightClient, "transfers", of_before)
+    app = open_page("transfer")
+    assert "run them again" in said(app)
+    assert "it may be noise" not in said(app)
 
 
 def test_live_shows_feedback_and_says_that_nothing_is_wrong(open_page: Open) -> None:
     app = open_page("live")
     assert "Nothing is wrong." in said(app)
     assert "2 / 2" in said(app)
+
+
+def test_live_offers_domains_that_nobody_asked_yet(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = InsightClient.live
+    quiet = {"feedback": [], "requests": []}
+    monkeypatch.setattr(InsightClient, "live", lambda self: real(self).model_copy(update=quiet))
+    assert open_page("live").selectbox(key="live.domain").options == ["all", "films"]
+
+
+def test_live_shows_the_course_of_requests_from_refresh_to_refresh(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = InsightClient.live, itertools.count(1)
+
+    def busy(self: InsightClient) -> LiveState:
+        step = next(asked)
+        row = {"domain": "films", "route": "recommendations", "status": "200", "n": 20 * step}
+        times = {"mean_ms": 5.0, "p50_ms": 5.0, "p95_ms": 5.0}
+        return real(self).model_copy(update={"at": 10.0 * step, "requests": [{**row, **times}]})
+
+    monkeypatch.setattr(InsightClient, "live", busy)
+    app = open_page("live")
+    from app_pages import course, view
+
+    drawn = app.session_state[view.PARTS]["chart", "Requests a second"].to_dict()
+    [rows] = drawn["datasets"].values()
+    assert {row["value"] for row in rows} == {2.0}
+    assert ("chart", "Mean time of a request") in app.session_state[view.PARTS]
+    seen = [
+        (10.0, {"films": (9, 1.0)}),
+        (20.0, {"films": (19, 41.0)}),
+        (30.0, {"films": (19, 41.0)}),
+    ]
+    frame = course.frame(seen, "films")
+    assert frame.rows() == [(20.0, 1.0, 4.0), (30.0, 0.0, None)]
 
 
 def test_without_the_right_key_there_is_one_sentence(
@@ -199,4 +305,19 @@ def test_a_report_is_chinese_where_the_interface_is(
     open_page("transfer", lang="中文")
     html = files["download.report"]().decode()
     assert "<html lang=zh>" in html
-    assert "行中的" in html
+    assert "所有数值: 2 行中的 2 行" in html
+
+
+def test_the_ranking_is_in_the_report_of_cards_as_in_that_of_the_table(open_page: Open) -> None:
+    from app_pages import report, view
+
+    tables = []
+    for look in ("卡片", "表格"):
+        app = open_page("explore", lang="中文", user="user-1", view=look)
+        table = view._plain("table", app.session_state[view.PARTS]["table", "ranking"])
+        tables.append((table["columns"], table["rows"], table["n"]))
+        assert {"名次", "物品编号", "标题"} <= set(table["columns"])
+    assert tables[0] == tables[1]
+    html = report.table({**table, "title": "排名"}, "{n} / {all}")
+    assert "排名: 10 / 10" in html
+    assert "item_id" not in html
