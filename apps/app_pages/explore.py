@@ -124,7 +124,7 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: Dom
     rated = card.task == "rate"
     frame = frames.ranking(answer.items, why.spoken(), rated=rated)
     if looks == t("Table"):
-        view.table(frame, "ranking")
+        view.table(frame, "ranking", t("Ranking"))
         return
     view.note_table(frame, "ranking", t("Ranking"))
     moved = frames.movements(earlier(request, answer), answer.items)
@@ -288,7 +288,7 @@ def all_fields(answer: RecommendResponse, request: RecommendRequest) -> None:
     with service.or_stop():
         card = service.item(service.address(), answer.domain, item.item_id)
     st.write(frames.plain(card.text))
-    view.table(frames.fields(card, item), f"item-{item.item_id}")
+    view.table(frames.fields(card, item), f"item-{item.item_id}", card.title)
     why.own_words(answer, item, request)
 
 
@@ -314,7 +314,7 @@ def history(known: UserCard | None, *, clock: bool) -> None:
     view.chart(plots.timeline(frame, ordered_only=not clock), t("What the user did and when"))
     shown = {"n": min(20, len(frame)), "all": len(frame)}
     st.caption(t("The newest {n} of {all} entries that the service sent.", **shown))
-    view.table(frame.select("title", "event", "source", "item_id"), "history")
+    view.table(frame.select("title", "event", "source", "item_id"), "history", t("History"))
 
 
 show()

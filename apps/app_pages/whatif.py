@@ -224,7 +224,7 @@ def lists(before: RecommendResponse, after: RecommendResponse) -> None:
             t("Rank of each item before and after the change"),
         )
     with right:
-        view.table(frame.select("title", "before", "after", "item_id"), "what-if")
+        view.table(frame.select("title", "before", "after", "item_id"), "what-if", t("What if"))
     by = [(one.release, one.arm) for one in (before, after)]
     if by[0] != by[1]:
         text = t("Two releases or arms answered, so the lists differ by more than your change.")

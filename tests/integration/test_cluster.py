@@ -75,10 +75,7 @@ def test_an_evaluation_job_judges_that_release(
     assert answer.returncode == 0, answer.stdout + answer.stderr
     report = _result(answer.stdout)
     ours = next(row for row in report["rows"] if row["model"] == "crossrec")
-    assert ours["figures"]["ndcg@10"] == pytest.approx(
-        trained["metrics"]["metrics"]["ndcg@10"],
-        abs=2e-3,  # releases keep texts in half precision
-    )
+    assert ours["figures"]["ndcg@10"] == pytest.approx(trained["metrics"]["metrics"]["ndcg@10"])
     assert "popularity" in [row["model"] for row in report["rows"]]
 
 
