@@ -121,7 +121,8 @@ def start_experiment(
 ) -> None:
     """Let other releases answer shares of the users: an A/B test, or a canary.
 
-    A user stays in an arm, by a hash of the id. The release that is served is the arm control.
+    A user stays in an arm, by a hash of the id. The release that is served is the arm control; it
+    becomes the current one in the place of an arm, so that a service that starts again goes on.
 
     \b
     crossrec experiment start movies --arm b=20260131-142500-003:0.5
@@ -194,7 +195,11 @@ def promote(
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
 ) -> None:
-    """End the experiment: the arm's release answers everybody and becomes the current one."""
+    """End the experiment: the arm's release answers everybody and becomes the current one.
+
+    Refused where a release that was published meanwhile is current, which this would take back:
+    stop the experiment, then deploy what is to be served.
+    """
     with _changing(url, api_key, f"promoting {arm}") as live:
         change = live.promote(domain, arm)
     out.print(f"{domain} serves {change.release}", markup=False)
@@ -202,7 +207,11 @@ def promote(
 
 @experiment.command("stop")
 def stop_experiment(domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
-    """End the experiment: the release that was served before it answers everybody."""
+    """End the experiment: the release that was served before it answers everybody.
+
+    What is current stays so: a release that was published meanwhile is served by the next deploy,
+    or start of the service.
+    """
     with _changing(url, api_key, f"stopping the experiment in {domain}") as live:
         change = live.stop_experiment(domain)
     out.print(f"{domain} serves {change.release}", markup=False)

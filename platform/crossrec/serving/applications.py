@@ -195,7 +195,7 @@ def _settled(wanted: AnyTold) -> AnyTold:
 def _goes_on(domain: str, experiment: Experiment, current: str) -> bool:
     """Whether an experiment of before the service was stopped still fits what is there."""
     there = {release.version for release in ReleaseStore().list(domain)}
-    fits = experiment.control == current and {arm.version for arm in experiment.arms} <= there
+    fits = experiment.control == current and set(experiment.versions.values()) <= there
     if not fits:
         log.warning("the experiment of '%s' does not go on: releases have changed", domain)
     return fits

@@ -86,12 +86,21 @@ class LiveClient:
         return self._change("PATCH", domain, "/experiment", _message(SharesRequest, shares=shares))
 
     def promote(self, domain: str, arm: str) -> Change:
-        """End the experiment; the arm's release answers everybody and is current."""
+        """End the experiment; the arm's release answers everybody and is current.
+
+        Raises:
+            RequestError: also where a release that was published meanwhile is current, which this
+                would take back; stop the experiment and deploy what is to be served.
+        """
         request = _message(PromotionRequest, arm=arm)
         return self._change("POST", domain, "/experiment/promotion", request)
 
     def stop_experiment(self, domain: str) -> Change:
-        """End the experiment; the release that was served before it answers everybody."""
+        """End the experiment; the release that was served before it answers everybody.
+
+        What is current stays current: a release that was published meanwhile is served by the next
+        `deploy` without a version, or start of the service.
+        """
         return self._change("DELETE", domain, "/experiment")
 
     def results(self, domain: str, experiment: str | None = None) -> ExperimentResults:

@@ -60,7 +60,7 @@ class Operator(Protocol):
         """End the experiment; the arm's release answers everybody."""
 
     async def stop_experiment(self, domain: str) -> Change:
-        """End the experiment; `control` answers everybody."""
+        """End the experiment; `control` answers everybody, and what is current stays current."""
 
     async def results(self, domain: str, experiment: str | None) -> ExperimentResults:
         """What came of the arms."""
@@ -115,12 +115,19 @@ def live_routes(operator: Operator) -> APIRouter:
 
     @router.delete("/domains/{domain}/experiment", response_model=Change, status_code=202)
     async def stop_experiment(domain: DomainName) -> Response:
-        """End the experiment; `control` answers everybody."""
+        """End the experiment; `control` answers everybody.
+
+        What is current stays current: a release that was published meanwhile is served by the next
+        deployment without a name, or start of the service.
+        """
         return _begun(await operator.stop_experiment(domain))
 
     @router.post("/domains/{domain}/experiment/promotion", response_model=Change, status_code=202)
     async def promote(domain: DomainName, request: PromotionRequest) -> Response:
-        """End the experiment; the arm's release answers everybody and is current."""
+        """End the experiment; the arm's release answers everybody and is current.
+
+        422 where a release that was published meanwhile is current, which this would take back.
+        """
         return _begun(await operator.promote(domain, request.arm))
 
     @router.get("/domains/{domain}/experiment/results", response_model=ExperimentResults)

@@ -38,7 +38,7 @@ from crossrec.serving.live_messages import (
 from crossrec.serving.memory import give_back_memory
 from crossrec.serving.running import Running
 from crossrec.serving.traffic import (
-    CONTROL,
+    Experiment,
     ExperimentStore,
     Shadow,
     experiment_of,
@@ -119,7 +119,11 @@ class Operations:
         _note("domain undeployed", domain)
 
     async def start_experiment(self, domain: str, arms: list[ArmRequest]) -> Change:
-        """Begin to let other releases answer shares of the users."""
+        """Begin to let other releases answer shares of the users.
+
+        Where one of them is current, `control` becomes it: a service that starts again goes on
+        with the experiment, and serves no arm to everybody.
+        """
         before = await self._served(domain)
         if before.experiment is not None:
             raise RequestError(
@@ -140,25 +144,40 @@ class Operations:
         async def work() -> str:
             for arm in experiment.arms:
                 await self._prepare(domain, arm.version)
+            if self._store.current(domain) in experiment.versions.values():
+                await self._make_current(domain, experiment.control)
             return await self._apply(wanted, before)
 
         return self._changes.begin(domain, "experiment", work())
 
     async def set_shares(self, domain: str, shares: dict[str, float]) -> Change:
         """Begin to give arms other shares."""
-        before = await self._experimenting(domain)
-        experiment = before.experiment.with_shares(shares) if before.experiment else None
-        wanted = before.model_copy(update={"experiment": experiment})
+        before, experiment = await self._experimenting(domain)
+        wanted = before.model_copy(update={"experiment": experiment.with_shares(shares)})
         return self._changes.begin(domain, "shares", self._apply(wanted, before))
 
     async def stop_experiment(self, domain: str) -> Change:
-        """Begin to let `control` answer everybody."""
-        return await self.promote(domain, CONTROL, "stop")
+        """Begin to let `control` answer everybody; what is current stays current."""
+        before, experiment = await self._experimenting(domain)
+        wanted = before.model_copy(update={"experiment": None, "version": experiment.control})
+        return self._changes.begin(domain, "stop", self._apply(wanted, before))
 
-    async def promote(self, domain: str, arm: str, what: str = "promote") -> Change:
-        """Begin to let an arm's release answer everybody, and make it current."""
-        before = await self._experimenting(domain)
-        version = before.experiment.version_of(arm) if before.experiment else before.version
+    async def promote(self, domain: str, arm: str) -> Change:
+        """Begin to let an arm's release answer everybody, and make it current.
+
+        Raises:
+            RequestError: there is no such arm, or a release that the experiment knows nothing of
+                was made current meanwhile.
+        """
+        before, experiment = await self._experimenting(domain)
+        version = experiment.version_of(arm)
+        current = self._store.current(domain)
+        if current not in experiment.versions.values():
+            raise RequestError(
+                f"release {current} of '{domain}' is current and no part of the experiment, so"
+                f" promoting '{arm}' would take it back; stop the experiment, then deploy what is"
+                f" to be served: {current}, or {version}"
+            )
         wanted = before.model_copy(update={"experiment": None, "version": version})
 
         async def work() -> str:
@@ -166,7 +185,7 @@ class Operations:
             await self._make_current(domain, version)
             return version
 
-        return self._changes.begin(domain, what, work())
+        return self._changes.begin(domain, "promote", work())
 
     async def results(self, domain: str, experiment: str | None) -> ExperimentResults:
         """What came of the arms of an experiment, of the latest where none is named."""
@@ -274,11 +293,11 @@ class Operations:
         if domain not in served:
             raise UnknownDomainError(f"no domain '{domain}' is served: {suggest(domain, served)}")
 
-    async def _experimenting(self, domain: str) -> Told:
+    async def _experimenting(self, domain: str) -> tuple[Told, Experiment]:
         before = await self._served(domain)
         if before.experiment is None:
             raise RequestError(f"no experiment runs in '{domain}'")
-        return before
+        return before, before.experiment
 
     async def _shadowed(self, domain: str) -> Told:
         before = await self._served(domain)

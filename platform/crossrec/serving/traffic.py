@@ -71,6 +71,11 @@ class Experiment(_Values):
         """What is left to `control`."""
         return max(0.0, 1.0 - sum(arm.share for arm in self.arms))
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Name of each arm, `control` first → version of its release."""
+        return {CONTROL: self.control} | {arm.name: arm.version for arm in self.arms}
+
     def arm_of(self, key: str) -> Arm | None:
         """The arm of a user (or of an anonymous request's id); None: `control`."""
         place = fraction(f"{self.experiment}\0{key}") * len(self.arms)
@@ -84,10 +89,10 @@ class Experiment(_Values):
         Raises:
             RequestError: there is no such arm.
         """
-        versions = {CONTROL: self.control} | {arm.name: arm.version for arm in self.arms}
-        if name not in versions:
-            raise RequestError(f"the experiment has no arm '{name}': {suggest(name, versions)}")
-        return versions[name]
+        if name not in self.versions:
+            known = suggest(name, self.versions)
+            raise RequestError(f"the experiment has no arm '{name}': {known}")
+        return self.versions[name]
 
     def with_shares(self, shares: dict[str, float]) -> Experiment:
         """The same with other shares for some arms; users stay in theirs while shares grow.

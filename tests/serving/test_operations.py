@@ -1,0 +1,119 @@
+"""What an experiment does to the current release, from its begin to a service that starts again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from crossrec.errors import RequestError
+from crossrec.releases.store import ReleaseStore
+from crossrec.serving.applications import build_domain
+from crossrec.serving.arguments import Told
+from crossrec.serving.live_messages import ArmRequest, Change
+from crossrec.serving.operations import Operations
+from crossrec.serving.running import Running
+from tests.small_release import SmallDomain
+
+
+class Served:
+    """In the place of Serve: runs what it is told at once."""
+
+    parts = None
+
+    def __init__(self, version: str) -> None:
+        self.now = Told(domain="films", version=version)
+
+    async def told(self, domain: str) -> Told:
+        return self.now
+
+    async def run(self, wanted: Told) -> None:
+        self.now = wanted
+
+
+class Unprepared(Operations):
+    """There is no encoder to make ready."""
+
+    async def _prepare(self, domain: str, version: str) -> None:
+        pass
+
+
+class Service:
+    """The operations of a service that serves one release of films."""
+
+    def __init__(self, version: str) -> None:
+        self.served = Served(version)
+        self._operations = Unprepared(cast("Running", self.served))
+
+    def __call__(self, ask: Callable[[Operations], Awaitable[Change]]) -> None:
+        """Ask for a change and wait until it is made."""
+
+        async def whole() -> Change:
+            change = await ask(self._operations)
+            while change.state == "running":
+                await asyncio.sleep(0)
+                change = self._operations.change(change.change_id)
+            return change
+
+        assert asyncio.run(whole()).error is None
+
+    def try_b(self, version: str) -> None:
+        arm = ArmRequest(name="b", release=version, share=0.5)
+        self(lambda operations: operations.start_experiment("films", [arm]))
+
+    def stop(self) -> None:
+        self(lambda operations: operations.stop_experiment("films"))
+
+    def promote(self) -> None:
+        self(lambda operations: operations.promote("films", "b"))
+
+
+@pytest.fixture
+def publish(films: SmallDomain, fresh_home: Path) -> Callable[[], str]:
+    return lambda: films.publish(ReleaseStore()).version
+
+
+def current() -> str | None:
+    return ReleaseStore().current("films")
+
+
+def after_a_restart() -> Told:
+    """What a service that starts now tells its replicas."""
+    config = build_domain({"domain": "films"})._bound_deployment.user_config
+    return Told.model_validate({name: config[name] for name in Told.model_fields})
+
+
+def test_a_stopped_experiment_leaves_a_newer_current_release_alone(publish: Callable[[], str]):
+    control = publish()
+    service = Service(control)
+    service.try_b(publish())
+    newer = publish()
+    service.stop()
+    assert (service.served.now.version, service.served.now.experiment) == (control, None)
+    assert current() == newer == after_a_restart().version
+
+
+def test_promoting_refuses_to_take_back_a_newer_current_release(publish: Callable[[], str]):
+    service = Service(publish())
+    service.try_b(arm := publish())
+    newer = publish()
+    said = f"release {newer} of 'films' is current and no part of the experiment"
+    with pytest.raises(RequestError, match=rf"{said}.*stop the experiment, then deploy.*{arm}"):
+        service.promote()
+    assert current() == newer
+    assert service.served.now.experiment is not None
+
+
+def test_a_restart_goes_on_with_an_experiment_whose_arm_was_current(publish: Callable[[], str]):
+    control = publish()
+    service = Service(control)
+    service.try_b(arm := publish())
+    assert after_a_restart() == service.served.now
+    service.stop()
+    assert after_a_restart() == Told(domain="films", version=control)
+    service.try_b(arm)
+    service.promote()
+    assert after_a_restart() == service.served.now == Told(domain="films", version=arm)
