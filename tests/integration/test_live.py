@@ -35,6 +35,7 @@ from crossrec.serving.client import Client
 from crossrec.serving.launch import Service, serve_domains
 from crossrec.serving.live_client import LiveClient
 from crossrec.serving.messages import FeedbackEvent, ItemUpsert
+from crossrec.serving.metrics import WRITE_EVERY_S
 from crossrec.serving.process_tree import tree_of
 from crossrec.serving.traffic import ExperimentStore
 from tests.models.tiny import make_tiny_encoder
@@ -324,6 +325,11 @@ def test_a_shadow_hears_all_and_is_never_heard(world: World, client: Client, liv
     # the same model under another version
     assert (found.overlap_at_10, found.same_first) == (1.0, 1.0)
     assert {"p50", "p95", "answer_p50", "answer_p95"} == set(found.latency_ms)
+    time.sleep(WRITE_EVERY_S + 1)  # the shadow, too, has written its figures
+    headers = {"Authorization": f"Bearer {world.reader}"}
+    page = httpx.get(f"{world.service.address}/v1/metrics", headers=headers).text
+    info = [line for line in page.splitlines() if line.startswith("crossrec_release_info{")]
+    assert [served in line for line in info if 'domain="films"' in line] == [True]
 
     for pid in replicas(world.service, "shadow-films")["shadow-films"]:
         psutil.Process(pid).kill()

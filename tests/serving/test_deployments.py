@@ -10,7 +10,7 @@ import pytest
 from crossrec.errors import EncoderError
 from crossrec.releases.added_items import AddedItem, AddedItems, items_folder
 from crossrec.releases.store import Release, ReleaseStore
-from crossrec.serving.deployments import DomainDeployment
+from crossrec.serving.deployments import DomainDeployment, ShadowDeployment
 from crossrec.serving.item_updates import Current, ItemUpdates
 from tests.serving.replicas import make_here
 from tests.small_release import N_ITEMS, SmallDomain, encode_words
@@ -69,3 +69,13 @@ def test_an_item_that_is_put_while_a_release_is_swapped_in_is_not_lost(release: 
     configure(films, release)
     assert films.recommender.catalogue.n_items == N_ITEMS + 1
     films.feedback_log.close()
+
+
+def test_a_shadow_does_not_say_that_it_serves(release: Release):
+    served, shadow = Films("films", "loopback"), ShadowDeployment("films")
+    for one in (served, shadow):
+        configure(one, release)
+    described = {"crossrec_release_info", "crossrec_release_quality", "crossrec_items"}
+    for one, names in ((served, described), (shadow, set())):
+        assert {name for name, _, _ in one.metrics.snapshot()} & described == names
+        one.feedback_log.close()

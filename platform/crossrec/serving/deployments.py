@@ -146,7 +146,7 @@ class DomainDeployment:
         for current in self.arms.loaded:  # what was put for the former releases meanwhile
             await self._items.keep_up(current)
         give_back_memory()
-        describe_release(self.metrics, self.recommender.loaded)
+        self._describe()
 
     async def _load(self, version: str) -> Current:
         loaded = await asyncio.to_thread(self._store.load, self._domain, version)
@@ -165,6 +165,10 @@ class DomainDeployment:
     def _declare(self) -> None:
         """Say what there is to learn: that of control, whatever other arms there are."""
         self._learned.declare(self.recommender)
+
+    def _describe(self) -> None:
+        """Say among the figures what answers: that of control, whatever other arms there are."""
+        describe_release(self.metrics, self.recommender.loaded)
 
     def _weigh(self) -> Weigh:
         return self._learned
@@ -249,6 +253,9 @@ class ShadowDeployment(DomainDeployment):
 
     def _declare(self) -> None:
         """Nothing is learned from answers that nobody hears."""
+
+    def _describe(self) -> None:
+        """What nobody hears is not what the domain answers from."""
 
     def _weigh(self) -> Weigh:
         return Overheard(self._learned)
