@@ -37,6 +37,7 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
     against, chosen = _choices(others, item)
     asked = ExplainRequest(
         request=request.model_copy(update={"explain": False}),
+        request_id=answer.request_id,
         item_id=item.item_id,
         against=against,
         language="zh" if chosen == "zh" else "en",
@@ -127,6 +128,7 @@ def own_words(answer: RecommendResponse, item: Recommendation, request: Recommen
     """What the words of the item's own text give to its score, or why none are told."""
     asked = ExplainRequest(
         request=request.model_copy(update={"explain": False}),
+        request_id=answer.request_id,
         item_id=item.item_id,
         counterfactuals=False,
     )

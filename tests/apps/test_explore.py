@@ -317,6 +317,7 @@ def test_what_would_take_an_item_out_and_why_it_is_above_another(
     assert "Alien is above Brazil by 0.50." in texts(app)
     asked = client.explained[-1]
     assert (asked.item_id, asked.against, asked.request.user_id) == ("1", "2", "7")
+    assert asked.request_id == "request-1"  # of the list that is shown
     app.selectbox(key="against").set_value("5").run()
     assert "Alien is above Fargo by 0.50." in texts(app)
     assert client.explained[-1].against == "5"

@@ -45,8 +45,9 @@ def test_a_model_of_ones_own_rewords_what_a_real_service_says(run: Run, tmp_path
     films.publish(ReleaseStore())
     with small_service() as url:
         asked = {"user_id": "user-1", "k": 3, "url": url}
-        [best, *_] = crossrec.recommend("films", **asked).items
-        plain = crossrec.explain("films", best.item_id, **asked)
+        answer = crossrec.recommend("films", **asked)
+        best = answer.items[0]
+        plain = crossrec.explain("films", best.item_id, request_id=answer.request_id, **asked)
         assert plain.wording is None
         reason = plain.explanation.sentence
         assert plain.contrast is not None
@@ -55,7 +56,7 @@ def test_a_model_of_ones_own_rewords_what_a_real_service_says(run: Run, tmp_path
         found = crossrec.explain("films", best.item_id, reword=folder, **asked)
         result = run(
             "explain", "films", best.item_id, "--user", "user-1", "-k", "3", "--url", url,
-            "--reword", folder,
+            "--reword", folder, "--request-id", answer.request_id,
         )  # fmt: skip
         wrong = run(
             "explain",

@@ -174,6 +174,10 @@ def test_exploring_keeps_to_its_share_and_says_how_likely_it_was():
     assert set(arms) == set(range(N_ARMS))
     for arm, propensity in found:
         assert propensity in ((0.9, 1.0) if arm == 0 else (0.1 / (N_ARMS - 1),))
+    counted = vars(policy).copy()
+    by_hash = np.array([policy.arm_by_hash(f"user-{n}", 0)[0] for n in range(20_000)])
+    assert (by_hash[arms > 0] == arms[arms > 0]).all()
+    assert vars(policy) == counted
 
 
 def test_somebody_keeps_an_arm_for_an_hour_on_every_replica():

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
+from crossrec.releases.store import LoadedRelease, ReleaseStore
+from crossrec.serving.arms import Arms
 from crossrec.serving.explanation_messages import ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway
 from crossrec.serving.http_api import domain_app
+from crossrec.serving.item_updates import Current
 from crossrec.serving.recommender import Recommender
+from crossrec.serving.traffic import experiment_of
+from tests.serving.conftest import NOW, WordCounter
+from tests.small_release import SmallDomain
 
 
 @dataclass
@@ -45,6 +52,32 @@ def test_an_item_of_an_answer_is_explained(app: Gateway) -> None:
     assert (found.rank, found.score) == (1, first["score"])
     assert found.contrast is not None
     assert found.contrast.item_id == second["item_id"]
+
+
+def test_the_release_that_gave_an_answer_explains_it(
+    films: SmallDomain, fresh_home: Path, log: FeedbackLog
+) -> None:
+    versions = [films.publish(ReleaseStore()).version for _ in range(2)]
+
+    def answering(loaded: LoadedRelease) -> Recommender:
+        return Recommender(loaded, WordCounter(), log, clock=lambda: NOW)
+
+    async def load(version: str) -> Current:
+        return Current(ReleaseStore().load("films", version), answering)
+
+    arms = Arms("films", load)
+    half = experiment_of("x", versions[0], [{"name": "b", "version": versions[1], "share": 0.5}])
+    asyncio.run(arms.configure(versions[0], half))
+    app = domain_app(Backend(arms.control.recommender, log), None, "films", arms=arms)
+    explained_by = set()
+    for _ in range(12):
+        answer = post(app, "/recommendations", {"k": 2}).json()
+        body = {"request": {"k": 2}, "item_id": answer["items"][0]["item_id"]}
+        found = post(app, "/explanations", body | {"request_id": answer["request_id"]}).json()
+        assert found["release"] == answer["release"]
+        explained_by.add(found["release"])
+    assert explained_by == set(versions)
+    arms.close()
 
 
 @pytest.mark.parametrize(

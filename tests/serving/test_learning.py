@@ -22,6 +22,8 @@ import pytest
 from crossrec.domains.spec import Learning
 from crossrec.errors import ReleaseError, RequestError, ServiceError
 from crossrec.releases.store import LoadedRelease
+from crossrec.serving.explaining import Explainer
+from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app
 from crossrec.serving.learned_weights import ADDRESS, LearnedWeights
@@ -29,7 +31,7 @@ from crossrec.serving.learning import NOTE_DELAY_S, DomainLearner
 from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerStatus
 from crossrec.serving.learning_store import LearnerStore
-from crossrec.serving.messages import FeedbackEvent
+from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
 from tests.serving.learners import LEARNING, Shop, published, shop, visits
 from tests.small_release import SmallDomain
 
@@ -101,14 +103,76 @@ def test_answers_are_kept_with_what_could_have_been_shown_and_how_likely(town: S
     assert 0 < explored <= 0.2 * 120
 
 
-def test_an_explanation_explores_nothing_and_is_not_kept(town: Shop):
-    from crossrec.serving.messages import RecommendRequest
-
+def test_an_explanation_counts_as_no_answer_and_is_not_kept(town: Shop):
     for n in range(30):
-        asked = asyncio.run(town.recommender.ask(RecommendRequest(user_id=f"user-{n}")))
+        request = RecommendRequest(user_id=f"user-{n}")
+        asked = asyncio.run(town.recommender.ask_again(request, f"request-{n}"))
         assert asked.ranking.drawn is not None
-        assert asked.ranking.drawn.arm == 0
         assert asked.ranking.seen is None
+        plainly = asyncio.run(town.recommender.ask(request)).ranking
+        assert (plainly.drawn, plainly.weights) == (None, {"relevance": 1.0})
+    town.weights.close()
+    assert list(town.notes.all("films")) == []
+
+
+def explained(town: Shop, answer: RecommendResponse, **request) -> list[ExplainResponse]:
+    """Each item of an answer, where it was and with its score."""
+    told = []
+    for item in answer.items:
+        asked = ExplainRequest(
+            request=RecommendRequest(k=len(answer.items), **request),
+            item_id=item.item_id,
+            request_id=answer.request_id,
+            text_parts=False,
+        )
+        found = asyncio.run(Explainer(town.recommender).explain(asked))
+        assert (found.rank, found.score) == (item.rank, pytest.approx(item.score, abs=1e-3))
+        told.append(found)
+    return told
+
+
+def test_an_answer_is_explained_with_the_weights_it_was_given_with(town: Shop):
+    guests = [f"guest-{n}" for n in range(40)]
+    answers = {guest: town.ask(guest, k=3) for guest in guests}
+    nobodys = [town.ask(None, k=3) for _ in range(40)]
+    of_mean = asyncio.run(town.recommender.ask_again(RecommendRequest(k=3), None))
+    assert any(answer.weights != of_mean.ranking.weights for answer in nobodys)
+    visits(town, 40)
+    assert town.step() > 0  # notes are on disk, and other weights hold now
+    for guest, answer in answers.items():
+        explained(town, answer, user_id=guest)
+    for answer in nobodys:
+        explained(town, answer)
+
+
+def test_what_would_take_an_item_out_is_found_with_the_same_weights(town: Shop):
+    history = [{"item_id": f"film-{n}"} for n in (1, 4, 7, 2)]
+    answers = [town.ask(None, k=3, history=history) for _ in range(40)]
+    town.weights.close()
+    n_found = 0
+    for answer in {str(answer.weights): answer for answer in answers}.values():
+        for found in explained(town, answer, history=history):
+            for one in found.counterfactuals:
+                left = [step for step in history if step["item_id"] not in one.names]
+                asked = {"blocked": one.names, "objectives": answer.weights}
+                again = town.ask(None, k=3, history=left, **asked)
+                assert found.item_id not in [item.item_id for item in again.items]
+                n_found += 1
+    assert n_found
+
+
+def test_before_an_answer_is_noted_its_user_has_the_same_arm(town: Shop):
+    guests = [f"guest-{n}" for n in range(40)]
+    answers = {guest: town.ask(guest, k=3) for guest in guests}
+    of_guests = {
+        guest: asyncio.run(town.recommender.ask_again(RecommendRequest(user_id=guest), None))
+        for guest in guests
+    }
+    found = {guest: asked.ranking.weights for guest, asked in of_guests.items()}
+    of_mean = asyncio.run(town.recommender.ask_again(RecommendRequest(), None)).ranking.weights
+    explored = [guest for guest, answer in answers.items() if answer.weights != of_mean]
+    assert explored
+    assert all(found[guest] == answers[guest].weights for guest in explored)
 
 
 def test_only_those_who_were_shown_an_item_can_choose_it_and_once(town: Shop):

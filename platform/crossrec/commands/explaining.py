@@ -42,6 +42,13 @@ def explain(
     against: Annotated[
         str | None, typer.Option(metavar="ITEM", help="Compare with this one, not the next.")
     ] = None,
+    request_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Of the answer, from recommend --json: explain with its release and weights.",
+        ),
+    ] = None,
     language: Annotated[Language, typer.Option(help="Of the sentences.")] = "en",
     counterfactuals: Annotated[
         bool, typer.Option(help="Look for what would take it out; half of the time.")
@@ -70,6 +77,7 @@ def explain(
         domain,
         item,
         against=against,
+        request_id=request_id,
         language=language,
         counterfactuals=counterfactuals,
         text_parts=text_parts,

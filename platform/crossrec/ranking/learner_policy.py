@@ -188,11 +188,16 @@ class Exploration:
         self._n_requests += 1
         if self._n_explored + 1 > self.share * self._n_requests:
             return 0, 1.0  # known before the hash is looked at: the mean was sure
+        arm, propensity = self.arm_by_hash(who, hour)
+        self._n_explored += arm > 0
+        return arm, propensity
+
+    def arm_by_hash(self, who: str, hour: int) -> tuple[int, float]:
+        """The same where the bound on the share leaves it be; nothing is counted."""
         text = f"{self.salt}|{hour}|{who}".encode(errors="replace")
         drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") / 2**64
         if drawn >= self.share:
             return 0, 1 - self.share
-        self._n_explored += 1
         return 1 + int(drawn / self.share * (N_ARMS - 1)), self.share / (N_ARMS - 1)
 
 

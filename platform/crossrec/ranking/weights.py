@@ -9,7 +9,7 @@ Leaves to others: the objectives (objectives.py), learning weights (learner.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from crossrec.domains.spec import LIST_WISE, MAX_WEIGHT, Objective
@@ -37,6 +37,21 @@ class Weigh(Protocol):
             context: field → what the request comes to, see models/context.py.
             who: user or request id; None: nobody is answered, so nothing is explored.
         """
+
+    def again(
+        self, context: Mapping[str, Any], who: str | None, request_id: str | None
+    ) -> Drawn | None:
+        """Weights of an answer that was given, as far as that is known; nothing is counted.
+
+        Args:
+            context: as for `draw`.
+            who: to whom it was given; None: that is not known.
+            request_id: of the answer; None: that is not known.
+        """
+
+
+Draw = Callable[[Mapping[str, Any]], Drawn | None]
+"""Context of a request → the weights for it, as `Weigh.draw`."""
 
 
 ONLY_RELEVANCE = {"relevance": 1.0}

@@ -131,7 +131,8 @@ class Client:
         self, domain: str, asked: ExplainRequest | None = None, **fields: Any
     ) -> ExplainResponse:
         """Why an item is in the answer to a request: `explain("movies", item_id="50",
-        request={"user_id": "7"}, against="181", language="zh")`.
+        request={"user_id": "7"}, against="181", language="zh")`; where an experiment runs or
+        weights are learned, also `request_id=answer.request_id`.
 
         Raises:
             RequestError: also for an item that is not in the answer.

@@ -63,16 +63,18 @@ class Explainer:
         self._catalogue = recommender.catalogue
 
     async def explain(self, asked_for: ExplainRequest) -> ExplainResponse:
-        """Why the item is where it is; the request is answered again, as it is now.
+        """Why the item is where it is; the request is answered again, as it is now, with the
+        weights of the answer.
 
         Raises:
             UnknownItemError: an item that the domain does not have.
             RequestError: an item that is not in the answer, or one that is to be compared with
                 itself, or what `recommend` raises.
-            ServiceError: the request has words and the encoder does not answer.
+            ServiceError: the request has words and the encoder does not answer, or the answer's
+                weights cannot be looked up.
         """
         request, language = asked_for.request, asked_for.language
-        asked = await self._recommender.ask(request)
+        asked = await self._recommender.ask_again(request, asked_for.request_id)
         place = self._place(asked, asked_for.item_id)
         other = self._other(asked, asked_for, place)
         items = asked.ranking.items
@@ -227,7 +229,8 @@ class Explainer:
             relevance = relevance if beside is None else relevance + pool.take(beside)
             question = replace(asked.question, queries=queries)
             rank = self._recommender.ranker.rank
-            ranking = rank(longer, question, relevance, asked.allowed, pool=pool)
+            drawn = asked.ranking.drawn
+            ranking = rank(longer, question, relevance, asked.allowed, drawn, pool)
             return [one.item_idx for one in ranking.items]
 
         return order

@@ -22,6 +22,9 @@ class ExplainRequest(_Message):
 
     request: RecommendRequest
     """What was asked; it is answered again."""
+    request_id: Text | None = None
+    """Of the answer: with it the same release explains that gave the answer, with the same weights,
+    where an experiment runs or weights are learned."""
     item_id: Text
     """An item of the answer."""
     against: Text | None = None

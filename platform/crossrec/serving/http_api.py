@@ -139,7 +139,7 @@ def domain_app(
             request.user_id = inside(request.user_id)
         return request
 
-    def chosen(request: RecommendRequest, request_id: str = "") -> Recommender:
+    def chosen(request: RecommendRequest, request_id: str) -> Recommender:
         return arms.choose(request.user_id, request_id)[0] if arms else backend.recommender
 
     async def answer(request: RecommendRequest, request_id: str) -> Response:
@@ -156,7 +156,8 @@ def domain_app(
     async def explanation(request: ExplainRequest) -> Response:
         """Why one item is in the answer to a request, and what would take it out."""
         request.request = known(request.request)
-        return _json(await Explainer(chosen(request.request)).explain(request))
+        recommender = chosen(request.request, request.request_id or "")
+        return _json(await Explainer(recommender).explain(request))
 
     partly: dict[int | str, dict[str, Any]] = {422: {"model": FeedbackResponse | ErrorBody}}
 

@@ -25,7 +25,7 @@ from crossrec.models.domain_model import DomainModel
 from crossrec.ranking.learner_policy import Drawn, Exploration, Frame, features_of
 from crossrec.ranking.objectives import Objectives
 from crossrec.serving.feedback import FeedbackRules
-from crossrec.serving.learning_log import LearningLog, Policy, shown_list
+from crossrec.serving.learning_log import LearningLog, Policy, ShownList, shown_list
 from crossrec.serving.learning_store import HOUR_S, LearnerStore, State, ToLearn, origin_salt
 from crossrec.serving.messages import FeedbackEvent
 from crossrec.serving.ranker import Ranker, Seen
@@ -108,9 +108,41 @@ class LearnedWeights:
         now = self._now
         if now is None:
             return None
+        return self._drawn(now, context, who, now.exploration.arm)
+
+    def again(
+        self, context: Mapping[str, Any], who: str | None, request_id: str | None
+    ) -> Drawn | None:
+        """Weights of an answer that was given: as noted with it, to four digits. Of one that was
+        not noted, or not yet, those that the same somebody has in this hour.
+
+        Raises:
+            ServiceError: the notes cannot be read.
+        """
+        now = self._now
+        if now is None:
+            return None
+        noted = self._noted(request_id)
+        if noted is None or noted.user_id not in (None, who):
+            return self._drawn(now, context, who, now.exploration.arm_by_hash)
+        weights = dict(zip(noted.objectives, noted.arms[noted.arm].tolist(), strict=True))
+        return Drawn(weights, noted.version, noted.arm, noted.propensity)
+
+    def _noted(self, request_id: str | None) -> ShownList | None:
+        if request_id is None or (notes := self._opened()) is None:
+            return None
+        return notes.find(self._domain, request_id)
+
+    def _drawn(
+        self,
+        now: _Learned,
+        context: Mapping[str, Any],
+        who: str | None,
+        explore: Callable[[str, int], tuple[int, float]],
+    ) -> Drawn:
         state, arm, propensity = now.state, 0, 1.0
         if who is not None:
-            arm, propensity = now.exploration.arm(who, int(self._clock() // HOUR_S))
+            arm, propensity = explore(who, int(self._clock() // HOUR_S))
         parameters = now.arms[state.version][arm]
         weights = state.frame.weights(parameters, state.frame.context(context))
         return Drawn(weights, state.version, arm, propensity)

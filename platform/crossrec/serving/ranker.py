@@ -21,7 +21,7 @@ from crossrec.ranking.objectives import Measured, Moment, Objectives, Sources
 from crossrec.ranking.pool import WHOLE, Pool
 from crossrec.ranking.rerank import Picked, Rules, Small, pick, small_providers, top_k
 from crossrec.ranking.scale import SPAN, spread
-from crossrec.ranking.weights import ONLY_RELEVANCE, Weigh, Weights, merged
+from crossrec.ranking.weights import ONLY_RELEVANCE, Draw, Weigh, Weights, merged
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.messages import Explanation, Part, RecommendRequest
 from crossrec.serving.questions import Question
@@ -120,14 +120,22 @@ class Ranker:
         learned = self._weigh is not None and self._weigh.active
         return self._only_relevance and not asked and not learned
 
+    def drawn(self, request: RecommendRequest, question: Question, draw: Draw) -> Drawn | None:
+        """Learned weights, where the request gives none of its own."""
+        if self._weigh is None or request.objectives or not self._weigh.active:
+            return None
+        return draw(question.queries.context)
+
     def rank(
         self,
         request: RecommendRequest,
         question: Question,
         relevance: Relevance,
         allowed: NDArray[np.bool_] | None,
-        who: str | None = None,
+        drawn: Drawn | None = None,
         pool: Pool = WHOLE,
+        *,
+        note: bool = False,
     ) -> Ranking:
         """The best k items that the request allows; fewer where it allows fewer.
 
@@ -136,8 +144,9 @@ class Ranker:
             question: what it comes to.
             relevance: (C,) of the pool's items.
             allowed: (N,) what filters leave; None: everything.
-            who: user or request id, for whom learned weights may be explored; None: nobody.
+            drawn: learned weights; None: the declared ones.
             pool: the C items that the list is made of, those that are pinned among them.
+            note: whether the learner is to know of the list.
 
         Raises:
             RequestError: an objective or column that there is not, a weight or pin that cannot be.
@@ -152,7 +161,6 @@ class Ranker:
                 for place, score in found
             ]
             return Ranking(items, ONLY_RELEVANCE, ignored)
-        drawn = self._draw(request, question, who)
         weights = self._weights(request, drawn)
         wide = candidates.astype(np.float64)
         weighed = self._measured(weights, request, question, spread(wide), ignored, pool)
@@ -164,7 +172,7 @@ class Ranker:
         picked = pick(scores, request.k, rules)
         items = [self._ranked(one, relevance, weighed, pool) for one in picked]
         seen = None
-        if drawn is not None and who is not None:
+        if drawn is not None and note:
             plain = not (rules.at_most or rules.pinned or rules.diversity or rules.exposure)
             shown = [one.item_idx for one in picked]
             of_pool = exact / weighed.unit
@@ -196,12 +204,6 @@ class Ranker:
         known = self._vocabulary.item_idx
         ignored += [f"{what} item '{i}': no item has this id" for i in item_ids if i not in known]
         return [known[item_id] for item_id in item_ids if item_id in known]
-
-    def _draw(self, request: RecommendRequest, question: Question, who: str | None) -> Drawn | None:
-        """Learned weights, where the request gives none of its own."""
-        if self._weigh is None or request.objectives or not self._weigh.active:
-            return None
-        return self._weigh.draw(question.queries.context, who)
 
     def _weights(self, request: RecommendRequest, drawn: Drawn | None) -> Weights:
         self.objectives.check(request.objectives)

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from crossrec.explanation.contributions import MAX_ROWS, Lowering, explain
 from crossrec.explanation.rescoring import Rescorer
 from crossrec.explanation.things import Wish, without_each
+from crossrec.ranking.learner_policy import Drawn
 from crossrec.ranking.pool import WHOLE, Pool
-from crossrec.ranking.weights import Weigh
+from crossrec.ranking.weights import Draw, Weigh
 from crossrec.releases.catalogue import CatalogueItem
 from crossrec.releases.store import LoadedRelease
 from crossrec.serving.context import restrictions
@@ -94,6 +95,7 @@ class Recommender:
         self._shown = [name for name in self.domain.card_columns if name in known] or None
         self._reader = QuestionReader(loaded, self.rules)
         self.ranker = Ranker(loaded, weigh)
+        self._weigh = weigh
         self._learned = weigh if isinstance(weigh, LearnedWeights) else None
         self._log = feedback_log
         self._encode = encode
@@ -121,7 +123,10 @@ class Recommender:
             ServiceError: the request has words and the encoder does not answer.
         """
         request_id = request_id or uuid.uuid4().hex
-        asked = await self.ask(request, request.user_id or request_id)
+        draw = None
+        if self._weigh is not None:
+            draw = partial(self._weigh.draw, who=request.user_id or request_id)
+        asked = await self._ask(request, draw, note=True)
         question, ranking = asked.question, asked.ranking
         self._note(request_id, request.user_id, asked)
         reasons = await self.reasons(request, asked, ranking.items) if request.explain else []
@@ -138,12 +143,35 @@ class Recommender:
             request_id=request_id,
         )
 
-    async def ask(self, request: RecommendRequest, who: str | None = None) -> Asked:
-        """The list that answers a request, with all that it comes from; raises as `recommend`.
+    async def ask(self, request: RecommendRequest) -> Asked:
+        """What would answer a request with the declared weights, with all that it comes from;
+        raises as `recommend`.
+        """
+        return await self._ask(request, None)
+
+    async def ask_again(self, request: RecommendRequest, request_id: str | None) -> Asked:
+        """The same of an answer that was given, with the weights that it had; the learner hears
+        nothing of it.
 
         Args:
             request: as it came.
-            who: for whom learned weights may be explored; None: nobody is answered.
+            request_id: of the answer; None: that is not known.
+        """
+        draw = None
+        if self._weigh is not None:
+            who = request.user_id or request_id
+            draw = partial(self._weigh.again, who=who, request_id=request_id)
+        return await self._ask(request, draw)
+
+    async def _ask(
+        self, request: RecommendRequest, draw: Draw | None, *, note: bool = False
+    ) -> Asked:
+        """Read a request, and answer it.
+
+        Args:
+            request: as it came.
+            draw: gives learned weights; None: the declared ones hold.
+            note: whether the learner is to know of the list.
         """
         lap(ADMIT)
         allowed = None
@@ -161,15 +189,17 @@ class Recommender:
         for restriction in restrictions(self.domain, request.context):
             candidates = self.catalogue.mask(restriction)
             allowed = candidates if allowed is None else allowed & candidates
+        drawn = None if draw is None else self.ranker.drawn(request, question, draw)
         lap(READ)
         pool = WHOLE
         if self._search is not None:
             find = partial(self._search.pool, request=request, allowed=allowed)
             pool = await self.on_loop(find, question, rows=1)
-        scored, ranking = await self._answer(request, question, allowed, who, pool)
+        rank = partial(self._answer, request, question, allowed, drawn, note)
+        scored, ranking = await rank(pool)
         partly = self._search is not None and self._search.is_partial(pool, allowed)
         if partly and len(ranking.items) < request.k:  # limits leave too few of the candidates
-            scored, ranking = await self._answer(request, question, allowed, who, WHOLE)
+            scored, ranking = await rank(WHOLE)
             partly = False
         search: Search = "approximate" if partly else "exact"
         return Asked(question, wish, allowed, scored, ranking, search)
@@ -179,7 +209,8 @@ class Recommender:
         request: RecommendRequest,
         question: Question,
         allowed: NDArray[np.bool_] | None,
-        who: str | None,
+        drawn: Drawn | None,
+        note: bool,
         pool: Pool,
     ) -> tuple[Scored, Ranking]:
         """Scores of the pool's items, and the list that is made of them."""
@@ -188,7 +219,9 @@ class Recommender:
         relevance = sum_signals(scored.signals)
         lap(SEARCH)
         ranking = await self.on_loop(
-            lambda asked: self.ranker.rank(request, asked, relevance, allowed, who, pool),
+            lambda asked: self.ranker.rank(
+                request, asked, relevance, allowed, drawn, pool, note=note
+            ),
             question,
             rows=0 if self.ranker.is_short(request) else RANKING_ROWS,
         )

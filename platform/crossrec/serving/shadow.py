@@ -110,6 +110,12 @@ class Overheard:
         """As it says."""
         return self._weigh.draw(context, who)
 
+    def again(
+        self, context: Mapping[str, Any], who: str | None, request_id: str | None
+    ) -> Drawn | None:
+        """As it says."""
+        return self._weigh.again(context, who, request_id)
+
 
 @dataclass
 class Comparison:

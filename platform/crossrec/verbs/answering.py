@@ -103,6 +103,7 @@ class Opened:
         item_id: str,
         *,
         against: str | None = None,
+        request_id: str | None = None,
         language: Language = "en",
         counterfactuals: bool = True,
         text_parts: bool = True,
@@ -113,6 +114,7 @@ class Opened:
 
         Args:
             against: another item of the answer to compare with; None: the next one.
+            request_id: of the answer; it matters where weights are learned.
             language: of the sentences, en or zh.
             counterfactuals: look for what would take the item out, as in `crossrec.explain`.
             text_parts: say what the words of the item's text give, which needs the encoder.
@@ -135,6 +137,7 @@ class Opened:
                 "request": _built(RecommendRequest, fields),
                 "item_id": item_id,
                 "against": against,
+                "request_id": request_id,
                 "language": language,
                 "counterfactuals": counterfactuals,
                 "text_parts": text_parts,

@@ -19,6 +19,7 @@ def explain(
     item_id: str,
     *,
     against: str | None = None,
+    request_id: str | None = None,
     language: Language = "en",
     counterfactuals: bool = True,
     text_parts: bool = True,
@@ -31,6 +32,7 @@ def explain(
 
     Args:
         against: another item of the answer to compare with; None: the next one.
+        request_id: of the answer; it matters where an experiment runs or weights are learned.
         language: of the sentences, en or zh.
         counterfactuals: look for what would take the item out; the search is half of the time.
         text_parts: say what the words of the item's own text give; each is encoded anew.
@@ -52,6 +54,7 @@ def explain(
             domain,
             item_id=item_id,
             against=against,
+            request_id=request_id,
             language=language,
             counterfactuals=counterfactuals,
             text_parts=text_parts,
