@@ -10,10 +10,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from crossrec.ranking.learner_policy import Drawn
 from crossrec.serving import drift as drift_module
 from crossrec.serving import metrics as metrics_module
+from crossrec.serving.drift import Drift
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app
+from crossrec.serving.messages import RecommendRequest
 from crossrec.serving.metrics import FAMILIES, Metrics, describe_release, write_forever
 from crossrec.serving.metrics_page import ALIVE_S, metrics_page
 from crossrec.serving.recommender import Recommender
@@ -172,6 +175,50 @@ def test_strange_words_and_odd_scores_are_counted(
     tenths = found["crossrec_top_score_total"]
     assert sum(tenths.values()) == len(users)
     assert max(tenths.values()) <= len(users) / 2  # the reference's own users fill all tenths
+
+
+class Cheap:
+    """Has learned that what is unpopular is liked."""
+
+    active, objectives = True, ("popularity",)
+
+    def draw(self, context, who):
+        return Drawn({"popularity": -3.0}, version=2, arm=0, propensity=1.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "n_counted"),
+    [
+        ({}, 1),
+        ({"k": 3, "explain": True, "at_most": {"studio": 1}}, 1),  # the same item is first
+        ({"pinned": [{"item_id": "film-1", "position": 1}]}, 0),
+        ({"objectives": {"popularity": -3}}, 0),
+        ({"blocked": ["film-1"]}, 0),
+        ({"exclude_seen": False}, 0),
+        ({"weigh": Cheap()}, 0),
+    ],
+)
+def test_scores_that_say_nothing_of_the_reference_are_not_counted(
+    loaded, encoder, log: FeedbackLog, monkeypatch: pytest.MonkeyPatch, fields: dict, n_counted: int
+):
+    monkeypatch.setattr(drift_module, "PAUSE_S", 0)
+    asked = dict(fields)
+    recommender = Recommender(loaded, encoder, log, weigh=asked.pop("weigh", None))
+    metrics = Metrics()
+    drift = Drift(metrics)
+
+    async def one(**fields) -> None:
+        request = RecommendRequest(user_id="user-1", **fields)
+        drift.answered(recommender, request, await recommender.recommend(request))
+
+    async def both() -> None:
+        await one(text="horror")
+        await asyncio.sleep(0.5)  # the reference of the release's own users
+        await one(**asked)
+
+    asyncio.run(both())
+    counts = [n for name, _, n in metrics.snapshot() if name == "crossrec_top_score"]
+    assert (len(counts), sum(counts)) == (10, n_counted)
 
 
 def test_figures_are_written_now_and_then_and_old_ones_go(

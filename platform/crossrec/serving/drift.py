@@ -2,7 +2,8 @@
 
 Counted per answer, judged by the alert rules: words that no item's text has, and in which tenth of
 the release's own best scores an answer's best score falls (the population stability index of the
-ten shares against a tenth each is the usual figure). Leaves to others: keeping counts (metrics.py).
+ten shares against a tenth each is the usual figure). Only answers that are made like the reference
+have such a score: none of learned weights. Leaves to others: keeping counts (metrics.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrec.ranking.weights import Weights
 from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from crossrec.serving.metrics import Metrics
 from crossrec.serving.recommender import Recommender
@@ -50,6 +52,7 @@ class _Reference:
         """The tenths of the best scores of some of the release's own users."""
         best = []
         for user_id, _ in self._recommender.catalogue.histories(N_REFERENCE_USERS):
+            # ranked as declared: what a learner has learned by now is not of the training
             asked = await self._recommender.ask(RecommendRequest(user_id=user_id, k=1))
             if asked.question.user_known and asked.ranking.items:
                 first = asked.ranking.items[0].item_idx
@@ -77,7 +80,8 @@ class Drift:
         self._metrics.add("crossrec_answers", user_known=known)
         if request.text:
             self._count_words(reference, request.text)
-        if _is_plain(request, response) and reference.bounds is not None:
+        declared = recommender.ranker.objectives.weights
+        if reference.bounds is not None and _is_plain(request, response, declared):
             tenth = 1 + int(np.searchsorted(reference.bounds, _best(response)))
             self._metrics.add("crossrec_top_score", tenth=str(tenth))
 
@@ -101,10 +105,15 @@ class Drift:
         return found
 
 
-def _is_plain(request: RecommendRequest, response: RecommendResponse) -> bool:
-    """A stored user asked for by id alone: what the reference is of."""
-    plain = not (request.text or request.context or request.history or request.where)
-    return plain and not request.filters and response.user_known and bool(response.items)
+def _is_plain(request: RecommendRequest, response: RecommendResponse, declared: Weights) -> bool:
+    """A stored user asked for by id alone, ranked with the declared weights: what the reference is
+    of. Other weights, learned ones too, put another item first; `at_most` leaves it first.
+    """
+    asks = request.text or request.context or request.history
+    chooses = request.filters or request.where or request.pinned or request.blocked
+    if asks or chooses or not request.exclude_seen:
+        return False
+    return response.user_known and bool(response.items) and response.weights == declared
 
 
 def _best(response: RecommendResponse) -> float:
