@@ -427,6 +427,11 @@ def test_the_routes_of_a_domain_show_and_order_the_learner(town: Shop):
     assert wrong.status_code == 422
     assert "no version 999" in wrong.json()["error"]
     assert asyncio.run(asked("POST", json={"action": "dance"})).status_code == 422
+    for action in ("freeze", "resume", "reset"):
+        astray = asyncio.run(asked("POST", json={"action": action, "version": 1}))
+        assert astray.status_code == 422
+        said = f"got {action} and version 1; expected a version with rollback alone"
+        assert said in astray.json()["error"]
 
 
 def test_every_replica_has_new_weights_at_its_next_request(town: Shop, loaded: LoadedRelease):

@@ -32,7 +32,7 @@ class Caps:
     """Key → choices in this window, also those beyond the cap."""
 
     def take(self, user: str, address: str | None, at: float, answer: str | None = None) -> float:
-        """Count a choice; whether it is within both caps.
+        """Count a choice; what it counts: 1 / n, the n-th of a user in this window, 0 beyond a cap.
 
         What comes late, of a window that has ended, counts in the present one.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Action = Literal["freeze", "resume", "reset", "rollback"]
 
@@ -25,6 +25,15 @@ class LearnerOrder(_Message):
     weights of an earlier version, and go on from there."""
     version: int | None = Field(None, ge=1)
     """Of `rollback`; none: the version before the current one."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> LearnerOrder:
+        if self.version is not None and self.action != "rollback":
+            raise ValueError(
+                f"got {self.action} and version {self.version}; expected a version with rollback"
+                " alone"
+            )
+        return self
 
 
 class LearnedWeight(_Message):
