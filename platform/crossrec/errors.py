@@ -38,6 +38,10 @@ class ReleaseError(CrossrecError):
     """A release is missing, half written, altered or made for other versions."""
 
 
+class UnknownReleaseError(ReleaseError):
+    """A domain has no release of that version. Not for one that is damaged: see ReleaseError."""
+
+
 class UnknownDomainError(CrossrecError):
     """No domain has that name, or none that has a release or is served."""
 

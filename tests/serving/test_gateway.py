@@ -59,6 +59,20 @@ def test_what_removes_or_changes_needs_admin(ring: KeyRing):
     assert [answer.status_code for answer in answers] == [403, 200]
 
 
+@pytest.mark.parametrize("given", ["abc", "-1", "0", "nan", "inf", "", "9" * 500])
+def test_a_deadline_that_is_no_number_of_seconds_is_refused(fresh_home: Path, given: str):
+    async def asked(seconds: str) -> httpx.Response:
+        transport = httpx.ASGITransport(Gateway(routes, None), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return await http.get("/card", headers={"x-request-timeout-seconds": seconds})
+
+    assert asyncio.run(asked("2.5")).status_code == 200
+    refused = asyncio.run(asked(given))
+    assert refused.status_code == 422
+    expected = f"the header x-request-timeout-seconds got '{given[:20]}'; expected seconds"
+    assert refused.json()["error"].startswith(expected)
+
+
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(ring: KeyRing):
     key = ring.create("app", ["read"], requests_per_s=2)
     free = ring.create("other", ["read"])

@@ -13,9 +13,11 @@ from crossrec.errors import RequestError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.applications import build_domain
 from crossrec.serving.arguments import Told
+from crossrec.serving.http_api import system_app
 from crossrec.serving.live_messages import ArmRequest, Change
 from crossrec.serving.operations import Operations
 from crossrec.serving.running import Running
+from tests.serving.test_http_api import Directory, send
 from tests.small_release import SmallDomain
 
 
@@ -105,6 +107,25 @@ def test_promoting_refuses_to_take_back_a_newer_current_release(publish: Callabl
         service.promote()
     assert current() == newer
     assert service.served.now.experiment is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("", {"release": "nope"}),
+        ("/shadow", {"release": "nope"}),
+        ("/experiment", {"arms": [{"name": "b", "release": "nope", "share": 0.5}]}),
+    ],
+)
+def test_an_unknown_release_is_404_and_says_which_there_are(
+    publish: Callable[[], str], path: str, body: dict[str, object]
+):
+    there = publish()
+    app = system_app(Directory(), None, Unprepared(cast("Running", Served(there))))
+    answer = send(app, "PUT", f"/v1/admin/domains/films{path}", json=body)
+    assert answer.status_code == 404
+    assert answer.json()["error"] == f"'films' has no release 'nope': expected one of: {there}"
+    assert answer.json()["kind"] == "UnknownReleaseError"
 
 
 def test_a_restart_goes_on_with_an_experiment_whose_arm_was_current(publish: Callable[[], str]):

@@ -19,7 +19,7 @@ import yaml
 
 from crossrec.config import RunConfig, home
 from crossrec.domains.spec import Domain
-from crossrec.errors import ReleaseError, UnknownDomainError, suggest
+from crossrec.errors import ReleaseError, UnknownDomainError, UnknownReleaseError, suggest
 from crossrec.models.domain_model import DomainModel
 from crossrec.ranking.candidates import ItemSearch
 from crossrec.releases.catalogue import CATALOGUE, Catalogue
@@ -159,7 +159,7 @@ class ReleaseStore:
 
         Raises:
             UnknownDomainError: the domain has no release.
-            ReleaseError: it has no such version.
+            UnknownReleaseError: it has no such version.
         """
         versions = self._versions(domain)
         if not versions:
@@ -169,7 +169,7 @@ class ReleaseStore:
         current = self.current(domain)
         wanted = current if version == CURRENT else version
         if wanted is None or wanted not in versions:
-            raise ReleaseError(
+            raise UnknownReleaseError(
                 f"'{domain}' has no release '{wanted or CURRENT}':"
                 f" {suggest(wanted or CURRENT, versions)}"
             )

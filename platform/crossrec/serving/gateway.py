@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import re
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -23,6 +24,7 @@ from crossrec.errors import (
     ServiceError,
     UnknownDomainError,
     UnknownItemError,
+    UnknownReleaseError,
 )
 from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing, expect_scope
@@ -42,6 +44,10 @@ MAX_BODY_BYTES = 2 << 20
 MAX_IN_FLIGHT = 64
 """Requests one replica works on at once; more are told to come back."""
 RETRY_AFTER_S = 1
+DEADLINE = "x-request-timeout-seconds"
+"""Ray Serve's own header, checked on 2.60: when to give a request up."""
+MAX_SHOWN = 20
+"""Characters of a header that an error says again."""
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 LOOKING = ("GET", "HEAD", "OPTIONS")
@@ -59,6 +65,7 @@ PUBLIC = ("/health", "/ready", "/docs", "/openapi.json")
 """Paths that need no key: they say nothing of items and users."""
 
 STATUS: dict[type[CrossrecError], int] = {
+    UnknownReleaseError: 404,
     UnknownDomainError: 404,
     UnknownItemError: 404,
     RequestError: 422,
@@ -195,6 +202,7 @@ class Gateway:
             scope["state"]["key_id"] = key.key_id
             self._limits.take(key.key_id, key.requests_per_s)
             expect_scope(key, needed_scope(scope["method"], path))
+        _expect_deadline(headers)
 
     def _note(self, scope: Scope, answer: _Answer, refused: bool, request_id: str | None) -> None:
         """A line in the audit log for what removes or changes, and for who was not let in.
@@ -299,6 +307,27 @@ def _first_part(path: str) -> str:
 def _key(headers: dict[str, bytes]) -> str | None:
     kind, _, key = headers.get("authorization", b"").decode("latin-1").partition(" ")
     return key.strip() if kind.lower() == "bearer" else None
+
+
+def _expect_deadline(headers: dict[str, bytes]) -> None:
+    """Serve ends a request at its caller's deadline, and passes over one that it cannot read.
+
+    Raises:
+        RequestError: it is no number of seconds.
+
+    >>> _expect_deadline({"x-request-timeout-seconds": b"2.5"})
+    """
+    if (given := headers.get(DEADLINE)) is None:
+        return
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        shown = given[:MAX_SHOWN].decode("latin-1")
+        raise RequestError(
+            f"the header {DEADLINE} got '{shown}'; expected seconds, more than 0, as in '2.5'"
+        )
 
 
 def _expect_loopback(scope: Scope) -> None:

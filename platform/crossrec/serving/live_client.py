@@ -48,6 +48,7 @@ class LiveClient:
     Every method that changes something returns when it is made, and raises:
         AuthError: no key with the scope.
         UnknownDomainError: the domain has no release, or is not served.
+        UnknownReleaseError: the domain has no such release.
         ReleaseError, EncoderError: the release is damaged, or made with another encoder.
         RequestError: it cannot be done as things are.
         ServiceError: the service failed; what was served before is served again.

@@ -36,6 +36,7 @@ class Operator(Protocol):
     Raises:
         RequestError: it cannot be done as things are, or another change of the domain is under way.
         UnknownDomainError: the domain is not served.
+        UnknownReleaseError: the domain has no such release.
     """
 
     async def status(self) -> ServiceStatus:
