@@ -84,6 +84,15 @@ def test_an_item_that_left_the_list_ends_below_it() -> None:
     assert (gone["rank"], gone["listed"], gone["change"]) == (3, False, "down or gone")
 
 
+def test_settings_whose_last_words_are_alike_are_axes_of_their_own() -> None:
+    settings = {"model.dropout": [0.1, 0.2], "adapter.dropout": [0.5, 0.0]}
+    frame = pl.DataFrame({"trial": [1, 2], "value": [0.1, 0.2], **settings})
+    rows = values(records.parallel(frame, "NDCG@10").to_dict())
+    points = {(row["trial"], row["axis"]): row["place"] for row in rows}
+    assert len(points) == len(rows) == 2 * 3  # a trial has one point on an axis
+    assert (points[1, "model.dropout"], points[1, "adapter.dropout"]) == (0.0, 1.0)
+
+
 def test_cost_adds_up_the_seconds_and_keeps_the_best() -> None:
     frame = pl.DataFrame({"trial": [1, 2, 3], "value": [0.2, None, 0.1], "seconds": [5, 5, 5]})
     rows = values(records.cost(frame, "NDCG@10").to_dict())

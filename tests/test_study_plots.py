@@ -62,6 +62,15 @@ def test_a_setting_of_words_has_an_axis_of_categories_and_a_wide_one_a_logarithm
     assert (rate["title"], targets["type"]) == ("learning rate", "nominal")
 
 
+def test_settings_whose_last_words_are_alike_have_titles_of_their_own():
+    names = ["model.dropout", "adapter.dropout", "adapter.rank"]
+    values = dict.fromkeys(names, 0.5)
+    frame = pl.DataFrame({"value": [0.1], "state": ["complete"], **values})
+    found = study_plots.settings(frame, names).to_dict()["vconcat"]
+    titles = [one["encoding"]["x"]["title"] for row in found for one in row["hconcat"]]
+    assert titles == ["model.dropout", "adapter.dropout", "rank"]
+
+
 def test_rounds_are_called_what_they_are_and_may_have_a_level():
     chart = study_plots.rounds(ROUNDS, "NDCG@10", best=0.5, steps="epoch").to_dict()
     assert chart["layer"][0]["encoding"]["x"]["title"] == "epoch"

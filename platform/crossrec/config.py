@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -251,6 +252,19 @@ def load_config(path: Path | None = None, overrides: list[str] | None = None) ->
     except ValidationError as err:
         lines = "; ".join(_in_words(one) for one in err.errors())
         raise ConfigError(f"{path or 'settings'}: {lines}") from err
+
+
+def setting_titles(names: Sequence[str]) -> list[str]:
+    """Each setting as a heading: the last word of its path, or the whole path where two of them
+    would read alike.
+
+    >>> setting_titles(["model.dropout", "adapter.dropout", "training.learning_rate"])
+    ['model.dropout', 'adapter.dropout', 'learning rate']
+    """
+    last = [name.rsplit(".", 1)[-1].replace("_", " ") for name in names]
+    return [
+        short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)
+    ]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import altair as alt
 import polars as pl
 
 from crossrec.chart_parts import GREY, WIDTH, Chart, check_columns, with_missing
+from crossrec.config import setting_titles
 from crossrec.release_plots import B
 
 CELLS = ("#e38391", "#eef1f4", "#62bd9f")
@@ -29,7 +30,7 @@ def parallel(frame: pl.DataFrame, metric: str) -> Chart:
     check_columns(frame, ("trial", "value"), "parallel coordinates")
     settings = [name for name in frame.columns if name not in ("trial", "value")]
     parts = [_axis(frame, name) for name in [*settings, "value"]]
-    axes = [name.split(".")[-1].replace("_", " ") for name in settings] + [metric]
+    axes = [*setting_titles(settings), metric]
     long = pl.concat(
         part.with_columns(axis=pl.lit(name)) for part, name in zip(parts, axes, strict=True)
     )

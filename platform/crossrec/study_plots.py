@@ -13,6 +13,7 @@ import altair as alt
 import polars as pl
 
 from crossrec.chart_parts import GREY, KIND_COLOURS, STATE_COLOURS, WIDTH, Chart, check_columns
+from crossrec.config import setting_titles
 
 TARGET_COLOURS = {"all": GREY, "warm": "#da7a24", "cold": "#3f83c9"}
 """Items that training has seen, and items that it has not."""
@@ -116,17 +117,21 @@ def settings(frame: pl.DataFrame, names: Sequence[str], metric: str = "NDCG@10")
     check_columns(frame, ("value", "state", *names), "settings")
     table = frame.drop_nulls("value")
     states = [one for one in STATE_COLOURS if one in set(table["state"])]
-    panels = [_setting(table, name, states, metric) for name in names]
+    panels = [
+        _setting(table, name, title, states, metric)
+        for name, title in zip(names, setting_titles(names), strict=True)
+    ]
     rows = [alt.hconcat(*panels[start : start + 2]) for start in range(0, len(panels), 2)]
     return alt.vconcat(*rows)
 
 
-def _setting(table: pl.DataFrame, name: str, states: list[str], metric: str) -> alt.Chart:
+def _setting(
+    table: pl.DataFrame, name: str, title: str, states: list[str], metric: str
+) -> alt.Chart:
     drawn = table.select("value", "state", x=pl.col(name))
     number = drawn["x"].dtype.is_numeric()
     wide = number and drawn["x"].min() > 0 and drawn["x"].max() / drawn["x"].min() > 20  # type: ignore[operator]
     scale: dict[str, Any] = {"type": "log"} if wide else {"zero": False}
-    title = name.rsplit(".", 1)[-1].replace("_", " ")
     ticks = alt.Axis(tickCount=4, format="~g", labelOverlap=True)
     x = (
         alt.X("x:Q", title=title, axis=ticks, scale=alt.Scale(**scale, nice=False, padding=8))

@@ -89,6 +89,8 @@ def test_figures_are_whole_on_a_narrow_terminal(tmp_path: Path, mode: Literal["f
     assert mode == "adapted" or max(map(len, text.splitlines())) <= 80
     assert text.count("0.0123") == sum(isinstance(way, Span) for way in space.values())
     assert "…" not in text
+    headings = [str(column.header) for column in table.columns]
+    assert len(set(headings)) == len(headings)
 
 
 def test_the_trials_can_be_drawn(tmp_path: Path):

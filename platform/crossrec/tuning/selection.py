@@ -16,7 +16,7 @@ import yaml
 from rich import box
 from rich.table import Table
 
-from crossrec.config import RunConfig
+from crossrec.config import RunConfig, setting_titles
 from crossrec.errors import TrainingError
 from crossrec.tuning.spaces import Point, Space, apply_point
 
@@ -83,7 +83,6 @@ class TuneResult:
     def table(self) -> Table:
         """For the terminal, best first; where it is narrow headings break, figures never do."""
         settings = list(self.trials[0].point)
-        headings = [setting.split(".")[-1].replace("_", " ") for setting in settings]
         rows = [
             (
                 str(one.trial),
@@ -103,10 +102,8 @@ class TuneResult:
             padding=0,
             show_edge=False,
         )
-        cells = zip(*rows, strict=True)
-        for heading, column in zip(
-            ("trial", "validation", "epochs", *headings, "state"), cells, strict=True
-        ):
+        headings = ("trial", "validation", "epochs", *setting_titles(settings), "state")
+        for heading, column in zip(headings, zip(*rows, strict=True), strict=True):
             words = [word for cell in column for word in cell.split()]
             table.add_column(heading, overflow="fold", min_width=max(map(len, words)))
         for row in rows:
