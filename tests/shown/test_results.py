@@ -72,6 +72,11 @@ def test_a_transfer_shows_a_column_a_start(trained: Any, tmp_path: Path):
     report = crossrec.transfer("other_city", to="restaurants_sim", shares=[0.1], overrides=SMALL)
     assert {"scratch", "other_city", "best peer"} <= set(report.rows_shown().columns)
     assert report.to_polars().filter("chosen").height == 1
+    gain = report.to_polars().filter(start="other_city").row(0, named=True)
+    assert gain["gain_low"] <= gain["gain"] <= gain["gain_high"]
+    noise = gain["gain_low"] <= 0 <= gain["gain_high"]
+    told = f"({gain['gain']:+.4f})" if noise else f"{gain['gain']:+.4f}"
+    assert report.rows_shown()["other_city"].item() == f"{gain['ndcg']:.4f} {told}"
     assert "nearness of other_city" in report._repr_html_()
 
 

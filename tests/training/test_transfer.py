@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -126,6 +127,10 @@ def test_every_start_is_tried_on_every_share_and_the_choice_is_by_validation(
     table = frame(report)
     assert table.height == 2 * (2 + 1)
     assert table["chosen"].sum() == 2
+    shown = table.filter(share="30%", start="town").row(0, named=True)
+    assert (shown["gain_low"], shown["gain_high"]) == (low, high)
+    assert shown["gain"] == pytest.approx(figures["town"]["test"] - figures[SCRATCH]["test"])
+    assert table.filter(pl.col("start") != "town")["gain"].null_count() == 2 * 2
 
 
 def test_a_start_is_chosen_only_if_it_is_better_by_more_than_its_standard_error():

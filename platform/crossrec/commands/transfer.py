@@ -88,16 +88,17 @@ def _show(report: TransferReport) -> None:
     rows = [[start, *(_cell(one, start) for one in report.shares)] for start in starts]
     rows.append(["best peer", *(_peer(one) for one in report.shares)])
     print_table(columns, rows, "")
-    out.print("* chosen; (-) worse than scratch")
+    out.print(
+        "* chosen; behind each figure its gain over scratch, in brackets where the 95 % interval"
+        " over users holds 0, so it may be noise"
+    )
     if report.release is not None:
         out.print(f"published {report.target} {report.release}")
 
 
 def _cell(one: ShareReport, start: str) -> str:
-    by_name = {attempt.start: attempt.test.mean("ndcg@10") for attempt in one.attempts}
-    hurts = " (-)" if by_name[start] < by_name["scratch"] else ""
-    chosen = " *" if one.chosen.start == start else ""
-    return f"{by_name[start]:.4f}{chosen}{hurts}"
+    attempt = next(attempt for attempt in one.attempts if attempt.start == start)
+    return one.said(attempt) + (" *" if one.chosen.start == start else "")
 
 
 def _peer(one: ShareReport) -> str:

@@ -132,14 +132,35 @@ class Transferred(Shown, TransferReport):
         return {**near, "data": self.data_hash[:12], "release": self.release}
 
     def to_polars(self) -> pl.DataFrame:
-        """Columns `share` (as in `10 %`), `start`, `ndcg` (NDCG@10 on test), `chosen`."""
+        """One row a share and start: `share` (as in `10%`), `start`, `ndcg` (NDCG@10 on test),
+        `gain` over scratch with its 95 % interval `gain_low` to `gain_high`, `chosen`.
+        """
         from crossrec.training import transfer_chart
 
         return transfer_chart.frame(self)
 
+    def sentences(self) -> list[str]:
+        """How the table is read."""
+        return [
+            "NDCG@10 on test, and behind it the gain over scratch; in brackets: the 95 % interval"
+            " over users holds 0, so it may be noise."
+        ]
+
     def rows_shown(self) -> pl.DataFrame:
-        """One row a share, one column a start."""
-        return self.to_polars().pivot("start", index="share", values="ndcg")
+        """One row a share, one column a start: NDCG@10, and its gain over scratch."""
+        import polars as pl
+
+        from crossrec.training.transfer_chart import PEER
+
+        rows = [
+            {
+                "share": f"{one.share:.0%}",
+                **{attempt.start: one.said(attempt) for attempt in one.attempts},
+                PEER: f"{one.best_peer.test.mean(MAIN):.4f}",
+            }
+            for one in self.shares
+        ]
+        return pl.DataFrame(rows)
 
     def chart(self) -> Chart:
         """A line a start; a ring where one was chosen."""

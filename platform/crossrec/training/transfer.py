@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,6 +64,25 @@ class Peer:
     test: Evaluation
 
 
+class Gain(NamedTuple):
+    """What a start has more than scratch in NDCG@10 on test, and the ends of the 95 % interval of
+    that over users.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Signed, in brackets where the interval holds 0, so that it may be noise.
+
+        >>> print(Gain(0.02, 0.01, 0.03), Gain(-0.02, -0.05, 0.01))
+        +0.0200 (-0.0200)
+        """
+        signed = f"{self.value:+.4f}"
+        return f"({signed})" if self.low <= 0 <= self.high else signed
+
+
 @dataclass(frozen=True)
 class ShareReport:
     """All starts and peers on one share of the users."""
@@ -89,6 +109,21 @@ class ShareReport:
         assert scratch.validation is not None, "somebody is known"
         gain = best.validation.values(MAIN) - scratch.validation.values(MAIN)
         return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else scratch
+
+    @cached_property
+    def gains(self) -> dict[str, Gain]:
+        """Of each start by its name; scratch itself has none."""
+        scratch = next(attempt for attempt in self.attempts if attempt.start == SCRATCH)
+        return {
+            one.start: Gain(*difference(one.test, scratch.test, MAIN))
+            for one in self.attempts
+            if one is not scratch
+        }
+
+    def said(self, one: Attempt) -> str:
+        """NDCG@10 of a start on test and its gain, as in `0.0840 (+0.0030)`."""
+        gain = self.gains.get(one.start)
+        return f"{one.test.mean(MAIN):.4f}" + (f" {gain}" if gain is not None else "")
 
     @property
     def best_peer(self) -> Peer:
@@ -124,14 +159,14 @@ class TransferReport:
 
 
 def _share_dict(one: ShareReport) -> dict[str, Any]:
-    scratch = next(attempt for attempt in one.attempts if attempt.start == SCRATCH)
+    ends = {start: {"gain_ci95": [gain.low, gain.high]} for start, gain in one.gains.items()}
     return {
         "share": one.share,
         "n_users": one.n_users,
         "chosen": one.chosen.start,
         "best_peer": one.best_peer.name,
         "starts": {
-            a.start: _figures(a) | _gain(a, scratch) | {"seconds": round(a.seconds, 1)}
+            a.start: _figures(a) | ends.get(a.start, {}) | {"seconds": round(a.seconds, 1)}
             for a in one.attempts
         },
         "peers": {peer.name: _figures(peer) for peer in one.peers},
@@ -141,16 +176,6 @@ def _share_dict(one: ShareReport) -> dict[str, Any]:
 def _figures(one: Attempt | Peer) -> dict[str, float | None]:
     validation = None if one.validation is None else one.validation.mean(MAIN)
     return {"validation": validation, "test": one.test.mean(MAIN)}
-
-
-def _gain(one: Attempt, scratch: Attempt) -> dict[str, list[float]]:
-    """`gain_ci95`: ends of the 95 % interval of what a start has more than scratch on test, over
-    users; scratch itself has none.
-    """
-    if one is scratch:
-        return {}
-    _, low, high = difference(one.test, scratch.test, MAIN)
-    return {"gain_ci95": [low, high]}
 
 
 def _validation(one: Attempt | Peer) -> float:
