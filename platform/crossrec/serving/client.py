@@ -6,9 +6,9 @@ Leaves to others: what the messages mean (recommender.py), the server's side (de
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -37,6 +37,7 @@ from crossrec.serving.messages import (
     Readiness,
     RecommendRequest,
     RecommendResponse,
+    RequestFields,
     UserCard,
 )
 
@@ -114,7 +115,10 @@ class Client:
         return self._get(_path(domain, "card"), DomainCard)
 
     def recommend(
-        self, domain: str, request: RecommendRequest | None = None, **fields: Any
+        self,
+        domain: str,
+        request: RecommendRequest | None = None,
+        **fields: Unpack[RequestFields],
     ) -> RecommendResponse:
         """Ranked items for a request, or for its fields: `recommend("movies", user_id="7", k=5)`.
 
@@ -300,7 +304,7 @@ def _path(domain: str, *parts: str) -> str:
     return DOMAIN_PATH + "/".join(quote(part, safe="") for part in (domain, *parts))
 
 
-def _build(message: type[Answer], fields: dict[str, Any]) -> Answer:
+def _build(message: type[Answer], fields: Mapping[str, Any]) -> Answer:
     try:
         return message.model_validate(fields)
     except ValidationError as err:

@@ -5,7 +5,8 @@ Leaves to others: meaning (recommender.py), transport (deployments.py, client.py
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import (
     AfterValidator,
@@ -109,6 +110,26 @@ class RecommendRequest(_Message):
     """Item ids that are not recommended."""
     exclude_seen: bool = True
     explain: bool = False
+
+
+class RequestFields(TypedDict, total=False):
+    """The fields of a `RecommendRequest`, which has their meanings and bounds, as keywords of a
+    Python call: `recommend("movies", user_id="196", k=5)`. A message may be given as a dict.
+    """
+
+    user_id: str | None
+    history: Sequence[HistoryItem | dict[str, Any]]
+    text: str | None
+    context: Mapping[str, str | float | Sequence[float]]
+    k: int
+    filters: Mapping[str, Any]
+    where: str
+    objectives: Mapping[str, float]
+    at_most: Mapping[str, int]
+    pinned: Sequence[Pin | dict[str, Any]]
+    blocked: Sequence[str]
+    exclude_seen: bool
+    explain: bool
 
 
 class Part(_Message):

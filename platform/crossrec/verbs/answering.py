@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from crossrec.errors import ConfigError, ReleaseError, RequestError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crossrec.serving.learned_weights import LearnedWeights
     from crossrec.serving.learning import DomainLearner
     from crossrec.serving.learning_messages import LearnerStatus
-    from crossrec.serving.messages import FeedbackEvent, FeedbackResponse
+    from crossrec.serving.messages import FeedbackEvent, FeedbackResponse, RequestFields
     from crossrec.shown.answers import Explanation, Recommendations
     from crossrec.shown.releases import Release
 
@@ -83,7 +83,7 @@ class Opened:
         state = "closed" if self._loop.is_closed() else "answers"
         return f"<Opened {self.release.headline()}: {state}>"
 
-    def recommend(self, **fields: Any) -> Recommendations:
+    def recommend(self, **fields: Unpack[RequestFields]) -> Recommendations:
         """Answer a request: `recommend(user_id="196", text="…", k=5, explain=True)`.
 
         Args:
@@ -108,7 +108,7 @@ class Opened:
         counterfactuals: bool = True,
         text_parts: bool = True,
         reword: str | None = None,
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> Explanation:
         """Say why an item is in an answer: `explain("50", user_id="196", against="181")`.
 
@@ -216,7 +216,7 @@ class Opened:
         return await self._encoder.encode(texts, self.release.domain, self.release.version)
 
 
-def _built(message: type[Asked], fields: dict[str, Any]) -> Asked:
+def _built(message: type[Asked], fields: Mapping[str, Any]) -> Asked:
     """A message of these fields.
 
     Raises:

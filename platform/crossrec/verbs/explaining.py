@@ -5,12 +5,13 @@ Leaves to others: finding it out (serving/explaining.py), other words (explanati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from crossrec.config import DEFAULT_URL
 
 if TYPE_CHECKING:
     from crossrec.explanation.phrases import Language
+    from crossrec.serving.messages import RequestFields
     from crossrec.shown.answers import Explanation
 
 
@@ -26,7 +27,7 @@ def explain(
     reword: str | None = None,
     url: str = DEFAULT_URL,
     api_key: str | None = None,
-    **fields: Any,
+    **fields: Unpack[RequestFields],
 ) -> Explanation:
     """Ask why an item is in an answer: `explain("movies", "50", user_id="196", against="181")`.
 

@@ -5,7 +5,7 @@ Leaves to others: doing it (serving/).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from crossrec.config import DEFAULT_URL
 from crossrec.verbs.inputs import expect_domains
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossrec.serving.capacity import CapacityReport
     from crossrec.serving.launch import Mode, Service
     from crossrec.shown.answers import Recommendations
+    from crossrec.serving.messages import RequestFields
 
 
 def serve(
@@ -116,7 +117,11 @@ def capacity(
 
 
 def recommend(
-    domain: str, *, url: str = DEFAULT_URL, api_key: str | None = None, **fields: Any
+    domain: str,
+    *,
+    url: str = DEFAULT_URL,
+    api_key: str | None = None,
+    **fields: Unpack[RequestFields],
 ) -> Recommendations:
     """Ask a running service: `recommend("movies", user_id="196", text="…", k=5, explain=True)`.
 
