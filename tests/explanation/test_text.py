@@ -115,6 +115,36 @@ def test_what_does_not_speak_for_the_item_is_no_reason(
             assert label not in reasons
 
 
+HISTORY = [("history", "Alien", 0.4), ("history", "Heat", 0.35)]
+FEWER = [("popularity", "popularity", 5), *HISTORY, *[("history", f"H{i}", 0.3) for i in range(8)]]
+
+
+def test_words_that_give_more_than_any_film_named_are_named_too() -> None:
+    wish = [("request", "a", 0.3), ("request", "space", 0.9), ("request", "robots", 0.7)]
+    parts = [part(*one) for one in FEWER + wish]  # the words are less than a fifth of the whole
+    assert sentence(parts) == (
+        "Because it is popular, you chose “Alien” and “Heat” and you asked for “space” and"
+        " “robots”."
+    )
+    assert sentence(parts, "zh") == (
+        "因为它很受欢迎、您选择过“Alien”和“Heat”，并且您想要“space”和“robots”。"
+    )
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        [("request", "space", 0.4)],  # no more than a film that is named
+        [("request", "space", 0.9), ("request", "robots", -1)],  # as a whole against it
+    ],
+)
+def test_other_words_are_named_only_as_a_fifth_of_the_whole(
+    wish: list[tuple[str, str, float]],
+) -> None:
+    reasons = sentence([part(*one) for one in FEWER + wish]).partition(", although")[0]
+    assert reasons.rstrip(".") == "Because it is popular and you chose “Alien” and “Heat”"
+
+
 def test_clauses_are_joined_as_the_language_does() -> None:
     parts = [part("history", "Heat", 2), part("popularity", "popularity", 2)]
     assert sentence(parts) == "Because you chose “Heat” and it is popular."

@@ -6,6 +6,7 @@ words for the same (reword.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from crossrec.explanation.paths import Path
@@ -13,7 +14,8 @@ from crossrec.explanation.phrases import PHRASES, Language, Phrases
 from crossrec.serving.messages import Part
 
 SHARE = 0.2
-"""A kind of reason is named if it is at least this share of all that speaks for the item."""
+"""A kind of reason is named if it is at least this share of all that speaks for the item, or if
+one part of it is more than each thing (item, word, field, objective) that is named so."""
 MOST = {"history": 2, "request": 3, "context": 2, "popularity": 1, "objective": 2}
 """Reasons of one kind that a sentence names."""
 NEAR = 0.5
@@ -39,16 +41,10 @@ def sentence(parts: Sequence[Part], language: Language = "en") -> str:
     ['Because the day is Sunday.', '因为这一天为星期日。']
     """
     says = PHRASES[language]
-    kinds: dict[str, list[Part]] = {kind: [] for kind in MOST}
-    for part in parts:
-        kinds.setdefault(part.kind, []).append(part)
-    sums = {kind: sum(part.value for part in kinds[kind]) for kind in MOST}
-    enough = SHARE * sum(value for value in sums.values() if value > 0)
-    named = [kind for kind in MOST if sums[kind] > 0 and sums[kind] >= enough]
-    clauses = [_clause(kind, kinds[kind], says) for kind in sorted(named, key=lambda k: -sums[k])]
+    reasons = [part for part in parts if part.kind in MOST]
+    clauses = [_clause(kind, named, says) for kind, named in _named(reasons).items()]
     if not clauses:
         return _without_reason(parts, says)
-    reasons = [part for kind in MOST for part in kinds[kind]]
     against = min(reasons, key=lambda part: part.value)
     largest = max(part.value for part in reasons)
     end = ""
@@ -204,14 +200,40 @@ def _moving(parts: Sequence[Part], says: Phrases) -> str:
     return join(things, says)
 
 
-def _clause(kind: str, members: Sequence[Part], says: Phrases) -> str:
-    """The largest reasons of one kind as a clause."""
+def _named(reasons: Sequence[Part]) -> dict[str, list[Part]]:
+    """What a sentence names of each kind that it names, the kind with the largest sum first."""
+    kinds = {kind: [part for part in reasons if part.kind == kind] for kind in MOST}
+    sums = {kind: sum(part.value for part in members) for kind, members in kinds.items()}
+    largest = {kind: _largest(kind, kinds[kind]) for kind in MOST if sums[kind] > 0}
+    enough = SHARE * sum(sums[kind] for kind in largest)
+    # Popularity is one part for a whole kind: no word and no item would ever be more.
+    things = [
+        part.value
+        for kind, members in largest.items()
+        if sums[kind] >= enough and kind != "popularity"
+        for part in members
+    ]
+    most = max(things, default=math.inf)
+    named = [
+        kind
+        for kind, members in largest.items()
+        if sums[kind] >= enough or max(part.value for part in members) > most
+    ]
+    return {kind: largest[kind] for kind in sorted(named, key=lambda kind: -sums[kind])}
+
+
+def _largest(kind: str, members: Sequence[Part]) -> list[Part]:
+    """The largest reasons of one kind, in the order given."""
     alone = [part for part in members if part.value > 0 and part.name != "earlier"]
     alone = alone or [part for part in members if part.value > 0]
     largest = sorted(alone, key=lambda part: -part.value)[: MOST[kind]]
     enough = NEAR * largest[0].value
     named = {id(part) for part in largest if part.value >= enough}
-    chosen = [part for part in members if id(part) in named]  # words in the order of the request
+    return [part for part in members if id(part) in named]  # words in the order of the request
+
+
+def _clause(kind: str, chosen: Sequence[Part], says: Phrases) -> str:
+    """Reasons of one kind as a clause."""
     if kind == "history":
         return says.chose.format(join([_quoted(part, says) for part in chosen], says))
     if kind == "request":
