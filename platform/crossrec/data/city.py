@@ -17,9 +17,9 @@ class Cuisine(NamedTuple):
     """Median bill a person, EUR."""
     dishes: tuple[str, ...]
     warming: float
-    """0 to 1: how welcome it is in rain, snow and cold."""
+    """-1 to 1: how welcome it is in rain, snow and cold; below 0: unwelcome."""
     cooling: float
-    """0 to 1: how welcome it is on a hot day."""
+    """-1 to 1: how welcome it is on a hot day; below 0: unwelcome."""
     daytimes: tuple[float, float, float, float]
     """Fit to morning, lunch, afternoon and evening, -1 to 1."""
 
