@@ -258,6 +258,17 @@ def test_a_mirror_that_holds_the_domain_wins_and_is_named(
     assert "shop: data from the mirror" in shown
 
 
+def test_a_caller_is_told_each_step_and_nothing_is_drawn(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    files = [write(tmp_path / "items.csv", ITEMS), write(tmp_path / "sales.csv", SALES)]
+    told: list[str] = []
+    import_domain(shop(tmp_path), tmp_path / "data", progress=told.append)
+    steps = [f"data from {', '.join(map(str, files))}", "importing items", "importing interactions"]
+    assert told == [f"shop: {step}" for step in steps]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_mirror_without_the_domain_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

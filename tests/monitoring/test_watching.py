@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -110,6 +112,23 @@ def test_a_burst_raises_an_alarm_on_its_topic_and_a_quiet_stream_none(at_home: P
     assert counted["n"].sum() == 1200
     save(chart(loud), at_home / "watch.svg")
     assert "$ACME" in (at_home / "watch.svg").read_text()
+
+
+def test_a_stream_can_be_watched_while_its_texts_are_labelled(
+    at_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def bar(what: str, total: int | None, show: bool) -> Iterator[Callable[[str], None]]:
+        yield told.append if show else lambda text: None
+
+    monkeypatch.setattr("crossrec.verbs.releases.bar", bar)
+    crossrec.watch("mood", stream())
+    assert told == []
+    crossrec.watch("mood", stream(), progress=True)
+    n_texts = stream().select(said=pl.concat_str("topic", "text", ignore_nulls=True)).n_unique()
+    assert told[-1] == f"{n_texts:,} of {n_texts:,} texts"
 
 
 def test_the_command_speaks_json_and_an_exit_code(at_home: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from crossrec.errors import AuthError, ConfigError, ReleaseError, UnknownDomainError
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving import launch
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import serve_environment
-from crossrec.serving.launch import Service, ServiceSettings, serve_domains
+from crossrec.serving.launch import Service, ServiceReport, ServiceSettings, serve_domains
 from crossrec.serving.process_tree import end_tree, tree_of
 from tests.small_release import SmallDomain
 
@@ -66,6 +67,15 @@ def test_a_release_of_another_encoder_is_refused_before_the_service_hears_of_it(
         assert ReleaseStore().show("films").version != before
         heard, _ = process.communicate(timeout=10)
     assert heard == ""
+
+
+def test_a_caller_hears_each_step_before_the_answer(tmp_path: Path):
+    lines = [ServiceReport(step="starting Ray"), ServiceReport(step="more"), ServiceReport()]
+    code = f"print({'|'.join(one.model_dump_json() for one in lines)!r}.replace('|', chr(10)))"
+    told: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        launch._hear(one, tmp_path, told.append)
+    assert told == ["starting Ray", "more"]
 
 
 def test_a_service_stops_though_ctrl_c_left_the_lock_of_its_process_taken(

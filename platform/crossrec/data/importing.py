@@ -31,7 +31,7 @@ from crossrec.data.dataset import CARD, Dataset
 from crossrec.data.freshness import Stamps, own_files, table_files
 from crossrec.data.locks import only_one
 from crossrec.data.read import Table, first_line, scan_table
-from crossrec.data.sources import Fetched, fetch
+from crossrec.data.sources import Fetched, Progressing, fetch
 from crossrec.domains.registry import domain_yaml, load_domain
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
@@ -67,14 +67,16 @@ def imported(name: str, progress: bool = True) -> Dataset:
     return import_domain(load_domain(name), progress=progress)
 
 
-def import_domain(domain: Domain, root: Path | None = None, progress: bool = True) -> Dataset:
+def import_domain(
+    domain: Domain, root: Path | None = None, progress: Progressing = True
+) -> Dataset:
     """Import all tables of `domain` into `<root>/<name>` (default `<home>/data`).
 
     The new data set appears in one rename; until then, and after a failure, the former one stays.
     Rows keep the order of their source. Memory stays flat in the number of interactions.
 
     Args:
-        progress: show what is being done.
+        progress: True draws what is being done; a function is told.
 
     Raises:
         SourceError: the data could not be fetched.
@@ -288,8 +290,12 @@ def move_into_place(folder: Path, target: Path) -> None:
 
 
 @contextmanager
-def _steps(show: bool) -> Iterator[Callable[[str], None]]:
+def _steps(progress: Progressing) -> Iterator[Callable[[str], None]]:
+    if callable(progress):
+        yield progress
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not show) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not progress) as bar:
         task = bar.add_task("", total=None)
         yield lambda text: bar.update(task, description=text)

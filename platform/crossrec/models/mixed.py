@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from crossrec.errors import EncoderError, UnknownDomainError, suggest
 from crossrec.models.adapter_files import read_adapter
-from crossrec.models.encoder import TextEncoder, Vectors
+from crossrec.models.encoder import Progressing, TextEncoder, Vectors, track
 from crossrec.models.layers import shared_copy
 from crossrec.models.passes import BATCH_TOKENS, is_packed, length_batches, pooled, tokens_of
 
@@ -97,6 +97,7 @@ class MixedEncoder:
         max_tokens: int = 64,
         batch_tokens: int = BATCH_TOKENS,
         on_tokenised: Callable[[], object] = bool,
+        progress: Progressing = False,
     ) -> Vectors:
         """Vectors of unit length: (n, E) float32, text i through the adapter of `domains[i]`.
 
@@ -118,7 +119,8 @@ class MixedEncoder:
         lengths = [len(t) if p[0].strip() else 0 for t, p in zip(tokens, pairs, strict=True)]
         on_tokenised()
         with torch.inference_mode():
-            for batch in length_batches(lengths, batch_tokens, is_packed(self._model)):
+            batches = length_batches(lengths, batch_tokens, is_packed(self._model))
+            for batch in track(batches, "encode texts", len(pairs), progress):
                 rows = sorted(batch, key=lambda row: pairs[row][1])
                 ids = [tokens[row] for row in rows]
                 chosen = [adapters[pairs[row][1]] for row in rows]
@@ -141,7 +143,11 @@ class MixedEncoder:
 
 
 def encode_adapted(
-    encoder: TextEncoder, adapter: Path, texts: Sequence[str], max_tokens: int
+    encoder: TextEncoder,
+    adapter: Path,
+    texts: Sequence[str],
+    max_tokens: int,
+    progress: Progressing = False,
 ) -> Vectors:
     """Vectors of unit length through one adapter alone: (n, E) float32.
 
@@ -150,7 +156,7 @@ def encode_adapted(
     """
     mixed = MixedEncoder(encoder)
     mixed.add("adapted", adapter)
-    return mixed.encode(texts, ["adapted"] * len(texts), max_tokens)
+    return mixed.encode(texts, ["adapted"] * len(texts), max_tokens, progress=progress)
 
 
 def _add_low_rank(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Any:

@@ -16,7 +16,7 @@ from crossrec.errors import ConfigError
 from crossrec.models.query import Queries
 
 if TYPE_CHECKING:
-    from crossrec.models.encoder import TextEncoder
+    from crossrec.models.encoder import Progressing, TextEncoder
     from crossrec.releases.store import LoadedRelease
 
 BATCH = 512
@@ -52,16 +52,22 @@ class Classifier:
         """All labels."""
         return self.loaded.model.vocabulary.item_ids
 
-    def classify(self, texts: Sequence[str], topics: Sequence[str | None]) -> NDArray[np.int64]:
+    def classify(
+        self,
+        texts: Sequence[str],
+        topics: Sequence[str | None],
+        progress: Progressing = False,
+    ) -> NDArray[np.int64]:
         """Index into `labels` of each text's best one, (n,).
 
         Args:
             texts: what was said.
             topics: whom it is about, which is put before the text as in training; None: nobody.
+            progress: draw a bar of the texts, or be told how many are encoded.
         """
         pairs = zip(topics, texts, strict=True)
         said = [f"{topic}: {text}" if topic else text for topic, text in pairs]
-        vectors = self._encode(said)
+        vectors = self._encode(said, progress)
         best = []
         for start in range(0, len(said), BATCH):
             rows = slice(start, start + BATCH)
@@ -69,14 +75,14 @@ class Classifier:
             best.append(scores.argmax(axis=1))
         return np.concatenate(best).astype(np.int64) if best else np.empty(0, np.int64)
 
-    def _encode(self, said: list[str]) -> NDArray[Any]:
+    def _encode(self, said: list[str], progress: Progressing = False) -> NDArray[Any]:
         from crossrec.models.mixed import encode_adapted
 
         tokens = self.loaded.model.config.model.max_text_tokens
         adapter = self.loaded.release.adapter_folder
         if adapter is None:
-            return self.encoder.encode(said, max_tokens=tokens)
-        return encode_adapted(self.encoder, adapter, said, tokens)
+            return self.encoder.encode(said, max_tokens=tokens, progress=progress)
+        return encode_adapted(self.encoder, adapter, said, tokens, progress)
 
 
 def _queries(said: list[str], vectors: NDArray[Any]) -> Queries:

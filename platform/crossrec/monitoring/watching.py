@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,6 +16,9 @@ from crossrec.monitoring.polarity import Classifier
 from crossrec.monitoring.report import WatchReport, expect_known, watch_labels
 from crossrec.monitoring.stream import TOPIC, read_stream, tidy, with_topics
 from crossrec.schema import TEXT
+
+if TYPE_CHECKING:
+    from crossrec.models.encoder import Progressing
 
 
 def watch_texts(
@@ -26,6 +30,7 @@ def watch_texts(
     topics: Mapping[str, Sequence[str]] | None = None,
     rule: Rule | None = None,
     n_topics: int = 10,
+    progress: Progressing = False,
 ) -> WatchReport:
     """Label every text, and watch the share of one label by topic and period.
 
@@ -35,6 +40,7 @@ def watch_texts(
         every: length of a period, e.g. `6h`.
         topics: as `stream.with_topics`.
         n_topics: topics with the most texts that are watched.
+        progress: draw a bar of the texts, or be told how many are encoded.
 
     Raises:
         DataError: the texts cannot be read.
@@ -43,7 +49,7 @@ def watch_texts(
     expect_known(label, classifier.labels, every)
     frame = tidy(texts) if isinstance(texts, pl.DataFrame) else read_stream(texts)
     about = frame[TOPIC].to_list() if TOPIC in frame.columns else [None] * len(frame)
-    best = classifier.classify(frame[TEXT].to_list(), about)
+    best = classifier.classify(frame[TEXT].to_list(), about, progress)
     named = [classifier.labels[one] for one in best]
     labelled = with_topics(frame, topics).with_columns(pl.Series("label", named, pl.String))
     return watch_labels(

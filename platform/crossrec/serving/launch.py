@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -39,6 +39,7 @@ from crossrec.serving.process_tree import end_tree, has_ended, tree_of
 from crossrec.serving.shared_encoder import encoder_of
 
 Mode = Literal["haproxy", "plain"]
+Tell = Callable[[str], None]
 
 SERVICE_MODULE = "crossrec.serving.service_process"
 START_TIMEOUT_S = 300.0
@@ -71,8 +72,12 @@ class ServiceSettings(BaseModel):
 
 
 class ServiceReport(BaseModel):
-    """What the service's process answers to settings or to an order, as one line of JSON."""
+    """What the service's process answers to settings or to an order, as one line of JSON; before
+    the answer to settings it says each step.
+    """
 
+    step: str = ""
+    """What is done now; more is to come. Empty: this is the answer."""
     error: str | None = None
     kind: str = ""
     """Class of the error in `crossrec.errors`."""
@@ -166,6 +171,7 @@ def serve_domains(
     max_encoders: int | None = None,
     give_back_after_s: float = 60.0,
     apart: Sequence[str] = (),
+    tell: Tell = lambda step: None,
 ) -> Service:
     """Serve the current releases of some domains, and return once they answer.
 
@@ -182,6 +188,7 @@ def serve_domains(
         give_back_after_s: seconds of less load after which a further replica ends.
         apart: those of the domains that get as many replicas of their own, which share neither
             processor time nor fate with other domains.
+        tell: told each step in words.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
@@ -210,11 +217,13 @@ def serve_domains(
         apart=list(apart),
     )
     parse(Scaled, settings.model_dump(include=set(Scaled.model_fields)))
-    return start(settings)
+    return start(settings, tell=tell)
 
 
-def start(settings: ServiceSettings, module: str = SERVICE_MODULE) -> Service:
-    """Run a service's process and wait until it reports that it is up.
+def start(
+    settings: ServiceSettings, module: str = SERVICE_MODULE, tell: Tell = lambda step: None
+) -> Service:
+    """Run a service's process and wait until it reports that it is up; `tell` hears each step.
 
     Raises:
         ConfigError: the port is taken.
@@ -232,7 +241,7 @@ def start(settings: ServiceSettings, module: str = SERVICE_MODULE) -> Service:
         raise
     try:
         _tell(process, settings)
-        _hear(process, folder)
+        _hear(process, folder, tell)
     except BaseException:
         _stop(process, folder, START_STOP_S)
         raise
@@ -300,8 +309,8 @@ def _tell(process: subprocess.Popen[str], message: BaseModel) -> None:
         raise ServiceError("the service has ended") from err
 
 
-def _hear(process: subprocess.Popen[str], folder: Path) -> None:
-    """Wait for a report.
+def _hear(process: subprocess.Popen[str], folder: Path, tell: Tell = lambda step: None) -> None:
+    """Wait for the answer; `tell` hears the steps before it.
 
     Raises:
         CrossrecError: the one that is reported.
@@ -310,14 +319,19 @@ def _hear(process: subprocess.Popen[str], folder: Path) -> None:
     timer = threading.Timer(START_TIMEOUT_S, process.kill)
     timer.start()
     try:
-        line = cast("IO[str]", process.stdout).readline()
+        while (report := _report_of(process, folder)).step:
+            tell(report.step)
     finally:
         timer.cancel()
-    if not line:
-        raise ServiceError(f"the service ended before it was up; its log says: {_tail(folder)}")
-    report = ServiceReport.model_validate(json.loads(line))
     if report.error is not None:
         raise error_class(report.kind, ServiceError)(report.error)
+
+
+def _report_of(process: subprocess.Popen[str], folder: Path) -> ServiceReport:
+    line = cast("IO[str]", process.stdout).readline()
+    if not line:
+        raise ServiceError(f"the service ended before it was up; its log says: {_tail(folder)}")
+    return ServiceReport.model_validate(json.loads(line))
 
 
 def _stop(process: subprocess.Popen[str], folder: Path, grace_s: float = STOP_TIMEOUT_S) -> None:

@@ -62,7 +62,9 @@ def main(more: Callable[[], list[serve.RunTarget]] = list) -> None:
     settings = ServiceSettings.model_validate_json(sys.stdin.readline())
     try:
         try:
+            _send(reports, ServiceReport(step="starting Ray"))
             _connect(settings)
+            _send(reports, ServiceReport(step="starting the encoder and what answers"))
             serve.run_many([*_targets(settings), *more()], wait_for_applications_running=True)
             _expect_all(settings)
         except Exception as err:
@@ -90,6 +92,10 @@ def _report(reports: TextIO, error: Exception | None) -> None:
         ours = isinstance(error, CrossrecError)
         text = str(error) if ours else f"the service could not do it: {str(error)[-1500:]}"
         report = ServiceReport(error=text, kind=type(error).__name__ if ours else "ServiceError")
+    _send(reports, report)
+
+
+def _send(reports: TextIO, report: ServiceReport) -> None:
     reports.write(report.model_dump_json() + "\n")
     reports.flush()
 

@@ -97,15 +97,18 @@ class Domain(Shown, spec.Domain):
         """Whether its data are in this home."""
         return (home() / "data" / self.name / CARD).is_file()
 
-    def data(self) -> ImportedData:
+    def data(self, *, progress: bool = False) -> ImportedData:
         """Its data, imported now if they are not here yet.
+
+        Args:
+            progress: show what is being done.
 
         Raises:
             SourceError, DataError: they cannot be fetched, or are wrong.
         """
         from crossrec.verbs.data import at_hand
 
-        return shown_as(ImportedData, at_hand(self.name))
+        return shown_as(ImportedData, at_hand(self.name, progress=progress))
 
     def releases(self) -> Releases:
         """Its releases, oldest first."""

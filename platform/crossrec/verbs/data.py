@@ -14,6 +14,7 @@ from crossrec.config import home
 from crossrec.domains import load_domain
 from crossrec.domains.spec import NAME_PATTERN, Domain
 from crossrec.errors import ConfigError
+from crossrec.verbs.progress import import_steps
 
 if TYPE_CHECKING:
     from crossrec.shown import domains as shown
@@ -38,7 +39,7 @@ def import_data(domain: str, *, progress: bool = False) -> shown.ImportedData:
     """Fetch, check and store the data of one domain.
 
     Args:
-        progress: say what is being done.
+        progress: show what is being done.
 
     Raises:
         UnknownDomainError: no domain has that name.
@@ -50,11 +51,15 @@ def import_data(domain: str, *, progress: bool = False) -> shown.ImportedData:
     from crossrec.shown.domains import ImportedData
     from crossrec.verbs.users import as_kept
 
-    return shown_as(ImportedData, as_kept(import_domain(load_domain(domain), progress=progress)))
+    with import_steps(domain, progress) as steps:
+        return shown_as(ImportedData, as_kept(import_domain(load_domain(domain), progress=steps)))
 
 
-def at_hand(domain: str) -> shown.ImportedData:
+def at_hand(domain: str, *, progress: bool = False) -> shown.ImportedData:
     """The data of one domain, imported now if they are not here yet.
+
+    Args:
+        progress: show what is being done.
 
     Raises:
         UnknownDomainError, SourceError, DataError: see `import_data`.
@@ -62,7 +67,7 @@ def at_hand(domain: str) -> shown.ImportedData:
     from crossrec.data.dataset import CARD
 
     here = (home() / "data" / domain / CARD).is_file()
-    return dataset(domain) if here else import_data(domain)
+    return dataset(domain) if here else import_data(domain, progress=progress)
 
 
 def infer_domain(

@@ -43,6 +43,18 @@ def training_bars(domain: str, n_epochs: int, show: bool) -> Any:
     return Bars([domain], n_epochs, show)
 
 
+@contextmanager
+def import_steps(domain: str, show: bool) -> Iterator[bool | Tell]:
+    """What an import is given as its `progress`: in Jupyter a bar that is told each step; in a
+    terminal it draws its own.
+    """
+    if show and in_jupyter():
+        with bar(f"importing {domain}", None, show) as tell:
+            yield tell
+    else:
+        yield show
+
+
 def both(first: Tell, second: Tell | None) -> Tell:
     """Tells both."""
 
@@ -82,11 +94,15 @@ class _Html:
         import IPython.display
 
         shown: Any = IPython.display
-        self._make = shown.HTML
-        self._handle = shown.display(self._make(html), display_id=True)
+        self._handle = shown.display(_only_html(html), raw=True, display_id=True)
 
     def replace(self, html: str) -> None:
-        self._handle.update(self._make(html))
+        self._handle.update(_only_html(html), raw=True)
+
+
+def _only_html(html: str) -> dict[str, str]:
+    """What is shown, without the text that an object of IPython would leave in a saved notebook."""
+    return {"text/html": html, "text/plain": ""}
 
 
 def _jupyter_bar(what: str, total: int | None) -> Iterator[Tell]:

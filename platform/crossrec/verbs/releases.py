@@ -188,6 +188,7 @@ def watch(
     topics: Mapping[str, Sequence[str]] | None = None,
     rule: Rule | None = None,
     n_topics: int = 10,
+    progress: bool = False,
 ) -> Watched:
     """Label a stream of dated texts by a released classifier; say when a label's share is unusual.
 
@@ -202,6 +203,7 @@ def watch(
         topics: name → words that make a text be about it; None: its `topic`, and tickers in it.
         rule: what counts as unusual.
         n_topics: topics with the most texts that are watched.
+        progress: show how many texts are labelled.
 
     Raises:
         ReleaseError: there is no such release, or it is damaged.
@@ -215,13 +217,15 @@ def watch(
     from crossrec.shown.watched import Watched
 
     load_domain(domain)
-    found = watch_texts(
-        Classifier.open(ReleaseStore().load(domain, release)),
-        texts,
-        label=label,
-        every=every,
-        topics=topics,
-        rule=rule,
-        n_topics=n_topics,
-    )
+    with bar(f"watching by {domain}", None, progress) as draw:
+        found = watch_texts(
+            Classifier.open(ReleaseStore().load(domain, release)),
+            texts,
+            label=label,
+            every=every,
+            topics=topics,
+            rule=rule,
+            n_topics=n_topics,
+            progress=lambda done, total: draw(f"{done:,} of {total:,} texts"),
+        )
     return shown_as(Watched, found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from crossrec.config import DEFAULT_URL
 from crossrec.verbs.inputs import expect_domains
+from crossrec.verbs.progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
     from crossrec.serving.capacity import CapacityReport
     from crossrec.serving.launch import Mode, Service
-    from crossrec.shown.answers import Recommendations
     from crossrec.serving.messages import RequestFields
+    from crossrec.shown.answers import Recommendations
 
 
 def serve(
@@ -31,6 +32,7 @@ def serve(
     max_replicas: int | None = None,
     max_encoders: int | None = None,
     apart: Sequence[str] = (),
+    progress: bool = False,
 ) -> Service:
     """Serve the current releases of domains behind one HTTP API; returns once they answer.
 
@@ -44,6 +46,7 @@ def serve(
         max_replicas: as many as the load asks for, up to this; None: always `replicas`.
         max_encoders: the same for the encoder; None: one.
         apart: those of the domains that get replicas of their own.
+        progress: show each step until it answers.
 
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
@@ -55,18 +58,20 @@ def serve(
     from crossrec.serving.launch import serve_domains
 
     expect_domains(domains)
-    return serve_domains(
-        domains,
-        host,
-        port,
-        open_on_loopback,
-        mode=mode,
-        address=address,
-        replicas=replicas,
-        max_replicas=max_replicas,
-        max_encoders=max_encoders,
-        apart=apart,
-    )
+    with bar(f"serving {', '.join(domains)}", None, progress) as draw:
+        return serve_domains(
+            domains,
+            host,
+            port,
+            open_on_loopback,
+            mode=mode,
+            address=address,
+            replicas=replicas,
+            max_replicas=max_replicas,
+            max_encoders=max_encoders,
+            apart=apart,
+            tell=draw,
+        )
 
 
 def capacity(
