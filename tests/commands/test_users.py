@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import time
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +12,11 @@ import pytest
 from crossrec.data.dataset import Dataset
 from crossrec.data.pseudonyms import UserKeys
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.learning_log import LearningLog
 from tests.commands.conftest import Run
 from tests.commands.test_feedback import send
 from tests.commands.test_training import SMALL
+from tests.serving.learners import given_to
 
 
 def users_of(table: str = "interactions") -> set[str]:
@@ -93,6 +96,29 @@ def test_pseudonyms_take_the_place_of_ids_everywhere(run: Run, shop_domain: Path
     assert key.inside("c7") not in users_of()
     run("data", "import", "shop", "--force")
     assert key.inside("c7") not in users_of()
+
+
+def test_answers_kept_for_learning_go_with_feedback_and_keep_pseudonyms_off_until_then(
+    run: Run, shop_domain: Path, fresh_home: Path
+):
+    now = time.time()
+    notes = LearningLog()
+    for user, at in (("jane@example.org", now - 60), ("joe@example.org", now - 40 * 86_400)):
+        notes.shown("shop", given_to(user, at))
+        notes.came_from("shop", [f"{user}-click-1"], "a key", at)
+    notes.close()
+    run("feedback", "prune", "shop", "--keep-days", "30")
+    kept = b"".join(path.read_bytes() for path in fresh_home.glob("learning.db*"))
+    assert (b"jane" in kept, b"joe" in kept) == (True, False)
+    refused = run("users", "pseudonymise")
+    assert refused.exit_code == 2
+    assert "0 events of feedback and 1 answers are kept under user ids" in (
+        " ".join(refused.stderr.split())
+    )
+    run("feedback", "prune", "--keep-days", "0")
+    kept = b"".join(path.read_bytes() for path in fresh_home.glob("learning.db*"))
+    assert b"jane" not in kept
+    assert run("users", "pseudonymise").exit_code == 0
 
 
 def test_pseudonyms_bring_nobody_back_and_older_files_still_know_the_id(

@@ -13,7 +13,7 @@ from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.learned_weights import LearnedWeights
 from crossrec.serving.learning import DomainLearner
-from crossrec.serving.learning_log import LearningLog
+from crossrec.serving.learning_log import LearningLog, ShownList
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
 from crossrec.serving.recommender import Recommender
@@ -95,6 +95,17 @@ def cheap_choice(answer: RecommendResponse, rng: np.random.Generator) -> str:
     positions = np.arange(1, len(prices) + 1)
     utilities = -0.2 * prices - 0.5 * np.log(positions) + rng.gumbel(size=len(prices))
     return answer.items[int(utilities.argmax())].item_id
+
+
+def given_to(user: str, at: float) -> ShownList:
+    """An answer with one item, as the log keeps it."""
+    one = np.ones(1)
+    return ShownList(
+        request_id=f"request of {user}", user_id=user, at=at, version=1, arm=0, propensity=1.0,
+        objectives=["price"], item_ids=["a"], n_shown=1, plain=True, relevance=one,
+        standings=one[:, None], features=[], context=np.zeros(0), arms=one[:, None], share=0.0,
+        relevance_weight=1.0,
+    )  # fmt: skip
 
 
 def visits(shop: Shop, n: int, seed: int = 0, n_users: int = 20) -> list[tuple[str, str, str]]:

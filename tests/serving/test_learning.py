@@ -21,7 +21,8 @@ import pytest
 
 from crossrec.domains.spec import Learning
 from crossrec.errors import ReleaseError, RequestError, ServiceError
-from crossrec.releases.store import LoadedRelease
+from crossrec.releases.store import LoadedRelease, ReleaseStore
+from crossrec.serving.erasure import Erasures
 from crossrec.serving.explaining import Explainer
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
@@ -315,7 +316,6 @@ def test_a_second_learner_waits_until_the_first_lets_go(town: Shop):
 
 RUN = """
 import sys
-from crossrec.serving.learning_service import Learners
 learners = Learners(poll_s=0.01)
 print("up", flush=True)
 sys.stdin.read()
@@ -394,6 +394,39 @@ def test_erasing_somebody_removes_the_answers_they_were_given(town: Shop):
     assert town.notes.find("films", other.request_id) is not None
 
 
+def test_erasing_somebody_leaves_nothing_of_them_in_the_learners_file(town: Shop, fresh_home: Path):
+    named = ADDRESS.set("10.0.0.7")
+    for user in ("jane@example.org", "joe@example.org"):
+        answer = town.ask(user)
+        click = FeedbackEvent(
+            event_id=f"{user}-click-1", user_id=user, item_id=answer.items[0].item_id,
+            event="click", request_id=answer.request_id,
+        )  # fmt: skip
+        assert asyncio.run(town.recommender.feedback([click])).accepted == 1
+    ADDRESS.reset(named)
+    town.weights.close()
+    assert town.notes.origin("films", "jane@example.org-click-1") is not None
+    Erasures("films", town.log, ReleaseStore()).erase("jane@example.org")
+    kept = b"".join(path.read_bytes() for path in fresh_home.glob("learning.db*"))
+    assert b"jane" not in kept
+    assert b"joe@example.org-click-1" in kept
+
+
+def test_an_erasure_says_what_learned_weights_may_hold_until_they_are_reset(town: Shop):
+    def remains(user: str) -> str:
+        return Erasures("films", town.log, ReleaseStore()).erase(user).remains
+
+    assert remains("nobody").startswith("nothing")
+    visits(town, 40)
+    town.step()
+    assert remains("nobody").startswith("the objectives' weights that were learned online may")
+    of_somebody = remains("user-1")
+    assert "were trained with this user's events" in of_somebody
+    assert "crossrec learner reset films takes it out at once" in of_somebody
+    town.order("reset")
+    assert "online" not in remains("user-1")
+
+
 def test_old_answers_are_forgotten_and_choices_of_them_count_no_more(town: Shop):
     answer = town.ask("user-1")
     town.weights.close()
@@ -402,7 +435,7 @@ def test_old_answers_are_forgotten_and_choices_of_them_count_no_more(town: Shop)
         database.commit()
     town.send("user-1", answer.items[0].item_id, answer.request_id)
     assert town.step() == 0
-    town.notes.prune("films", time.time() - 80_000)
+    town.notes.prune(time.time() - 80_000, "films")
     assert town.notes.find("films", answer.request_id) is None
 
 
@@ -473,6 +506,14 @@ def test_answers_and_places_are_kept_on_a_server_too(town: Shop, postgres_url: s
     assert again.taken_before("films", second) == [(item, "click")]
     assert again.heard("films", first.row, 10) == [second]
     assert again.last() == second.row
+    assert again.n_of_users() == 1
     again.erase("films", "user-1")
     assert again.find("films", answer.request_id) is None
+    assert again.origin("films", first.event_id) is None
+    assert again.n_of_users() == 0
+    again.came_from("films", ["event-3"], "abc", time.time())
     again.close()
+    last = LearningLog(postgres_url, postgres_url)
+    last.prune(time.time() + 1)
+    assert last.origin("films", "event-3") is None
+    last.close()

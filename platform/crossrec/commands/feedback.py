@@ -59,6 +59,8 @@ def prune(
 ) -> None:
     """Forget feedback that is older than some days; later exports do not hold it either.
 
+    Answers that a learner kept, to learn from feedback on them, are forgotten with it.
+
     \b
     crossrec feedback prune --keep-days 90
     """

@@ -63,7 +63,7 @@ def pseudonymise() -> None:
 
     Callers go on with their own ids. The key is in users.json of the home: who has it can tell
     whose pseudonym is whose, and without it nobody is known again. Data are imported and trained
-    again, so that releases know the pseudonyms; feedback that was kept under ids must be gone.
+    again, so that releases know the pseudonyms; feedback and answers kept under ids must be gone.
     """
     names = verbs.pseudonymise()
     out.print("user ids are pseudonymised from now on", markup=False)

@@ -22,6 +22,7 @@ from crossrec.releases.store import ReleaseStore
 from crossrec.serving.audit import AuditLog
 from crossrec.serving.feedback_log import Erasure, FeedbackLog
 from crossrec.serving.learning_log import LearningLog
+from crossrec.serving.learning_store import LearnerStore
 from crossrec.serving.messages import ErasureResponse
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Erasures:
     def erase(self, user_id: str) -> ErasureResponse:
         """Erase a user; may be done again, which then finds what is left.
 
-        The log comes first: from then on no replica shows anything. Then the releases and the
+        The logs come first: from then on no replica shows anything. Then the releases and the
         imported data on this machine's disk are rewritten, one erasure of a domain at a time.
 
         Args:
@@ -76,8 +77,8 @@ class Erasures:
         key = self._users.make()
         names = sorted({user_id, key.inside(user_id)})
         digest = key.digest(key.inside(user_id))
-        n_events = sum(self._log.erase(self._domain, name, digest, []) for name in names)
         self._forget_answers(names)
+        n_events = sum(self._log.erase(self._domain, name, digest, []) for name in names)
         cleaned: list[str] = []
         damaged: ReleaseError | None = None
         with only_one(self._store.root, self._domain):
@@ -100,8 +101,13 @@ class Erasures:
             tables=tables,
             releases=cleaned,
             trained_with=still,
-            remains=_remains(still),
+            remains=_remains(still, self._domain, self._has_learned()),
         )
+
+    def _has_learned(self) -> bool:
+        """Whether weights were learned online that hold; nobody can tell by whose choices."""
+        state = LearnerStore(self._domain).state()
+        return state is not None and state.moved
 
     def _forget_answers(self, user_ids: list[str]) -> None:
         with closing(LearningLog()) as answers:
@@ -131,17 +137,24 @@ class Erasures:
         return removed
 
 
-def _remains(versions: list[str]) -> str:
+def _remains(versions: list[str], domain: str, has_learned: bool) -> str:
     """What is left, in words.
 
-    >>> _remains([])
+    >>> _remains([], "films", has_learned=False)
     'nothing: no release was trained with events of this user'
     """
-    if not versions:
-        return "nothing: no release was trained with events of this user"
-    return (
-        f"the weights of {', '.join(versions)} were trained with this user's events; they hold no"
-        " id and no history: train the domain again and delete these releases to be rid of that"
-        " too. Sources outside (files, wheels, other exports) are as they were; an import leaves"
-        " the user out"
-    )
+    left = []
+    if versions:
+        left.append(
+            f"the weights of {', '.join(versions)} were trained with this user's events; they hold"
+            " no id and no history: train the domain again and delete these releases to be rid of"
+            " that too. Sources outside (files, wheels, other exports) are as they were; an import"
+            " leaves the user out"
+        )
+    if has_learned:
+        left.append(
+            "the objectives' weights that were learned online may have learned from this user's"
+            " choices; they hold no id, and it fades as others choose: crossrec learner reset"
+            f" {domain} takes it out at once"
+        )
+    return ". ".join(left) or "nothing: no release was trained with events of this user"

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from crossrec.config import home
 from crossrec.serving.feedback_storage import Connection, Reader, migrate, storage_at
-from crossrec.serving.feedback_writer import GroupWriter, Row, not_stored
+from crossrec.serving.feedback_writer import GroupWriter, Row, changing
 from crossrec.serving.messages import FeedbackEvent
 
 MAX_RECENT = 1000
@@ -248,21 +248,8 @@ class FeedbackLog:
         self._writer.close()
         self._reader.close()
 
-    @contextmanager
-    def _changing(self) -> Iterator[Connection]:
-        """A transaction on a connection of its own; what it deleted is overwritten after.
-
-        Raises:
-            ServiceError: nothing was changed.
-        """
-        try:
-            with closing(self._storage.connect()) as connection:
-                with connection.transaction():
-                    yield connection
-                with suppress(*self._storage.errors):  # somebody reads old pages: the next time
-                    connection.scrub()
-        except self._storage.errors as err:
-            raise not_stored(err) from err
+    def _changing(self) -> AbstractContextManager[Connection]:
+        return changing(self._storage, "feedback", "answers")
 
 
 def log_address() -> Path | str:

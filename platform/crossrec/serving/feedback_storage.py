@@ -42,8 +42,8 @@ class Connection(Protocol):
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """All of a `with` block or nothing of it; on disk when the block has ended."""
 
-    def scrub(self) -> None:
-        """Have what was deleted overwritten, as far as the database lets us."""
+    def scrub(self, tables: Sequence[str]) -> None:
+        """Have what was deleted from these overwritten, as far as the database lets us."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -118,7 +118,7 @@ class _Sqlite:
                 self._database.execute("ROLLBACK")
             raise
 
-    def scrub(self) -> None:
+    def scrub(self, tables: Sequence[str]) -> None:
         # Deleted rows are zeroed in the file (secure_delete); older pages wait in the WAL.
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -184,8 +184,8 @@ class _Postgres:
         with self._database.transaction():
             yield
 
-    def scrub(self) -> None:
-        self._database.execute("VACUUM feedback")
+    def scrub(self, tables: Sequence[str]) -> None:
+        self._database.execute(f"VACUUM {', '.join(tables)}")
 
     def close(self) -> None:
         self._database.close()

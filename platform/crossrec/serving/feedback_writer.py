@@ -1,4 +1,4 @@
-"""Group commit: one thread writes whatever has gathered while the disk was busy.
+"""Group commit: one thread writes whatever has gathered while the disk was busy; and deletions.
 
 Leaves to others: what is written (feedback_log.py), connections (feedback_storage.py).
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from crossrec.errors import ServiceError
@@ -121,6 +123,23 @@ class GroupWriter:
                 connection.close()
             except self._storage.errors:
                 return
+
+
+@contextmanager
+def changing(storage: Storage, *tables: str) -> Iterator[Connection]:
+    """A transaction on a connection of its own; what it deleted from `tables` is overwritten after.
+
+    Raises:
+        ServiceError: nothing was changed.
+    """
+    try:
+        with closing(storage.connect()) as connection:
+            with connection.transaction():
+                yield connection
+            with suppress(*storage.errors):  # somebody reads old pages: the next time
+                connection.scrub(tables)
+    except storage.errors as err:
+        raise not_stored(err) from err
 
 
 def not_stored(error: Exception) -> ServiceError:

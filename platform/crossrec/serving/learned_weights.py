@@ -258,7 +258,6 @@ class _Learned:
 
 
 def _learned(state: State, before: _Learned | None) -> _Learned:
-    moved = not np.array_equal(state.belief.mean, state.frame.prior().mean)
     share = state.explore_share if state.learning else 0.0
     recent: Mapping[int, NDArray[np.float64]] = {}
     exploration = Exploration(share, state.salt)
@@ -267,7 +266,7 @@ def _learned(state: State, before: _Learned | None) -> _Learned:
     if before is not None:
         kept = before.exploration
         exploration = kept if (kept.share, kept.salt) == (share, state.salt) else exploration
-    return _Learned(state, moved, {**recent, state.version: state.arms}, exploration)
+    return _Learned(state, state.moved, {**recent, state.version: state.arms}, exploration)
 
 
 def what_to_learn(

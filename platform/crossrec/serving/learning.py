@@ -302,7 +302,7 @@ class DomainLearner:
     def _prune(self) -> None:
         now = self._clock()
         if now > self._pruned_at + PRUNE_EVERY_S:
-            self._log.prune(self.domain, now - KEPT_S)
+            self._log.prune(now - KEPT_S, self.domain)
             self._pruned_at = now
 
     def _freeze(self, state: State, version: int | None) -> State:

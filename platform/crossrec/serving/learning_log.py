@@ -23,13 +23,14 @@ from crossrec.errors import ServiceError
 from crossrec.ranking.learner_policy import Drawn
 from crossrec.serving.feedback_log import log_address
 from crossrec.serving.feedback_storage import Reader, SqliteFile, Storage, migrate, storage_at
-from crossrec.serving.feedback_writer import GroupWriter
+from crossrec.serving.feedback_writer import GroupWriter, changing
 from crossrec.serving.ranker import Seen
 
 DIGITS = 4
 """Of what is kept in JSON."""
 PAGE_ROWS = 2_000
 
+_NAMES = ("learner_shown", "learner_origins")
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS learner_shown (
         domain TEXT NOT NULL, request_id TEXT NOT NULL, user_id TEXT, at DOUBLE PRECISION NOT NULL,
@@ -63,6 +64,8 @@ _TAKEN = (
     "SELECT item_id, event FROM feedback WHERE domain = ? AND user_id = ? AND request_id = ?"
     " AND rowid < ? ORDER BY rowid"
 )
+_IDS = "SELECT event_id FROM feedback WHERE domain = ? AND user_id = ?"
+_N_OF_USERS = "SELECT count(*) FROM learner_shown WHERE user_id IS NOT NULL"
 _LAST = "SELECT max(rowid) FROM feedback"
 _OF_REQUESTS = (
     "SELECT request_id, user_id, item_id, event FROM feedback WHERE domain = ? AND received_at >= ?"
@@ -212,23 +215,35 @@ class LearningLog:
         rows = self._heard.execute(_OF_REQUESTS, (domain, since))
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def prune(self, domain: str, before: float) -> None:
-        """Forget what came before a moment (seconds since 1970)."""
-        with closing(self._storage.connect()) as connection, connection.transaction():
-            for table in ("learner_shown", "learner_origins"):
-                connection.change(
-                    f"DELETE FROM {table} WHERE domain = ? AND at < ?", [(domain, before)]
-                )
+    def n_of_users(self) -> int:
+        """Answers of all domains that are kept with the user who was given them."""
+        return int(self._reader.execute(_N_OF_USERS)[0][0])
+
+    def prune(self, before: float, domain: str | None = None) -> None:
+        """Forget what came before a moment (seconds since 1970).
+
+        Args:
+            domain: of this one alone; None: of all.
+        """
+        where, values = ("", (before,)) if domain is None else (" AND domain = ?", (before, domain))
+        with changing(self._storage, *_NAMES) as connection:
+            for table in _NAMES:
+                connection.change(f"DELETE FROM {table} WHERE at < ?{where}", [values])
 
     def erase(self, domain: str, user_id: str) -> None:
-        """Forget the answers that a user was given."""
-        with closing(self._storage.connect()) as connection:
-            with connection.transaction():
+        """Forget the answers that a user was given, and where the user's events came from.
+
+        Which events those are the feedback log knows: before it forgets them.
+        """
+        ids = [(domain, *row) for row in self._heard.execute(_IDS, (domain, user_id))]
+        with changing(self._storage, *_NAMES) as connection:
+            if ids:
                 connection.change(
-                    "DELETE FROM learner_shown WHERE domain = ? AND user_id = ?",
-                    [(domain, user_id)],
+                    "DELETE FROM learner_origins WHERE domain = ? AND event_id = ?", ids
                 )
-            connection.scrub()
+            connection.change(
+                "DELETE FROM learner_shown WHERE domain = ? AND user_id = ?", [(domain, user_id)]
+            )
 
     def close(self) -> None:
         """Write what waits, then close the connections."""

@@ -83,6 +83,11 @@ class State:
         """(M, P)."""
         return arms_of(self.belief, self.salt)
 
+    @property
+    def moved(self) -> bool:
+        """Whether the weights are no longer what was declared."""
+        return not np.array_equal(self.belief.mean, self.frame.prior().mean)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, exact."""
         return vars(self) | {"frame": self.frame.as_json(), "belief": self.belief.as_json()}

@@ -67,7 +67,8 @@ def export_feedback(domain: str, to: Path | str | None = None, since: str = "all
 def prune_feedback(keep_days: float, domain: str | None = None) -> int:
     """Forget events that came more than `keep_days` ago, of one domain or of all; how many.
 
-    What is forgotten is in no later export, so that no later training reads it either.
+    What is forgotten is in no later export, so that no later training reads it either. Answers that
+    were kept for learning from feedback on them go with it.
 
     Raises:
         ConfigError: a negative number of days.
@@ -75,11 +76,14 @@ def prune_feedback(keep_days: float, domain: str | None = None) -> int:
     from contextlib import closing
 
     from crossrec.serving.feedback_log import FeedbackLog
+    from crossrec.serving.learning_log import LearningLog
 
     if not keep_days >= 0:
         raise ConfigError(f"got {keep_days} days to keep; expected 0 or more")
-    with closing(FeedbackLog()) as log:
-        return log.prune(time.time() - keep_days * DAY_S, domain)
+    before = time.time() - keep_days * DAY_S
+    with closing(LearningLog()) as answers, closing(FeedbackLog()) as log:
+        answers.prune(before, domain)
+        return log.prune(before, domain)
 
 
 def add_feedback(

@@ -53,20 +53,22 @@ def pseudonymise() -> list[str]:
     """Keep keyed hashes in place of user ids from now on; the domains to import and train again.
 
     Raises:
-        ConfigError: feedback was kept under ids, which nobody would be known by any more.
+        ConfigError: feedback, or answers for learning from it, were kept under ids, which nobody
+            would be known by any more.
     """
     from crossrec.data.dataset import CARD
     from crossrec.data.pseudonyms import UserKeys
     from crossrec.serving.feedback_log import FeedbackLog
+    from crossrec.serving.learning_log import LearningLog
 
     users = UserKeys()
     known = users.read()
-    with closing(FeedbackLog()) as log:
-        kept = sum(count.n_events for count in log.counts())
-    if kept and not (known and known.pseudonymise):
+    with closing(FeedbackLog()) as log, closing(LearningLog()) as answers:
+        n_events, n_answers = sum(count.n_events for count in log.counts()), answers.n_of_users()
+    if (n_events or n_answers) and not (known and known.pseudonymise):
         raise ConfigError(
-            f"{kept:,} events of feedback are kept under user ids; forget them first, with:"
-            " crossrec feedback prune --keep-days 0"
+            f"{n_events:,} events of feedback and {n_answers:,} answers are kept under user ids;"
+            " forget them first, with: crossrec feedback prune --keep-days 0"
         )
     users.make(pseudonymise=True)
     return sorted(path.parent.name for path in (home() / "data").glob(f"*/{CARD}"))
