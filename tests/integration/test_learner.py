@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from crossrec.models.encoder import TextEncoder
 from crossrec.serving.client import Client
@@ -138,6 +139,28 @@ def test_a_burst_of_one_address_is_bounded_and_other_addresses_go_on(
         )
         CHOICES.make(elsewhere, 2)
     until(lambda: learned(client) == PER_ADDRESS + 2, 30)
+
+
+def test_what_is_learned_is_on_the_page_of_figures(client: Client, service: Service):
+    def figures() -> dict[tuple[str, ...], float]:
+        page = httpx.get(f"{service.address}/v1/metrics", timeout=10).text
+        return {
+            (one.name.removeprefix("crossrec_learner_"), *one.labels.values()): one.value
+            for family in text_string_to_metric_families(page)
+            for one in family.samples
+            if one.name.startswith("crossrec_learner_")
+        }
+
+    status = client.learner("films")
+    until(lambda: figures()["version", "films"] == status.version, 30)
+    found = figures()
+    assert found["learning", "films"] == 1
+    assert found["weight", "films", "price"] == pytest.approx(status.weights["price"].weight)
+    assert (found["flagged", "films", "addresses"], found["flagged", "films", "users"]) == (1, 0)
+    # the killed process had learned from three, and may not have said so
+    n_learned = PER_ADDRESS + 2
+    assert n_learned - 3 <= found["choices_total", "films", "learned"] <= n_learned
+    assert found["choices_total", "films", "beyond a cap"] == 5
 
 
 def test_orders_hold_for_every_replica(client: Client, service: Service):

@@ -251,10 +251,11 @@ def test_a_burst_of_one_user_or_one_address_counts_up_to_the_cap_and_is_flagged(
     assert caps.take("quiet", "a", 2) == 0
     assert caps.take("quiet", "b", 2) == 1 / 2
     assert caps.take("quiet", None, 3) == 1 / 3
-    assert caps.flagged_users() == {"loud": 5}
-    assert caps.flagged_addresses() == {"a": 6}
+    assert caps.flagged_users(59) == {"loud": 5}
+    assert caps.flagged_addresses(59) == {"a": 6}
+    assert caps.flagged_users(60) == caps.flagged_addresses(60) == {}  # nobody has chosen since
     assert caps.take("loud", "a", 61) == 1
-    assert caps.flagged_users() == caps.flagged_addresses() == {}
+    assert caps.flagged_users(61) == caps.flagged_addresses(61) == {}
     assert caps.take("late", "a", 59) == 1
     unbounded = Caps(per_user=0, per_address=0, window_s=60)
     assert all(unbounded.take("loud", "a", 1) for _ in range(100))

@@ -31,9 +31,13 @@ from crossrec.serving.learned_weights import ADDRESS, LearnedWeights
 from crossrec.serving.learning import NOTE_DELAY_S, DomainLearner
 from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerStatus
+from crossrec.serving.learning_service import Learners
+from crossrec.serving.learning_status import mean_weights
 from crossrec.serving.learning_store import LearnerStore
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
+from crossrec.serving.metrics_page import metrics_page
 from tests.serving.learners import LEARNING, Shop, published, shop, visits
+from tests.serving.test_metrics import page
 from tests.small_release import SmallDomain
 
 
@@ -285,6 +289,32 @@ def test_a_burst_is_bounded_flagged_and_said_in_the_log(
     town.log.close()
 
 
+def test_a_learner_says_in_figures_what_it_learned_and_how_many_it_bounds(
+    films: SmallDomain, fresh_home: Path, tmp_path: Path
+):
+    town = shop(published(films, LEARNING.model_copy(update={"per_user": 5})), fresh_home)
+    town.step()
+    visits(town, 40, n_users=1)
+    town.weights.close()
+    town.learner.close()
+    with closing(Learners(tmp_path, poll_s=0.01)):
+        ends = time.monotonic() + 20
+        while not (found := page(tmp_path)):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+    state = LearnerStore("films").state()
+    assert found["crossrec_learner_choices_total"] == {
+        ("films", "learned"): 5, ("films", "beyond a cap"): 35,
+    }  # fmt: skip
+    assert found["crossrec_learner_flagged"] == {("films", "users"): 1, ("films", "addresses"): 0}
+    assert found["crossrec_learner_version"] == {("films",): state.version}
+    assert found["crossrec_learner_learning"] == {("films",): 1}
+    weights = mean_weights(state)
+    assert found["crossrec_learner_weight"] == {("films", name): weights[name] for name in weights}
+    assert b"user-0" not in metrics_page(tmp_path)
+    town.log.close()
+
+
 def test_an_answer_that_was_nobodys_has_the_cap_of_one_user(films: SmallDomain, fresh_home: Path):
     town = shop(published(films, LEARNING.model_copy(update={"per_user": 3})), fresh_home)
     town.step()
@@ -316,6 +346,7 @@ def test_a_second_learner_waits_until_the_first_lets_go(town: Shop):
 
 RUN = """
 import sys
+from crossrec.serving.learning_service import Learners
 learners = Learners(poll_s=0.01)
 print("up", flush=True)
 sys.stdin.read()

@@ -137,6 +137,19 @@ def test_two_replicas_of_a_domain_have_its_items_once(tmp_path: Path, recommende
     assert found["crossrec_items"] == {("films",): recommender.catalogue.n_items}
 
 
+def test_of_a_learner_that_was_killed_just_now_nothing_is_left_but_what_it_counted(tmp_path: Path):
+    for source, age_s, version, weight in (("b", 2.0, 7, 0.9), ("a", 1.0, 8, -0.1)):
+        one = Metrics()
+        one.set("crossrec_learner_version", version, domain="films")
+        one.set("crossrec_learner_weight", weight, domain="films", objective="price")
+        one.add("crossrec_learner_choices", 3, domain="films", outcome="learned")
+        write(tmp_path, source, one, age_s)
+    found = page(tmp_path)
+    assert found["crossrec_learner_version"] == {("films",): 8}
+    assert found["crossrec_learner_weight"] == {("films", "price"): -0.1}
+    assert found["crossrec_learner_choices_total"] == {("films", "learned"): 6}
+
+
 def test_nobody_chooses_labels_from_outside(asks: Ask, metrics: Metrics, tmp_path: Path):
     event = {"user_id": "u", "item_id": "none", "event": "evil"}
     assert asks("POST", "/feedback", json={"events": [event]}).status_code == 422

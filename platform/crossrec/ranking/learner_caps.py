@@ -60,18 +60,21 @@ class Caps:
         over_address = address is not None and _over(self.addresses[address], self.per_address)
         return 0.0 if over_address or _over(most, self.per_user) else 1 / most
 
-    def flagged_users(self) -> dict[str, int]:
-        """Users beyond the cap in this window → their choices, most first."""
-        return _flagged(self.users, self.per_user)
+    def flagged_users(self, at: float) -> dict[str, int]:
+        """Users beyond the cap in the window of `at` (seconds since 1970) → their choices, most
+        first.
+        """
+        return self._flagged(self.users, self.per_user, at)
 
-    def flagged_addresses(self) -> dict[str, int]:
-        """Addresses beyond the cap in this window → choices from there, most first."""
-        return _flagged(self.addresses, self.per_address)
+    def flagged_addresses(self, at: float) -> dict[str, int]:
+        """Addresses beyond the cap, likewise → choices from there."""
+        return self._flagged(self.addresses, self.per_address, at)
+
+    def _flagged(self, counts: Counter[str], cap: int, at: float) -> dict[str, int]:
+        if at // self.window_s > self.window:  # it has ended, and nobody has chosen since
+            return {}
+        return {key: count for key, count in counts.most_common() if _over(count, cap)}
 
 
 def _over(count: int, cap: int) -> bool:
     return 0 < cap < count
-
-
-def _flagged(counts: Counter[str], cap: int) -> dict[str, int]:
-    return {key: count for key, count in counts.most_common() if _over(count, cap)}

@@ -34,12 +34,12 @@ from crossrec.serving.arguments import (
     parse,
     shadow_application,
 )
+from crossrec.serving.asking import service_name
 from crossrec.serving.deployments import (
     DomainDeployment,
     EncoderDeployment,
     ShadowDeployment,
     keys_of,
-    service_name,
 )
 from crossrec.serving.gateway import RETRY_AFTER_S, Gateway
 from crossrec.serving.http_api import system_app

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import Any
 
+import ray
 from ray import serve
 
 from crossrec.errors import CrossrecError, ServiceError
@@ -27,6 +28,13 @@ log = logging.getLogger(__name__)
 ASK_TIMEOUT_S = 5.0
 STATES_AGE_S = 0.5
 """How old the service's idea of its own state may be."""
+
+
+def service_name() -> str:
+    """What the processes of one service have in common: their Ray cluster."""
+    if not ray.is_initialized():  # a deployment's class that is used without Serve
+        return "alone"
+    return str(ray.get_runtime_context().get_session_name())
 
 
 class Parts:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import ray
 from ray import serve
 
 from crossrec.ranking.weights import Weigh
@@ -25,6 +24,7 @@ from crossrec.serving.arguments import (
     shadow_application,
 )
 from crossrec.serving.arms import Arms
+from crossrec.serving.asking import service_name
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.cards import domain_summary
 from crossrec.serving.encoder_client import EncoderClient
@@ -273,13 +273,6 @@ class ShadowDeployment(DomainDeployment):
         """What came of it so far."""
         release = self.recommender.loaded.release.version
         return (self._comparison or Comparison(self._domain, release)).results()
-
-
-def service_name() -> str:
-    """What the processes of one service have in common: their Ray cluster."""
-    if not ray.is_initialized():  # a deployment's class that is used without Serve
-        return "alone"
-    return str(ray.get_runtime_context().get_session_name())
 
 
 def _write_metrics(metrics: Metrics) -> asyncio.Task[None]:

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import IO
@@ -25,8 +26,9 @@ from crossrec.ranking.learner_caps import Caps
 from crossrec.ranking.learner_trust import Trust
 from crossrec.serving.learning_log import Heard, LearningLog, ShownList
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
-from crossrec.serving.learning_status import status_of
+from crossrec.serving.learning_status import set_gauges, status_of
 from crossrec.serving.learning_store import LearnerStore, State, ToLearn, first_state, fitted
+from crossrec.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class DomainLearner:
         learning_log: answers, and the feedback log.
         clock: seconds since 1970.
         salt: of the first state: two learners of one salt explore alike; None: drawn.
+        metrics: where choices are counted; None: nowhere that anybody reads.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class DomainLearner:
         learning_log: LearningLog,
         clock: Callable[[], float] = time.time,
         salt: str | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.domain = domain
         self._store = LearnerStore(domain)
         self._log = learning_log
         self._clock, self._salt = clock, salt
+        self._metrics = metrics or Metrics()
         self._held: IO[str] | None = None
         self._state: State | None = None
         self._to_learn: ToLearn | None = None
@@ -110,6 +115,13 @@ class DomainLearner:
         with self._lock:
             self._expected()
             return self._status()
+
+    def set_gauges(self) -> None:
+        """Say in figures what was learned; nothing where another process is the learner."""
+        with self._lock:
+            if self._held is not None and self._state is not None:
+                now = self._clock()
+                set_gauges(self._metrics, self.domain, self._state, self._caps, now)
 
     def close(self) -> None:
         """Let another process be the learner."""
@@ -211,17 +223,19 @@ class DomainLearner:
         state, to_learn = self._state, self._to_learn
         assert state is not None
         assert to_learn is not None
-        counts = dict(state.counts)
+        came: Counter[str] = Counter()
         choices = []
         for event in events:
             if event.event not in self._interests() or event.request_id is None:
                 continue
             found = self._choice(event, state)
-            what = found if isinstance(found, str) else "learned"
-            counts[what] = counts.get(what, 0) + 1
+            came[found if isinstance(found, str) else "learned"] += 1
             if isinstance(found, Choice):
                 trust = self._trust.weigh(_keyed(event.user_id, state), found, state.belief)
                 choices.append(replace(found, weight=found.weight * trust))
+        for outcome, n in came.items():
+            self._metrics.add("crossrec_learner_choices", n, domain=self.domain, outcome=outcome)
+        counts = dict(came + Counter(state.counts))
         self._state = replace(state, cursor=events[-1].row, counts=counts)
         if not choices:
             # A restart reads again what is not on disk, and counts it then.
@@ -337,7 +351,7 @@ class DomainLearner:
 
     def _status(self) -> LearnerStatus:
         assert self._state is not None
-        return status_of(self.domain, self._state, self._caps, self._store)
+        return status_of(self.domain, self._state, self._caps, self._store, self._clock())
 
 
 def _mean_context(state: State, choices: list[Choice]) -> list[float]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -17,10 +20,19 @@ from ray.serve.handle import DeploymentHandle
 
 from crossrec.errors import ConfigError, CrossrecError, ServiceError
 from crossrec.serving.arguments import LEARNER_APPLICATION
+from crossrec.serving.asking import service_name
 from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
+from crossrec.serving.learning_status import GAUGES
 from crossrec.serving.learning_store import learners_folder
+from crossrec.serving.metrics import (
+    WRITE_EVERY_S,
+    Metrics,
+    metrics_folder,
+    own_file,
+    write_figures,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +47,16 @@ class Learners:
     """The learners of all domains that a replica has ever said what to learn of.
 
     Args:
+        figures: folder for a file with the figures of this process; None: nobody reads them.
         poll_s: between two looks at the feedback log.
     """
 
-    def __init__(self, poll_s: float = POLL_S) -> None:
+    def __init__(self, figures: Path | None = None, poll_s: float = POLL_S) -> None:
         self._log = LearningLog()
         self._learners: dict[str, DomainLearner] = {}
+        self._metrics = Metrics()
+        self._figures = None if figures is None else own_file(figures)
+        self._written_at = -math.inf
         self._poll_s = poll_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="learners", daemon=True)
@@ -49,7 +65,7 @@ class Learners:
     def learner(self, domain: str) -> DomainLearner:
         """The learner of a domain."""
         if domain not in self._learners:
-            self._learners[domain] = DomainLearner(domain, self._log)
+            self._learners[domain] = DomainLearner(domain, self._log, metrics=self._metrics)
         return self._learners[domain]
 
     def ask(self, domain: str, order: LearnerOrder | None) -> LearnerStatus:
@@ -70,6 +86,20 @@ class Learners:
     def _run(self) -> None:
         while not self._ended.wait(self._poll_s):
             self.step()
+            if self._figures and time.monotonic() >= self._written_at + WRITE_EVERY_S:
+                self._written_at = time.monotonic()
+                try:
+                    self._write(self._figures)
+                except Exception:  # nobody stops learning for it
+                    log.exception("the figures of the learners were not written")
+
+    def _write(self, path: Path) -> None:
+        """The figures, by the one thread that changes them."""
+        for name in GAUGES:  # an objective may be gone
+            self._metrics.forget(name)
+        for learner in list(self._learners.values()):
+            learner.set_gauges()
+        write_figures(self._metrics, path)
 
     def close(self) -> None:
         """End the thread, let go of the locks."""
@@ -84,7 +114,7 @@ class LearnerDeployment:
     """One replica of it learns for all domains."""
 
     def __init__(self) -> None:
-        self._learners = Learners()
+        self._learners = Learners(metrics_folder(service_name()))
 
     async def ask(self, domain: str, order: dict[str, Any] | None) -> dict[str, Any]:
         """Order (as plain values), or look."""

@@ -1,6 +1,7 @@
-"""What a learner says of itself.
+"""What a learner says of itself, to who asks and to Prometheus.
 
-Leaves to others: learning (learning.py), showing it (commands/learner.py, the app).
+Leaves to others: learning (learning.py), showing it (commands/learner.py, the app), the page of
+figures (metrics_page.py).
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ from numpy.typing import NDArray
 from crossrec.ranking.learner_caps import Caps
 from crossrec.serving.learning_messages import LearnedWeight, LearnerStatus, LearnerVersion
 from crossrec.serving.learning_store import LearnerStore, State
+from crossrec.serving.metrics import Metrics
 
 MAX_FLAGGED = 20
 MAX_VERSIONS = 50
 N_DRAWS = 400
+GAUGES = tuple(f"crossrec_learner_{name}" for name in ("version", "learning", "flagged", "weight"))
+"""What `set_gauges` sets."""
 
 
-def status_of(domain: str, state: State, caps: Caps | None, store: LearnerStore) -> LearnerStatus:
-    """All that there is to say, of the current version."""
+def status_of(
+    domain: str, state: State, caps: Caps | None, store: LearnerStore, at: float
+) -> LearnerStatus:
+    """All that there is to say, of the current version, at a moment (seconds since 1970)."""
     return LearnerStatus(
         domain=domain,
         version=state.version,
@@ -28,14 +34,25 @@ def status_of(domain: str, state: State, caps: Caps | None, store: LearnerStore)
         explore_share=state.explore_share if state.learning else 0.0,
         weights=learned_weights(state),
         counts=state.counts,
-        flagged_users=_first(caps.flagged_users()) if caps else {},
-        flagged_addresses=_first(caps.flagged_addresses()) if caps else {},
+        flagged_users=_first(caps.flagged_users(at)) if caps else {},
+        flagged_addresses=_first(caps.flagged_addresses(at)) if caps else {},
         versions=[
             LearnerVersion(version=one.version, at=one.at, why=one.why, weights=mean_weights(one))
             for number in store.versions()[: -MAX_VERSIONS - 1 : -1]
             if (one := store.version(number)) is not None
         ],
     )
+
+
+def set_gauges(metrics: Metrics, domain: str, state: State, caps: Caps | None, at: float) -> None:
+    """The same for Prometheus: how many are flagged, not who."""
+    metrics.set("crossrec_learner_version", state.version, domain=domain)
+    metrics.set("crossrec_learner_learning", float(state.learning), domain=domain)
+    users, addresses = (caps.flagged_users(at), caps.flagged_addresses(at)) if caps else ({}, {})
+    for what, flagged in (("users", users), ("addresses", addresses)):
+        metrics.set("crossrec_learner_flagged", len(flagged), domain=domain, what=what)
+    for name, weight in mean_weights(state).items():
+        metrics.set("crossrec_learner_weight", weight, domain=domain, objective=name)
 
 
 def learned_weights(state: State) -> dict[str, LearnedWeight]:

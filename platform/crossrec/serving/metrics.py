@@ -46,8 +46,9 @@ class Family:
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     buckets: tuple[float, ...] = ()
-    largest: bool = False
-    """A gauge that is the same in all replicas: the largest is taken, not the sum."""
+    merge: Literal["sum", "largest", "newest"] = "sum"
+    """Of what several processes say. largest: of a gauge that is the same in all replicas; newest:
+    of one that a single process has, for the one before it may have been killed just now."""
 
 
 FAMILIES = {
@@ -62,8 +63,10 @@ FAMILIES = {
     "crossrec_feedback_refused": Family("counter", "Feedback that was rejected or known already."),
     "crossrec_answers": Family("counter", "Lists of items, by whether the user is known."),
     "crossrec_release_info": Family("gauge", "Replicas that answer from a release."),
-    "crossrec_release_quality": Family("gauge", "Figures of the served release's test.", (), True),
-    "crossrec_items": Family("gauge", "Items that can be recommended.", (), True),
+    "crossrec_release_quality": Family(
+        "gauge", "Figures of the served release's test.", (), "largest"
+    ),
+    "crossrec_items": Family("gauge", "Items that can be recommended.", (), "largest"),
     "crossrec_request_words": Family("histogram", "Words in a request.", COUNTS),
     "crossrec_words": Family("counter", "Words of requests, by whether an item has them."),
     "crossrec_top_score": Family(
@@ -74,6 +77,17 @@ FAMILIES = {
         "histogram", "Stages of the encoder's batches, and what jobs waited for one.", SECONDS
     ),
     "crossrec_adapter_resident": Family("gauge", "Encoders that hold an adapter."),
+    "crossrec_learner_version": Family("gauge", "Version of the learned weights.", (), "newest"),
+    "crossrec_learner_learning": Family(
+        "gauge", "1: weights are learned; 0: they are frozen.", (), "newest"
+    ),
+    "crossrec_learner_choices": Family("counter", "Choices read by a learner, by outcome."),
+    "crossrec_learner_flagged": Family(
+        "gauge", "Users and addresses beyond their cap in this window, how many.", (), "newest"
+    ),
+    "crossrec_learner_weight": Family(
+        "gauge", "Learned weight of an objective, in the choices' mean context.", (), "newest"
+    ),
 }  # fmt: skip
 """Every name that is exported; a counter's gets `_total` in Prometheus' format."""
 
@@ -165,14 +179,24 @@ async def write_forever(metrics: Metrics, folder: Path) -> None:
 
     A file stays when its process ends: counters never fall while a service runs.
     """
+    path = own_file(folder)
+    while True:
+        write_figures(metrics, path)
+        await asyncio.sleep(WRITE_EVERY_S)
+
+
+def own_file(folder: Path) -> Path:
+    """Where this process is to write its figures; what services left that ended long ago goes."""
     with contextlib.suppress(OSError):  # another process may be at it too
         _prune(folder.parent)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
-    while True:
-        with contextlib.suppress(OSError):  # a full disk stops no answers
-            _write(path, {"written_at": time.time(), "values": metrics.snapshot()})
-        await asyncio.sleep(WRITE_EVERY_S)
+    return folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
+
+
+def write_figures(metrics: Metrics, path: Path) -> None:
+    """All figures as they are now; those of before stay where the disk is full."""
+    with contextlib.suppress(OSError):
+        _write(path, {"written_at": time.time(), "values": metrics.snapshot()})
 
 
 def _prune(services: Path) -> None:

@@ -1,7 +1,7 @@
 """The figures of all processes of a service as one page in Prometheus' text format.
 
 Counters and histograms of all processes are added up, also of those that ended; gauges are of the
-living, the same labels added up too. Leaves to others: counting (metrics.py).
+living, the same labels added up too, unless their family says otherwise. Leaves to others: counting (metrics.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class _Merged(Collector):
         sums: dict[str, dict[Labels, Any]] = defaultdict(dict)
         for name, labels, value in _figures(self._folder):
             key = tuple(sorted(labels.items()))
-            merge = max if FAMILIES[name].largest else _sum
+            merge = _MERGES[FAMILIES[name].merge]
             before = sums[name].get(key)
             sums[name][key] = value if before is None else merge(before, value)
         for name in sorted(sums):
@@ -54,8 +55,8 @@ class _Merged(Collector):
 
 
 def _figures(folder: Path) -> Iterator[tuple[str, dict[str, str], Any]]:
-    for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    for content in sorted(contents, key=itemgetter("written_at")):
         alive = time.time() - content["written_at"] < ALIVE_S
         for name, labels, value in content["values"]:
             family = FAMILIES.get(name)  # another version of the package may know others
@@ -67,6 +68,13 @@ def _sum(before: Any, value: Any) -> Any:
     if isinstance(value, list):
         return [a + b for a, b in zip(before, value, strict=True)]
     return before + value
+
+
+def _newest(before: Any, value: Any) -> Any:
+    return value
+
+
+_MERGES = {"sum": _sum, "largest": max, "newest": _newest}
 
 
 def _family(name: str, family: Family, values: dict[Labels, Any]) -> Metric:
