@@ -360,6 +360,10 @@ def test_a_deadline_ends_a_request(world: World, client: Client):
     url = f"{world.service.address}/v1/domains/films/recommendations"
     late = httpx.post(url, json={"text": "a horror nobody asked for yet"}, headers=headers)
     assert late.status_code == 408
+    for given in ("abc", "-1"):
+        refused = httpx.post(url, json={}, headers=headers | {"x-request-timeout-seconds": given})
+        assert refused.status_code == 422
+        assert f"got '{given}'; expected seconds" in refused.json()["error"]
     assert client.recommend("films", text="horror", k=1).items
 
 

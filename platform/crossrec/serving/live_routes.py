@@ -106,7 +106,11 @@ def live_routes(operator: Operator) -> APIRouter:
 
     @router.put("/domains/{domain}/experiment", response_model=Change, status_code=202)
     async def start_experiment(domain: DomainName, request: ExperimentRequest) -> Response:
-        """Let other releases answer shares of the users: an A/B test, or a canary."""
+        """Let other releases answer shares of the users: an A/B test, or a canary.
+
+        The release that is served becomes current in the place of an arm, so that a service that
+        starts again goes on with the experiment.
+        """
         return _begun(await operator.start_experiment(domain, request.arms))
 
     @router.patch("/domains/{domain}/experiment", response_model=Change, status_code=202)
