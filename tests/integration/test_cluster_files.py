@@ -124,6 +124,8 @@ def test_the_image_is_built_from_files_that_exist_and_holds_what_the_others_name
     extras = set(re.search(r'"\.\[(.+)\]"', text)[1].split(","))
     declared = (root / "pyproject.toml").read_text(encoding="utf-8")
     assert all(re.search(rf"^{extra} = \[", declared, re.M) for extra in extras)
+    module, _, name = re.search(r"CALLBACK_IMPORT_PATH=(\S+)", text)[1].rpartition(".")
+    assert getattr(importlib.import_module(module), name)()
     uid = re.search(r"^USER (\d+)$", text, re.M)[1]
     for group in (group for cluster in CLUSTERS.values() for group in _groups(cluster)):
         assert str(group["template"]["spec"]["securityContext"]["runAsUser"]) == uid

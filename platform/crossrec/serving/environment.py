@@ -43,6 +43,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # Ray's 15 is for batch work; here somebody waits
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": str(PROXY_CHECK_S),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "crossrec.serving.request_ids.middlewares",
     }
     if mode == "plain":
         return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
