@@ -7,10 +7,12 @@ of the tests is that of an operator's day.
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import httpx
@@ -403,3 +405,36 @@ def test_the_command_line_says_what_is_done(world: World, client: Client):
     assert old in run("status")
     assert "no longer served" in run("undeploy", "books")
     assert "books serves" in run("deploy", "books", "--release", new)
+
+
+def test_requests_under_way_are_answered_when_the_service_stops(world: World):
+    """The last of the day: nobody answers after it."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    parts = world.service.address.removeprefix("http://").split(":")
+
+    def slowly() -> Iterator[bytes]:
+        yield b'{"user_id": '
+        begun.release()
+        go_on.wait(20)
+        yield b'"user-1"}'
+
+    def ask() -> int:
+        url = f"{world.service.address}/v1/domains/films/recommendations"
+        headers = {"Authorization": f"Bearer {world.reader}", "Content-Type": "application/json"}
+        return httpx.post(url, content=slowly(), headers=headers, timeout=20).status_code
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((parts[0], int(parts[1])), 1):
+            return True
+        return False
+
+    with ThreadPoolExecutor() as threads:
+        asked = [threads.submit(ask) for _ in range(3)]
+        for _ in asked:
+            assert begun.acquire(timeout=20)
+        time.sleep(0.3)  # from the caller's socket to the replica
+        stopping = threads.submit(world.service.stop)
+        wait_until(lambda: not listens())
+        go_on.set()
+        assert [one.result() for one in asked] == [200, 200, 200]
+        stopping.result()

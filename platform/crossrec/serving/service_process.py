@@ -7,6 +7,7 @@ order to stop, so it ends with whoever started it, however that one ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TextIO
 
+import psutil
 import ray
 from ray import serve
 
@@ -44,6 +46,7 @@ from crossrec.serving.arguments import (
     shadow_application,
 )
 from crossrec.serving.asking import answer_of, shared_handle
+from crossrec.serving.environment import DRAIN_S
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
 from crossrec.serving.learning_service import build_learner
 from crossrec.serving.process_tree import end_tree, tree_of
@@ -208,8 +211,24 @@ def _disconnect(settings: ServiceSettings) -> None:
         for name in _ours(settings):
             serve.delete(name, _blocking=False)
     below = tree_of(os.getpid())[1:]
+    _let_finish(below)
     ray.shutdown()
     end_tree(below)  # HAProxy is no process of Ray's own
+
+
+def _let_finish(processes: list[psutil.Process]) -> None:
+    """HAProxy takes no more, and ends once all that is under way is answered, or after DRAIN_S."""
+    proxies = [process for process in processes if _is_haproxy(process)]
+    for proxy in proxies:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            proxy.send_signal(signal.SIGUSR1)
+    psutil.wait_procs(proxies, DRAIN_S + 1)
+
+
+def _is_haproxy(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return str(process.name()) == "haproxy"
+    return False
 
 
 def _ours(settings: ServiceSettings) -> list[str]:
