@@ -27,7 +27,7 @@ def home() -> Path:
     `runs/<run>/`, `releases/<domain>/<version>/`, `reports/` (evaluations), `transfers/`,
     `feedback.db`, `feedback/` (exports), `learners/<domain>/` and `learning.db` (weights learned
     online, the answers they come from), `keys.json`, `users.json` (the key of pseudonyms),
-    `audit.jsonl`.
+    `audit.jsonl`, `logs/` (of the service's processes).
     """
     return Path(os.environ.get("CROSSREC_HOME") or Path.home() / ".crossrec").absolute()
 

@@ -21,6 +21,7 @@ from crossrec.serving.messages import FeedbackEvent
 from crossrec.serving.process_tree import tree_of
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
+from tests.service_log import logged
 from tests.serving.learners import LEARNING, published
 from tests.small_release import make_small_domain
 
@@ -178,3 +179,12 @@ def test_orders_hold_for_every_replica(client: Client, service: Service):
             assert answer.weights_version == back.version
     asked = client.recommend("films", user_id="user-2", objectives={"price": 0.1})
     assert asked.weights_version is None
+
+
+def test_the_log_has_an_order_with_the_id_of_its_request(service: Service):
+    url = f"{service.address}/v1/domains/films/learner"
+    headers = {"x-request-id": "mine-1"}
+    assert httpx.post(url, json={"action": "freeze"}, headers=headers).status_code == 200
+    [line] = logged("mine-1")  # on disk already
+    assert (line["application"], line["service"]) == ("learner", "crossrec: films")
+    assert line["message"] == "learner of 'films': freeze"

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from crossrec.config import home
 from crossrec.errors import (
     AuthError,
     RequestError,
@@ -35,6 +36,7 @@ from crossrec.serving.process_tree import tree_of
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
 from tests.prometheus import FILES, programs_missing, prometheus
+from tests.service_log import logged
 from tests.small_release import SmallDomain, make_small_domain
 
 pytestmark = pytest.mark.ray
@@ -183,6 +185,39 @@ def test_a_bad_body_is_refused_with_one_sentence(world: World, path, content, st
     assert answer.status_code == status
     assert set(answer.json()) == {"error", "kind", "request_id"}
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/domains/films/health", "/v1/domains/filmz"])
+def test_an_answer_carries_one_request_id(world: World, path: str):
+    for given in ("mine-1", None, "no id of ours"):
+        headers = {"Authorization": f"Bearer {world.reader}"}
+        headers |= {} if given is None else {"x-request-id": given}
+        answer = httpx.get(world.service.address + path, headers=headers)
+        [found] = answer.headers.get_list("x-request-id")
+        assert (found == given) is (given == "mine-1")
+        assert answer.json().get("request_id", found) == found
+
+
+@pytest.mark.parametrize("name", ["users.json", "keys.json"])
+def test_a_failure_is_found_in_the_log_by_its_request_id(world: World, name: str):
+    path, request_id = home() / name, f"mine-{name}"
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    path.write_text("{", encoding="utf-8")
+    try:
+        answer = httpx.post(
+            f"{world.service.address}/v1/domains/films/recommendations",
+            json={"user_id": "user-1"},
+            headers={"Authorization": f"Bearer {world.reader}", "x-request-id": request_id},
+        )
+    finally:
+        path.unlink() if before is None else path.write_text(before, encoding="utf-8")
+    assert answer.status_code == 500
+    assert answer.json()["error"].endswith(f"under the request id {request_id}")
+    [line] = logged(request_id)  # on disk already
+    assert (line["level"], line["application"]) == ("ERROR", "domains")
+    assert line["service"] == "crossrec: films"
+    assert line["message"] == "POST /recommendations failed with 500"
+    assert f"ConfigError: {path} is damaged" in line["exception"]
 
 
 def test_the_pages_of_the_api_are_there(world: World):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from crossrec.errors import ServiceError
 from crossrec.releases.store import LoadedRelease, ReleaseStore
 from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.logs import LogFile
 from crossrec.serving.recommender import Recommender
 from tests.postgres import Server, postgres, server_program
 from tests.small_release import SmallDomain, encode_words
@@ -30,6 +32,15 @@ class WordCounter:
             raise ServiceError("the encoder does not answer", 503)
         self.asked += texts
         return encode_words(texts)
+
+
+@pytest.fixture
+def log_file(fresh_home: Path) -> Iterator[LogFile]:
+    """As in a replica of the application `domains`."""
+    logger, handler = logging.getLogger("crossrec"), LogFile("domains", "one")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

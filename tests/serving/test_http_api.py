@@ -15,8 +15,10 @@ from crossrec.serving.auth import KeyRing
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.gateway import Gateway
 from crossrec.serving.http_api import domain_app, system_app
+from crossrec.serving.logs import LogFile
 from crossrec.serving.messages import API_PAGE, DomainSummary, RecommendRequest
 from crossrec.serving.recommender import Recommender
+from tests.service_log import logged
 
 
 @dataclass
@@ -271,6 +273,49 @@ def test_without_the_encoder_words_are_503(app: Gateway, encoder):
     encoder.down = True
     answer = recommend(app, text="horror")
     assert (answer.status_code, answer.json()["kind"]) == (503, "ServiceError")
+
+
+ASKED_IN_WORDS = [
+    ("/recommendations", {"text": "horror"}),  # the short way, without FastAPI
+    ("/explanations", {"item_id": "film-1", "request": {"text": "horror"}}),
+]
+
+
+@pytest.mark.parametrize(("path", "asked"), ASKED_IN_WORDS)
+def test_an_error_of_500_and_more_is_in_the_log_once_wherever_it_arises(
+    app: Gateway, encoder, log_file: LogFile, path, asked
+):
+    encoder.down = True
+    answer = send(app, "POST", path, json=asked, headers={"x-request-id": "mine-1"})
+    assert (answer.status_code, answer.json()["request_id"]) == (503, "mine-1")
+    [line] = logged("mine-1")
+    assert line["message"] == f"POST {path} failed with 503"
+    assert line["exception"].endswith("ServiceError: the encoder does not answer\n")
+    assert "Traceback" in line["exception"]
+    assert send(app, "POST", path, json={"k": -1}).status_code == 422
+    assert len(logged()) == 1
+
+
+@pytest.mark.parametrize("name", ["keys.json", "users.json"])
+def test_a_damaged_file_of_the_service_is_a_matter_of_its_log(
+    backend: Backend, fresh_home: Path, log_file: LogFile, name: str
+):
+    app = domain_app(backend, KeyRing() if name == "keys.json" else None, "films")
+    (fresh_home / name).write_text("{")
+    headers = {"x-request-id": "mine-2", "authorization": "Bearer crk_any"}
+    for path in ("/recommendations", "/explanations"):
+        asked = {"user_id": "user-1"}
+        body = asked if path == "/recommendations" else {"item_id": "film-1", "request": asked}
+        answer = send(app, "POST", path, json=body, headers=headers)
+        assert answer.status_code == 500
+        assert answer.json() == {
+            "error": "the service failed; its log has the reason under the request id mine-2",
+            "kind": "ServiceError",
+            "request_id": "mine-2",
+        }
+    lines = logged("mine-2")
+    assert len(lines) == 2
+    assert all(f"{fresh_home / name} is damaged" in one["exception"] for one in lines)
 
 
 def test_too_many_at_once_is_429_and_passes(app: Gateway, backend: Backend, monkeypatch):

@@ -16,7 +16,9 @@ from crossrec.errors import ServiceError, UnknownDomainError
 from crossrec.serving import line as lines
 from crossrec.serving.gateway import TooBusyError
 from crossrec.serving.line import Line, NobodyThereError, line_path, open_line
+from crossrec.serving.logs import ASKED, Asked, LogFile
 from crossrec.serving.together import Timed
+from tests.service_log import logged
 
 
 class Encoder:
@@ -99,8 +101,9 @@ def test_a_large_answer_comes_whole(tmp_path: Path):
     on_a_line(tmp_path, steps)
 
 
-def test_errors_are_those_of_the_encoder(tmp_path: Path):
+def test_errors_are_those_of_the_encoder_and_its_log_knows_whose(tmp_path: Path, log_file: LogFile):
     async def steps(encoder: Encoder, line: Line, server: asyncio.Server) -> None:
+        ASKED.set(Asked("mine-1"))
         with pytest.raises(UnknownDomainError, match="no domain 'films'"):
             await line.encode(["unknown"], "films", "v1")
         with pytest.raises(ServiceError, match="too many requests") as busy:
@@ -110,6 +113,10 @@ def test_errors_are_those_of_the_encoder(tmp_path: Path):
             await line.encode(["broken"], "films", "v1")
         assert broken.value.status == 503
         assert "secret" not in str(broken.value)
+        [said] = logged("mine-1")
+        assert said["message"] == "texts could not be encoded"
+        assert "a secret" in said["exception"]
+        log_file.path.unlink()
         assert (await line.encode(["a"], "films", "v1"))[0][0, 0] == 1
 
     on_a_line(tmp_path, steps)

@@ -35,7 +35,7 @@ from crossrec.commands.output import (
     print_json,
     print_table,
 )
-from crossrec.config import DEFAULT_URL
+from crossrec.config import DEFAULT_URL, home
 from crossrec.errors import RequestError, ServiceError
 from crossrec.serving.launch import Mode
 from crossrec.serving.messages import API_PAGE, Recommendation, RecommendResponse
@@ -95,7 +95,7 @@ def serve(
             apart=apart or (),
         )
     out.print(f"API       {service.address}/v1/domains\nits page  {service.address}{API_PAGE}")
-    err.print("Ctrl-C stops the service")
+    err.print(f"Ctrl-C stops the service; what fails is logged in {home() / 'logs'}")
     try:
         code = service.wait()
     except KeyboardInterrupt:

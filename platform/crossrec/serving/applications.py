@@ -43,6 +43,7 @@ from crossrec.serving.deployments import (
 )
 from crossrec.serving.gateway import RETRY_AFTER_S, Gateway
 from crossrec.serving.http_api import system_app
+from crossrec.serving.logs import keep_replica_log
 from crossrec.serving.messages import DomainSummary
 from crossrec.serving.metrics import metrics_folder
 from crossrec.serving.metrics_page import metrics_page
@@ -82,6 +83,7 @@ class SystemDeployment:
     """List of domains, health, readiness, and what changes them; knows all from Serve itself."""
 
     def __init__(self, arguments: SystemArguments) -> None:
+        keep_replica_log()
         self._keys = keys_of(arguments.access)
         self.operations = Operations(Running(arguments, targets_of, shared_targets))
         self._parts = self.operations.parts

@@ -6,15 +6,14 @@ Leaves to others: what is worth a line (gateway.py, auth.py).
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from crossrec.config import home
+from crossrec.serving.json_lines import append
 
 EVERY_S = 60.0
 """Between two lines of a kind that anybody can cause."""
@@ -50,18 +49,5 @@ class AuditLog:
 
     def write(self, what: str, **facts: Any) -> None:
         """One line with the time (UTC). A disk that is full must not stop the service."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": at, "what": what, **facts}) + "\n"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # In one call to the system, at the end: lines of several processes do not mix.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(descriptor, line.encode())
-                size = os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-            if size > MAX_BYTES:
-                os.replace(self.path, self.path.with_name(f"{self.path.name}.1"))
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            append(self.path, time.time(), {"what": what, **facts}, MAX_BYTES)

@@ -57,13 +57,13 @@ class Changes:
         except CrossrecError as err:
             change.error, change.kind, change.state = str(err), type(err).__name__, "failed"
         except BaseException as err:
-            log.exception("%s of '%s' failed", change.what, change.domain)
+            change_id = change.change_id
+            log.exception("%s of '%s' failed: change %s", change.what, change.domain, change_id)
             change.error = (
                 f"the service could not do it ({type(err).__name__}); its log has the reason"
-                f" under the change {change.change_id}"
+                f" under the change {change_id}"
             )
             change.kind, change.state = "ServiceError", "failed"
-            log.error("that was the change %s", change.change_id)
             if not isinstance(err, Exception):
                 raise
 

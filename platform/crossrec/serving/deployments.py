@@ -38,6 +38,7 @@ from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_service import LearnerHandle
 from crossrec.serving.line import Line, line_path, open_line
 from crossrec.serving.live_messages import ExperimentResults, ServedRelease, ShadowResults
+from crossrec.serving.logs import keep_replica_log
 from crossrec.serving.memory import give_back_memory, keep_memory
 from crossrec.serving.messages import (
     DomainSummary,
@@ -69,6 +70,7 @@ class EncoderDeployment:
 
     def __init__(self, encoder: str, threads: int, alone: bool) -> None:
         """`alone`: there is one replica, and domains of its machine may ask it on a line."""
+        keep_replica_log()
         keep_memory()
         import torch
 
@@ -119,6 +121,7 @@ class DomainDeployment:
     """
 
     def __init__(self, domain: str, access: str, common: Common | None = None) -> None:
+        keep_replica_log()
         common = common or Common()
         self._domain = domain
         self._keys = keys_of(access)

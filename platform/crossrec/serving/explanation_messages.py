@@ -14,7 +14,7 @@ from crossrec.serving.messages import Explanation, Part, RecommendRequest, Text
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class ExplainRequest(_Message):

@@ -106,7 +106,9 @@ class GroupWriter:
             with self._connection.transaction():
                 added = [self._connection.change(self._statement, job.rows) for job in jobs]
         except Exception as err:  # whatever it is, the thread lives on and the callers hear of it
-            log.warning("feedback was not stored in %s: %s", self._storage.name, err)
+            # its first line alone: others of a database may quote a row
+            reason = str(err).partition("\n")[0]
+            log.warning("feedback was not stored in %s: %s", self._storage.name, reason)
             self._drop()
             for job in jobs if last else ():
                 job.done.set_exception(not_stored(err))

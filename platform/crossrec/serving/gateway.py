@@ -17,7 +17,6 @@ from typing import Any
 
 from crossrec.errors import (
     AuthError,
-    ConfigError,
     CrossrecError,
     ReleaseError,
     RequestError,
@@ -29,6 +28,7 @@ from crossrec.errors import (
 from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing, expect_scope
 from crossrec.serving.limits import RateError, RateLimits
+from crossrec.serving.logs import ASKED, Asked
 from crossrec.serving.messages import ErrorBody
 from crossrec.serving.metrics import Metrics
 from crossrec.serving.stages import ADMIT, ANSWER, begin
@@ -70,9 +70,10 @@ STATUS: dict[type[CrossrecError], int] = {
     UnknownItemError: 404,
     RequestError: 422,
     ReleaseError: 503,
-    ConfigError: 500,
 }
 """Error → HTTP status; AuthError and ServiceError carry their own, all others are 500."""
+FOR_CALLERS: tuple[type[CrossrecError], ...] = (AuthError, ServiceError, *STATUS)
+"""Errors whose words are the answer; those of others are for whoever runs the service."""
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,8 @@ def status_of(error: Exception) -> int:
 
 
 def error_body(error: Exception, request_id: str) -> ErrorBody:
-    """What is said of an error; nothing of one that is a fault of the service itself."""
-    if isinstance(error, CrossrecError):
+    """What is said of an error; nothing of one that is a fault of the service or of its files."""
+    if isinstance(error, FOR_CALLERS):
         known = next(kind for kind in type(error).__mro__ if kind.__module__ == "crossrec.errors")
         return ErrorBody(error=str(error), kind=known.__name__, request_id=request_id)
     text = f"the service failed; its log has the reason under the request id {request_id}"
@@ -170,6 +171,7 @@ class Gateway:
         given = _request_id(headers)
         answer = _Answer(send, given or uuid.uuid4().hex)
         scope.setdefault("state", {})["request_id"] = answer.request_id
+        ASKED.set(Asked(answer.request_id, self._name))
         self._in_flight += 1
         self._turns.under_way += 1
         stages = begin()
@@ -183,7 +185,10 @@ class Gateway:
             await self._app(scope, _limited(receive, headers), answer)
         except Exception as err:
             refused = isinstance(err, AuthError | RateError)
-            await answer.fail(err)
+            if (status := status_of(err)) >= 500:
+                route = f"{_method(scope)} {_route(_path(scope))}"
+                log.error("%s failed with %d", route, status, exc_info=err)
+            await answer.fail(err, status)
         finally:
             self._in_flight -= 1
             self._turns.under_way -= 1
@@ -221,7 +226,7 @@ class Gateway:
             "refused" if refused else "admin request",
             service=self._name,
             key_id=key_id,
-            method=scope["method"] if scope["method"] in METHODS else "other",
+            method=_method(scope),
             route=_route(_path(scope)),
             status=answer.status,
             request_id=request_id,
@@ -246,11 +251,8 @@ class _Answer:
             message["headers"] = [*message.get("headers", []), own]
         await self._send(message)
 
-    async def fail(self, error: Exception) -> None:
-        """Answer with the error, if nothing was sent yet; log what is a fault of ours."""
-        status = status_of(error)
-        if status >= 500:
-            log.error("request %s failed", self.request_id, exc_info=error)
+    async def fail(self, error: Exception, status: int) -> None:
+        """Answer with the error, if nothing was sent yet."""
         if self._begun:
             return
         body = error_body(error, self.request_id).model_dump_json().encode()
@@ -277,6 +279,10 @@ def _changes(scope: Scope) -> bool:
     """Whether a request removes or changes something, and does not only look."""
     looks = scope["method"] in LOOKING
     return not looks and needed_scope(scope["method"], _path(scope)) == "admin"
+
+
+def _method(scope: Scope) -> str:
+    return str(scope["method"]) if scope["method"] in METHODS else "other"
 
 
 def _path(scope: Scope) -> str:

@@ -324,8 +324,8 @@ def _app(title: str, prefix: str = "") -> FastAPI:
     )
     app.add_exception_handler(RequestValidationError, _on(_invalid))
     app.add_exception_handler(HTTPException, _http)
-    for kind in (CrossrecError, Exception):  # the second is raised again, for the gateway's log
-        app.add_exception_handler(kind, _on(lambda error: (error, None)))
+    # Answered here and raised again, for the gateway's log.
+    app.add_exception_handler(Exception, _on(lambda error: (error, None)))
     return app
 
 

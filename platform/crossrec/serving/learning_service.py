@@ -26,6 +26,7 @@ from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_status import GAUGES
 from crossrec.serving.learning_store import learners_folder
+from crossrec.serving.logs import ASKED, Asked, keep_replica_log
 from crossrec.serving.metrics import (
     WRITE_EVERY_S,
     Metrics,
@@ -114,10 +115,12 @@ class LearnerDeployment:
     """One replica of it learns for all domains."""
 
     def __init__(self) -> None:
+        keep_replica_log()
         self._learners = Learners(metrics_folder(service_name()))
 
-    async def ask(self, domain: str, order: dict[str, Any] | None) -> dict[str, Any]:
-        """Order (as plain values), or look."""
+    async def ask(self, domain: str, order: dict[str, Any] | None, asked: Asked) -> dict[str, Any]:
+        """Order (as plain values), or look; `asked` is the request that does, for the log."""
+        ASKED.set(asked)
         wanted = None if order is None else LearnerOrder.model_validate(order)
         status = await asyncio.to_thread(self._learners.ask, domain, wanted)
         return status.model_dump()
@@ -162,7 +165,7 @@ class LearnerHandle:
         try:
             if self._handle is None:
                 raise ServiceError("no learner runs", 503)
-            asked = self._handle.ask.remote(self._domain, plain)
+            asked = self._handle.ask.remote(self._domain, plain, ASKED.get())
             answer = await asyncio.wait_for(asked, ASK_TIMEOUT_S)
         except Exception as err:
             cause = getattr(err, "cause", err)  # Ray wraps what was raised, and adds a traceback

@@ -30,6 +30,7 @@ import numpy as np
 
 from crossrec import errors
 from crossrec.errors import CrossrecError, ServiceError
+from crossrec.serving.logs import ASKED, Asked
 from crossrec.serving.together import Timed
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,9 @@ class _Answering(_Frames):
 
     async def _answer(self, number: int, body: bytes) -> None:
         try:
-            vectors, seconds = await self._encode(*json.loads(body))
+            texts, domain, version, asked = json.loads(body)
+            ASKED.set(Asked(*asked))
+            vectors, seconds = await self._encode(texts, domain, version)
         except Exception as err:
             if not isinstance(err, CrossrecError):
                 log.exception("texts could not be encoded")
@@ -206,7 +209,7 @@ class Line:
             CrossrecError: what the encoder raised.
         """
         end = self._end if self._end and not self._end.is_cut else await self._open()
-        return await end.ask(json.dumps([texts, domain, version]).encode())
+        return await end.ask(json.dumps([texts, domain, version, ASKED.get()]).encode())
 
     async def _open(self) -> _Asking:
         if self._path is None or monotonic() < self._not_before:

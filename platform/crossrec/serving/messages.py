@@ -58,7 +58,8 @@ Timestamp = Annotated[int, Field(ge=-MAX_TIMESTAMP, le=MAX_TIMESTAMP)]
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Of what is wrong the log has the place, never the value, which may be anybody's.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class HistoryItem(_Message):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from functools import cache
 from typing import TextIO
@@ -49,8 +49,11 @@ from crossrec.serving.asking import answer_of, shared_handle
 from crossrec.serving.environment import DRAIN_S
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
 from crossrec.serving.learning_service import build_learner
+from crossrec.serving.logs import keep_log
 from crossrec.serving.process_tree import end_tree, tree_of
 from crossrec.serving.traffic import ExperimentStore
+
+log = logging.getLogger("crossrec.serving.service_process")  # __name__ is __main__
 
 DOMAINS_TO_COME = 20
 """That may be deployed while it runs, or be in a shadow."""
@@ -61,6 +64,7 @@ OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go throu
 def main(more: Callable[[], list[serve.RunTarget]] = list) -> None:
     """Start, follow orders, stop; `more` gives further applications to run beside."""
     reports = _own_output()
+    keep_log("service", str(os.getpid()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = ServiceSettings.model_validate_json(sys.stdin.readline())
     try:
@@ -91,7 +95,7 @@ def _report(reports: TextIO, error: Exception | None) -> None:
     """One line; the whole error goes to the log."""
     report = ServiceReport()
     if error is not None:
-        traceback.print_exception(error, file=sys.stderr)
+        log.error("what was asked for could not be done", exc_info=error)
         ours = isinstance(error, CrossrecError)
         text = str(error) if ours else f"the service could not do it: {str(error)[-1500:]}"
         report = ServiceReport(error=text, kind=type(error).__name__ if ours else "ServiceError")

@@ -26,6 +26,7 @@ from crossrec.serving.asking import answer_of
 from crossrec.serving.deployments import Common, DomainDeployment, keys_of
 from crossrec.serving.gateway import App, Gateway, Receive, Scope, Send
 from crossrec.serving.http_api import directory_app
+from crossrec.serving.logs import keep_replica_log
 from crossrec.serving.memory import give_back_memory
 from crossrec.serving.messages import DomainSummary
 
@@ -45,6 +46,7 @@ class SharedDeployment:
     """Some domains. `user_config`: `SharedArguments`; taken over without a restart."""
 
     def __init__(self, access: str) -> None:
+        keep_replica_log()
         self._access = access
         self._common = Common()
         self._members: dict[str, _Member] = {}
