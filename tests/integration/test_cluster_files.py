@@ -13,6 +13,7 @@ import ray
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from crossrec.serving.addresses import TRUSTED_PROXIES, address_of, trusted_proxies
 from crossrec.serving.arguments import (
     DOMAIN_ROUTE,
     SHARED_APPLICATION,
@@ -67,6 +68,29 @@ def test_replicas_on_several_machines_share_a_feedback_log_on_a_server():
         [url] = [one for one in container["env"] if one["name"] == "CROSSREC_FEEDBACK_URL"]
         assert url["valueFrom"]["secretKeyRef"] == wanted
     assert "postgres]" in (CLUSTER / "Containerfile").read_text(encoding="utf-8")
+
+
+def test_proxies_of_the_nodes_say_whom_they_speak_for_and_are_believed(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    image = (CLUSTER / "Containerfile").read_text(encoding="utf-8")
+    path = re.search(r"RAY_SERVE_HAPROXY_BINARY_PATH=(\S+)", image)[1]
+    assert f"RUN python -m crossrec.serving.haproxy {path}\n" in image
+    groups = [group["template"]["spec"] for group in _groups(CLUSTERS["service"])]
+    given = [
+        one["value"]
+        for pod in groups
+        for one in pod["containers"][0]["env"]
+        if one["name"] == TRUSTED_PROXIES
+    ]
+    assert len(given) == len(groups)
+    vm = _read("vm/cluster.yaml")
+    [option] = [one for one in vm["docker"]["run_options"] if TRUSTED_PROXIES in one]
+    for networks in (*given, option.partition("=")[2]):
+        monkeypatch.setenv(TRUSTED_PROXIES, networks)
+        trusted = trusted_proxies()
+    nodes = [vm["provider"]["head_ip"], *vm["provider"]["worker_ips"]]
+    assert all(address_of(node, ["203.0.113.7"], trusted) == "203.0.113.7" for node in nodes)
 
 
 @pytest.mark.parametrize("name", CLUSTERS)

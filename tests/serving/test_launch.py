@@ -41,6 +41,14 @@ def test_a_busy_port_is_refused_before_anything_starts(home: Path):
             serve_domains(["films"], port=port, open_on_loopback=True)
 
 
+def test_trusted_proxies_that_cannot_be_read_are_refused_before_anything_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CROSSREC_TRUSTED_PROXIES", "ingress")
+    with pytest.raises(ConfigError, match=r"PROXIES cannot be read: 'ingress' does not .*such as"):
+        serve_domains(["films"], open_on_loopback=True)
+
+
 def test_keys_are_asked_for_unless_it_is_loopback(home: Path):
     with pytest.raises(AuthError, match="no API key yet"):
         serve_domains(["films"])
@@ -117,6 +125,8 @@ listen stats
     )
     script = environment["RAY_SERVE_HAPROXY_BINARY_PATH"]
     subprocess.run([script, "-c", "-f", str(config)], check=True, capture_output=True)
+    subprocess.run([script, "-c", "-f", str(config)], check=True, capture_output=True)
+    assert config.read_text().count("option forwardfor") == 1
     binds = [line.split()[1] for line in config.read_text().splitlines() if "bind" in line]
     assert binds == [f"127.0.0.1:{metrics}", "*:8000", f"127.0.0.1:{stats}"]
 

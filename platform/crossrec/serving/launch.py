@@ -32,6 +32,7 @@ from crossrec.errors import (
     suggest,
 )
 from crossrec.releases.store import CURRENT, ReleaseStore
+from crossrec.serving.addresses import trusted_proxies
 from crossrec.serving.arguments import Scaled, parse
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import local_ray_environment, serve_environment
@@ -193,13 +194,15 @@ def serve_domains(
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
         ConfigError: the port is taken, the access is not safe, fewer replicas at most than at
-            least, or a domain is to be apart that is none of the domains.
+            least, a domain is to be apart that is none of the domains, or the trusted proxies
+            are no networks.
         AuthError: keys are asked for and none exists.
         ServiceError: the service did not come up; the message has the end of its log.
     """
     access: Literal["keys", "loopback"] = "loopback" if open_on_loopback else "keys"
     encoder_of(domains, ReleaseStore())
     _check_access(access, host, address)
+    trusted_proxies()  # to say what is wrong with them here and now
     for name in apart:
         if name not in domains:
             raise ConfigError(f"'{name}' is to be apart and not served: {suggest(name, domains)}")

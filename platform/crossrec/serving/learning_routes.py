@@ -1,6 +1,7 @@
-"""The routes of a domain's learner, and the address that a request came from.
+"""The routes of a domain's learner, and the note of where a request came from.
 
-Leaves to others: what the learner does (learning.py), keys and errors (gateway.py).
+Leaves to others: what the learner does (learning.py), keys and errors (gateway.py), which proxies
+are believed (addresses.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Protocol
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from crossrec.serving.addresses import address_of, trusted_proxies
 from crossrec.serving.gateway import App, Receive, Scope, Send
 from crossrec.serving.learned_weights import ADDRESS
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
@@ -47,30 +49,15 @@ class Addressed:
     """ASGI app that notes where a request came from, for whoever answers it (`ADDRESS`)."""
 
     def __init__(self, app: App) -> None:
+        """Raises as `trusted_proxies`."""
         self._app = app
+        self._trusted = trusted_proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Note it, then answer."""
         if scope["type"] == "http":
-            ADDRESS.set(address_of(scope))
+            client = scope.get("client")
+            headers = scope["headers"]
+            said = [text.decode("latin-1") for name, text in headers if name == b"x-forwarded-for"]
+            ADDRESS.set(address_of(client and client[0], said, self._trusted))
         await self._app(scope, receive, send)
-
-
-def address_of(scope: Scope) -> str | None:
-    """The caller's address: what the proxy on this machine says, or who calls.
-
-    Of several in `X-Forwarded-For` the last, which our own proxy wrote; what stands before it is
-    the caller's own word.
-
-    >>> headers = [(b"x-forwarded-for", b"9.9.9.9, 10.0.0.7")]
-    >>> address_of({"client": ("127.0.0.1", 1), "headers": headers})
-    '10.0.0.7'
-    >>> address_of({"client": ("10.0.0.8", 1), "headers": headers})
-    '10.0.0.8'
-    """
-    client = scope.get("client")
-    caller = str(client[0]) if client else None
-    if caller not in ("127.0.0.1", "::1"):
-        return caller
-    given = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return given[-1].decode("latin-1").split(",")[-1].strip() if given else caller
