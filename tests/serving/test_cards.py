@@ -89,6 +89,12 @@ def test_the_card_says_what_the_release_was_trained_for(loaded: LoadedRelease):
     assert (domain_summary(loaded).task, domain_summary(rated).task) == ("rank", "rate")
 
 
+def test_the_domain_card_says_which_context_the_clock_gives(loaded: LoadedRelease):
+    rules = FeedbackRules(loaded.model.domain, loaded.model.vocabulary)
+    card = domain_card(loaded, rules, Ranker(loaded).objectives)
+    assert {one.name: one.derive for one in card.context} == {"weather": None, "hour": "hour"}
+
+
 def test_the_domain_card_says_which_context_restricts_candidates(loaded: LoadedRelease):
     field = ContextField(name="studio", kind="category", restricts="studio")
     domain = loaded.model.domain.model_copy(update={"context": [field]})

@@ -103,6 +103,7 @@ def domain_card(loaded: LoadedRelease, rules: FeedbackRules, objectives: Objecti
                 values=values.get(field.name, []),
                 period=field.period,
                 restricts=field.restricts,
+                derive=field.derive,
                 description=field.description,
             )
             for field in loaded.model.domain.context

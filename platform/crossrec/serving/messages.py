@@ -326,6 +326,9 @@ class ContextCard(_Message):
     period: float | None = None
     restricts: str | None = None
     """Item column: where the field is given, only items with that value are recommended."""
+    derive: Literal["hour", "weekday", "month", "last_item"] | None = None
+    """Whence the service takes it where a request does not give it: hour, weekday or month of its
+    clock (UTC), or what the user's last item says. None: it is then not known."""
     description: str = ""
 
 
