@@ -1,7 +1,8 @@
 """The figures of all processes of a service as one page in Prometheus' text format.
 
 Counters and histograms of all processes are added up, also of those that ended; gauges are of the
-living, the same labels added up too, unless their family says otherwise. Leaves to others: counting (metrics.py).
+living, the same labels added up too, unless their family says otherwise. Leaves to others: counting
+(metrics.py).
 """
 
 from __future__ import annotations
