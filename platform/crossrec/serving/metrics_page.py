@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def _newest(before: Any, value: Any) -> Any:
     return value
 
 
-_MERGES = {"sum": _sum, "largest": max, "newest": _newest}
+_MERGES: dict[str, Callable[[Any, Any], Any]] = {"sum": _sum, "largest": max, "newest": _newest}
 
 
 def _family(name: str, family: Family, values: dict[Labels, Any]) -> Metric:
