@@ -64,7 +64,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             films.publish(ReleaseStore(), encoder.name, encoder.fingerprint)
         keys = KeyRing()
         reader, writer = keys.create("reader", ["read"]), keys.create("writer", ["admin"])
-        service = serve_domains(["films", "books"], port=free_port())
+        steps: list[str] = []
+        service = serve_domains(["films", "books"], port=free_port(), tell=steps.append)
+        assert steps == ["starting Ray", "starting the encoder and what answers"]
         tree = tree_of(service.pid)
         yield World(service, films, encoder, reader, writer)
         # As if whoever started it had been killed: the end of its orders ends all of it.
