@@ -65,8 +65,12 @@ class LocalCluster:
 
 
 @contextlib.contextmanager
-def two_nodes(home: Path) -> Iterator[LocalCluster]:
-    """A head and a second node of one CPU each; `$CROSSREC_HOME` of both is `home`."""
+def two_nodes(home: Path, **variables: str) -> Iterator[LocalCluster]:
+    """A head and a second node of one CPU each; `$CROSSREC_HOME` of both is `home`.
+
+    Args:
+        variables: of the environment, too.
+    """
     # Short: Ray puts Unix sockets below it, whose paths may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="cr", dir="/tmp"))
     gcs, dashboard, client = free_ports(3)
@@ -78,6 +82,7 @@ def two_nodes(home: Path) -> Iterator[LocalCluster]:
         "OMP_NUM_THREADS": "1",
         # Entry points say `python`: this one, as in an activated environment.
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        **variables,
     }
     environment.pop("RAY_ADDRESS", None)
     head = [

@@ -5,9 +5,10 @@ The towns' trainings need both nodes: each has one CPU, and two workers are aske
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ import pytest
 import yaml
 
 from crossrec.config import load_config
+from crossrec.errors import CrossrecError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
+from crossrec.serving.client import Client
+from crossrec.serving.messages import FeedbackEvent
+from crossrec.serving.metrics import WRITE_EVERY_S
 from tests.integration.local_cluster import LocalCluster, two_nodes
 from tests.integration.towns import SMALL
 from tests.ports import free_port
+from tests.postgres import postgres, server_program
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -30,8 +36,15 @@ SETTINGS = [word for setting in SMALL for word in ("--set", setting)]
 
 @pytest.fixture(scope="module")
 def cluster(towns_home: Path) -> Iterator[LocalCluster]:
-    with two_nodes(towns_home) as started:
-        yield started
+    """With the feedback log on a server, which several machines need. Without Debian's package
+    it is SQLite, which does where both nodes are on one machine.
+    """
+    # else the one proxy asks the replicas of its own node alone
+    variables = {"RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0"}
+    with contextlib.ExitStack() as stack:
+        if server_program() is not None:
+            variables["CROSSREC_FEEDBACK_URL"] = stack.enter_context(postgres()).url()
+        yield stack.enter_context(two_nodes(towns_home, **variables))
 
 
 def _submit(cluster: LocalCluster, *words: str, token: str | None = None) -> Any:
@@ -121,8 +134,6 @@ def _serve_config(folder: Path, port: int, replicas: int) -> Path:
     text = json.dumps(config).replace("restaurants_sim", "tiny_city")
     config = json.loads(text)
     config |= {"proxy_location": "HeadOnly", "http_options": {"host": "127.0.0.1", "port": port}}
-    wanted = ("encoder", "domains", "system")
-    config["applications"] = [a for a in config["applications"] if a["name"] in wanted]
     for application in config["applications"]:
         if "domains" in application["args"]:
             application["args"]["domains"] = ["tiny_city"]
@@ -170,18 +181,76 @@ def test_serve_deploy_takes_the_config_file_and_the_town_answers(
     assert httpx.post(url, json=body, timeout=10).status_code == 401
 
 
-def _replicas(cluster: LocalCluster) -> list[str]:
-    """Nodes of the town's replicas that run."""
+def _replicas(cluster: LocalCluster) -> dict[int, str]:
+    """Process ids of the town's replicas that run → their nodes."""
     application = cluster.get("/api/serve/applications/")["applications"]["domains"]
     found = [one for of in application["deployments"].values() for one in of["replicas"]]
-    return [one["node_id"] for one in found if one["state"] == "RUNNING"]
+    return {one["pid"]: one["node_id"] for one in found if one["state"] == "RUNNING"}
 
 
 def _wait_for_replicas(cluster: LocalCluster, n: int, n_nodes: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(found := _replicas(cluster)) != n or len(set(found)) != n_nodes:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
+    def there() -> bool:
+        found = _replicas(cluster)
+        return len(found) == n and len(set(found.values())) == n_nodes
+
+    _until(there, 120)
+
+
+def _until(holds: Callable[[], bool], within_s: float) -> None:
+    """Errors on the way are as if it did not hold."""
+    deadline = time.monotonic() + within_s
+    while True:
+        last: Exception | None = None
+        try:
+            if holds():
+                return
+        except (httpx.HTTPError, CrossrecError) as err:
+            last = err
+        assert time.monotonic() < deadline, last
+        time.sleep(0.2)
+
+
+def _n_answers(home: Path) -> dict[int, float]:
+    """Process id → lists of items that a process has given, as it wrote last."""
+    found: dict[int, float] = {}
+    for path in (home / "metrics").glob("*/*.json"):
+        values = json.loads(path.read_text(encoding="utf-8"))["values"]
+        n = sum(value for name, _, value in values if name == "crossrec_answers")
+        found[int(path.name.partition("-")[0])] = n
+    return found
+
+
+def test_a_choice_moves_the_weights_of_the_replicas_on_both_nodes(
+    cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path, port: int
+):
+    key = KeyRing().create("chooser", ["read", "feedback", "admin"])
+    _deploy(cluster, tmp_path, port, replicas=4)
+    _wait_for_replicas(cluster, 4, n_nodes=2)
+    nodes = _replicas(cluster)
+    with Client(f"http://127.0.0.1:{port}", key) as client:
+        _until(lambda: client.order_learner("tiny_city", "resume").learning, 30)
+        answer = client.recommend("tiny_city", user_id="somebody", k=3)
+        event = FeedbackEvent(
+            event_id="a choice", user_id="somebody", item_id=answer.items[1].item_id,
+            event="click", request_id=answer.request_id,
+        )  # fmt: skip
+        assert client.feedback("tiny_city", [event]).accepted == 1
+        _until(lambda: client.learner("tiny_city").counts == {"learned": 1}, 20)
+        learned = client.order_learner("tiny_city", "freeze")
+        assert answer.weights_version is not None
+        assert answer.weights_version < learned.version
+        time.sleep(WRITE_EVERY_S)  # what was answered before is written
+        before = _n_answers(towns)
+
+        def both_have_answered() -> bool:
+            for n in range(10):
+                told = client.recommend("tiny_city", user_id=f"somebody {n}", k=3)
+                assert told.weights_version == learned.version
+            now = _n_answers(towns)
+            more = {pid for pid in nodes if now[pid] > before.get(pid, 0)}
+            return len({nodes[pid] for pid in more}) == 2
+
+        _until(both_have_answered, 20)
 
 
 def test_replicas_on_two_nodes_answer_and_those_of_one_do_when_the_other_is_gone(
