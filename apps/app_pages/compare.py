@@ -26,6 +26,7 @@ def show() -> None:
         known = [one for one in service.releases(where, domain) if one.evaluated]
         tried = service.arms(where, domain)
     if len(known) < 2:
+        controls.subject()
         text = t("Comparing needs two evaluated releases of '{domain}'; run: {command}")
         command = f"crossrec evaluate {domain} --release VERSION"
         view.nothing(text.format(domain=domain, command=command))
@@ -38,6 +39,8 @@ def show() -> None:
         if len(alike) < len(known):
             left_out = len(known) - len(alike)
             st.caption(t("{n} left out: judged by another protocol or data.", n=left_out))
+    named = {"B": b, "A": a}
+    controls.subject(*(f"{side}: {t('release {name}', name=one)}" for side, one in named.items()))
     arms.section(tried, known)
     if len(alike) < 2:
         view.nothing(t("Nothing else was judged as this release was; choose another one."))
@@ -79,16 +82,16 @@ def metrics(found: Comparison) -> None:
     view.figures([(named(one.metric), f"{one.b:.4f}", gap(one)) for one in found.metrics])
     if any(one.low is None for one in found.metrics):
         text = t("Without an interval: figures of all cases together, of each release on its own.")
-        st.caption(text)
+        view.tell("caption", text)
     rows = [
         {"label": named(m.metric), "value": m.gap, "low": m.low, "high": m.high, "n": found.n}
         for m in found.metrics
         if m.low is not None
     ]
-    view.chart(
-        release_plots.intervals(pl.DataFrame(rows), t("B less A, 95 % interval"), zero="equal"),
-        t("Gap of each metric with its interval"),
-    )
+    frame, title = pl.DataFrame(rows), t("Gap of each metric with its interval")
+    drawn = release_plots.intervals(frame, t("B less A, 95 % interval"), zero="equal")
+    view.chart(drawn, title)
+    view.numbers(frame, "gaps", title)
 
 
 def gap(one: MetricGap) -> str:
@@ -129,7 +132,7 @@ def users(found: Comparison, domain: str) -> None:
             if rows:
                 view.table(pl.DataFrame(rows), f"{domain}-{name}", titles[name])
             else:
-                st.caption(t("Nobody."))
+                view.tell("caption", t("Nobody."))
     ids = [row["user_id"] for row in [*found.winners, *found.losers]]
     if not ids:
         return
@@ -167,7 +170,7 @@ def items(found: Comparison) -> None:
         if one.cases:
             view.table(pl.DataFrame(one.cases), f"{found.domain}-item", str(chosen))
         else:
-            st.caption(t("No user of the test chose it."))
+            view.tell("caption", t("No user of the test chose it."))
 
 
 show()

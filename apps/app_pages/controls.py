@@ -26,6 +26,8 @@ from crossrec.serving.messages import (
 URL = state.URL
 OWN = "weigh"
 """Key of the switch between the weights of the domain and the visitor's own."""
+SHOWN = "state.summary"
+"""Key of the summary of the chosen domain."""
 MAX_WEIGHT = 3.0
 """As far as sliders of weights go, where the domain declares no larger one."""
 
@@ -37,6 +39,7 @@ def choose_domain(served: list[DomainSummary]) -> None:
     if "domain" not in st.session_state and wanted is not None and wanted not in names:
         st.session_state["state.missing"] = wanted
     st.sidebar.selectbox(t("Domain"), names, key="domain", bind=URL)
+    st.session_state[SHOWN] = served[names.index(domain())]
     if st.session_state.get("state.domain", domain()) != domain():  # chosen, or by a link
         state.forget_choices()
         st.session_state.pop("state.missing", None)
@@ -54,6 +57,18 @@ def choose_domain(served: list[DomainSummary]) -> None:
 def domain() -> str:
     """The name of the chosen domain."""
     return str(st.session_state["domain"])
+
+
+def subject(*facts: str) -> None:
+    """What a page is of, below its heading: the domain, and facts such as its release."""
+    shown: DomainSummary = st.session_state[SHOWN]
+    with st.container(horizontal=True, gap="small"):
+        view.badges([shown.title, *facts], simulated=shown.simulated)
+
+
+def simulated(where: service.Address, names: set[str]) -> bool:
+    """Whether one of these domains, as far as they are served, holds simulated data."""
+    return any(one.simulated for one in service.domains(where) if one.name in names)
 
 
 def wish(label: str, key: str, default: str = "") -> str:
@@ -102,15 +117,20 @@ def release(known: list[ReleaseCard], label: str, key: str, position: int = 0) -
 
 
 def evaluated_release(where: service.Address, name: str) -> str | None:
-    """One of the releases whose evaluation was kept; None, and a hint, where there is none."""
+    """One of the releases whose evaluation was kept, named below the heading; None, and a hint,
+    where there is none.
+    """
     with service.or_stop():
         known = [one for one in service.releases(where, name) if one.evaluated]
     if not known:
+        subject()
         command = f"crossrec evaluate {name}"
         view.nothing(t("No release was evaluated here; run: {command}", command=command))
         return None
     with st.sidebar:
-        return release(known, t("Release"), "release")
+        version = release(known, t("Release"), "release")
+    subject(t("release {name}", name=version))
+    return version
 
 
 def question(card: DomainCard) -> RecommendRequest:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import polars as pl
 import streamlit as st
 
-from app_pages import view
+from app_pages import frames, view
 from app_pages.words import t
 from crossrec import record_plots
 from crossrec.serving.insight_messages import LiveState
@@ -59,13 +59,14 @@ def show(domain: str | None) -> None:
     found = frame(st.session_state.get(SEEN, []), domain)
     view.section(t("Course"), t("Since this page was opened, from refresh to refresh."))
     if found.is_empty():
-        st.caption(t("It begins with the next refresh."))
+        view.tell("caption", t("It begins with the next refresh."))
         return
     drawn = record_plots.course(found, "per_second", "requests a second")
     view.chart(drawn, t("Requests a second"))
     if found["mean_ms"].count():
         drawn = record_plots.course(found, "mean_ms", "mean milliseconds in a replica")
         view.chart(drawn, t("Mean time of a request"))
+    view.numbers(frames.dated(found), "course", t("Course"))
 
 
 def _total(sums: Sums, domain: str | None) -> tuple[int, float]:

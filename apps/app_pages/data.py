@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 import polars as pl
 import streamlit as st
@@ -16,6 +15,7 @@ from app_pages import controls, frames, service, view
 from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import release_plots
+from crossrec.chart_parts import Chart
 from crossrec.serving.insight_messages import DataProfile
 
 LARGE = ["items", "users", "interactions", "requests", "exposures"]
@@ -30,6 +30,7 @@ def show() -> None:
     view.heading(t("Data"), t("What was imported, what was rejected, and why?"))
     with service.or_stop():
         found = service.data(where, domain)
+    controls.subject(t("data {hash}", hash=str(found.card.get("content_hash", ""))[:12]))
     imported(found)
     rejected(found, domain)
     distributions(found)
@@ -53,15 +54,14 @@ def imported(found: DataProfile) -> None:
         t("left aside"): ", ".join(found.card.get("not_imported") or []),
     }
     told = " · ".join(f"{name} {value}" for name, value in facts.items() if value)
-    st.caption(frames.plain(told))
-    view.note("section", t("Imported"), told)
+    view.tell("caption", told)
 
 
 def rejected(found: DataProfile, domain: str) -> None:
     """Rows that were not taken, by reason."""
     view.section(t("Rejected"), t("Rows that were set aside; the numbers are rows of the source."))
     if not found.rejected:
-        st.success(t("No row was rejected."), icon=":material/check_circle:")
+        view.tell("success", t("No row was rejected."), "check_circle")
     else:
         view.table(frames.listed(found.rejected), f"{domain}-rejected", t("Rejected"))
     repaired = found.card.get("repaired") or {}
@@ -71,7 +71,7 @@ def rejected(found: DataProfile, domain: str) -> None:
             for table, counts in repaired.items()
             for what, n in counts.items()
         ]
-        st.caption(t("Repaired on the way in:"))
+        view.tell("caption", t("Repaired on the way in:"))
         view.table(pl.DataFrame(rows), f"{domain}-repaired", t("Repaired"))
 
 
@@ -93,12 +93,13 @@ def distributions(found: DataProfile) -> None:
                 key=f"dist{position}",
                 bind=controls.URL,
             )
-            view.chart(_drawn(*by_name[str(chosen)]), str(chosen))
+            name, rows = by_name[str(chosen)]
+            frame = pl.DataFrame(rows).select("label", "n")
+            view.chart(_drawn(name, frame, words=rows[0]["low"] is None), str(chosen))
+            view.numbers(frame, f"distribution-{position + 1}", str(chosen))
 
 
-def _drawn(name: str, rows: list[dict[str, Any]]) -> Any:
-    frame = pl.DataFrame(rows).select("label", "n")
-    words = rows[0]["low"] is None
+def _drawn(name: str, frame: pl.DataFrame, *, words: bool) -> Chart:
     return release_plots.counts(frame, t(name), t(UNITS.get(name, "rows")), flat=words)
 
 

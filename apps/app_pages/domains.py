@@ -42,26 +42,30 @@ def domain(where: service.Address, summary: DomainSummary) -> None:
     try:
         card = service.card(where, summary.name)
     except CrossrecError as err:
-        st.error(said(str(err)), icon=":material/error:")
+        view.tell("error", said(str(err)), "error")
         return
+    view.note("section", card.title, "")
     badges(card)
-    st.write(frames.plain(card.description))
-    view.note("section", card.title, f"{card.description} ({provenance(card)})")
+    view.tell("markdown", card.description)
     figures(card)
-    st.caption(provenance(card))
+    view.tell("caption", provenance(card))
     view.to_explore(domain=card.name)
 
 
 def badges(card: DomainCard) -> None:
     """Kind and size of the domain in a line."""
+    facts = [
+        card.name,
+        t("{n} items", n=f"{card.n_items:,}"),
+        t("{n} users", n=f"{card.n_users:,}"),
+        *(
+            [f"{t('Context')}: {', '.join(map(moments.label, card.context))}"]
+            if card.context
+            else []
+        ),
+    ]
     with st.container(horizontal=True, gap="small"):
-        if card.simulated:
-            st.badge(t("simulated data"), icon=":material/science:", color="orange")
-        st.badge(card.name, color="primary")
-        st.badge(t("{n} items", n=f"{card.n_items:,}"), color="gray")
-        st.badge(t("{n} users", n=f"{card.n_users:,}"), color="gray")
-        if card.context:
-            st.badge(f"{t('Context')}: {', '.join(map(moments.label, card.context))}", color="gray")
+        view.badges(facts, simulated=card.simulated)
 
 
 def figures(card: DomainCard) -> None:
@@ -71,7 +75,7 @@ def figures(card: DomainCard) -> None:
     some = {name for name, value in values.items() if value is not None}
     names = known(some - LEFT_OUT)[:N_FIGURES]
     if not names:
-        st.info(t("This release was published without an evaluation."))
+        view.tell("info", t("This release was published without an evaluation."))
         return
     told = [(named(name), f"{values[name]:.3f}", _interval(metrics, name)) for name in names]
     view.figures(told, card.name)
@@ -92,7 +96,7 @@ def provenance(card: DomainCard) -> str:
         t("release {name}", name=card.release),
         t("encoder {name}", name=card.encoder),
     ]
-    return frames.plain(" · ".join(fact for fact in facts if fact))
+    return " · ".join(fact for fact in facts if fact)
 
 
 show()

@@ -29,6 +29,9 @@ def show() -> None:
         chosen = names[str(st.selectbox(t("Search"), list(names), key="search", bind=controls.URL))]
     with service.or_stop():
         found = service.experiment(where, chosen.run, chosen.domain)
+        simulated = controls.simulated(where, {chosen.domain})
+    with st.container(horizontal=True, gap="small"):
+        view.badges([chosen.domain, chosen.run], simulated=simulated)
     frame = frames.trials(found)
     judged = frame.drop_nulls("value")
     if judged.is_empty():

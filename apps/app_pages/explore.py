@@ -35,7 +35,7 @@ def show() -> None:
         answer = service.recommend(where, domain, card.release, request)
         known = service.user(where, domain, request.user_id) if request.user_id else None
     controls.begin_at(card.objectives, answer.weights)
-    header(card, answer)
+    header(card, answer, request)
     ranked_by(answer)
     basis(answer, request)
     if not answer.items:
@@ -48,19 +48,35 @@ def show() -> None:
         panels(answer, known, request, card)
 
 
-def header(card: DomainCard, answer: RecommendResponse) -> None:
-    """What is looked at: the domain, the release that answers, what the answer rests on."""
-    view.note("heading", card.title, t("based on {what}", what=", ".join(answer.based_on)))
+def header(card: DomainCard, answer: RecommendResponse, request: RecommendRequest) -> None:
+    """What is looked at: the domain, the release that answers, what the answer rests on; and what
+    is asked.
+    """
+    view.note("heading", card.title, "")
+    facts = [
+        t("based on {what}", what=", ".join(t(one) for one in answer.based_on)),
+        t("{n} items", n=f"{card.n_items:,}"),
+        t("{n} users", n=f"{card.n_users:,}"),
+        t("release {name}", name=answer.release),
+    ]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(frames.plain(card.title), anchor=False, width="content")
-        if card.simulated:
-            st.badge(t("simulated data"), icon=":material/science:", color="orange")
-        st.badge(t("{n} items", n=f"{card.n_items:,}"), color="gray")
-        st.badge(t("{n} users", n=f"{card.n_users:,}"), color="gray")
-        st.badge(t("release {name}", name=answer.release), color="gray")
-        st.badge(
-            t("based on {what}", what=", ".join(t(one) for one in answer.based_on)), color="primary"
-        )
+        view.badges(facts, simulated=card.simulated)
+    if asked := question(card, request):
+        view.tell("caption", " · ".join(asked))
+
+
+def question(card: DomainCard, request: RecommendRequest) -> list[str]:
+    """What is asked, in words, but for the weights (`ranked_by` has them)."""
+    had = ", ".join(st.session_state.get("had", []))
+    return [
+        *([f"{t('User')} {request.user_id}"] if request.user_id else []),
+        *([f"{t('They had')}: {had}"] if request.history else []),
+        *([f"“{request.text}”"] if request.text else []),
+        *moments.told(card.context, request.context),
+        *(frames.allowed(name, values) for name, values in request.filters.items()),
+        *([] if request.exclude_seen else [t("also items that the user has had")]),
+    ]
 
 
 def ranked_by(answer: RecommendResponse) -> None:
@@ -72,27 +88,23 @@ def ranked_by(answer: RecommendResponse) -> None:
         named = [f"{moments.named(one)} {weight:.2g}" for one, weight in answer.weights.items()]
         facts.append(t("ranked by {what}", what=", ".join(named)))
     if facts:
-        st.caption(frames.plain(" · ".join(facts)))
-        view.note("section", t("Weights"), " · ".join(facts))
+        view.tell("caption", " · ".join(facts))
 
 
 def basis(answer: RecommendResponse, request: RecommendRequest) -> None:
     """What the answer rests on, and what of the question could not be used."""
     if request.user_id and not answer.user_known:
-        st.info(
-            t(
-                "No history of user “{name}” is stored; the answer rests on {what}.",
-                name=frames.plain(request.user_id),
-                what=t(" and ").join(t(one) for one in answer.based_on),
-            ),
-            icon=":material/person_off:",
+        text = t(
+            "No history of user “{name}” is stored; the answer rests on {what}.",
+            name=request.user_id,
+            what=t(" and ").join(t(one) for one in answer.based_on),
         )
+        view.tell("info", text, "person_off")
     for sentence in answer.ignored:
-        st.warning(frames.plain(said(sentence)), icon=":material/info:")
+        view.tell("warning", said(sentence), "info")
     notice = st.session_state.get("explore.notice")
     if notice and notice["question"] == (answer.domain, request):
-        show_notice = st.error if notice["failed"] else st.success
-        show_notice(frames.plain(notice["text"]))
+        view.tell("error" if notice["failed"] else "success", notice["text"])
 
 
 def empty(request: RecommendRequest) -> None:
@@ -110,8 +122,8 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: Dom
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        top = t("Top {n}", n=len(answer.items))
-        st.markdown(f"**{top} {frames.plain(whom)}**", width="content")
+        title = f"{t('Top {n}', n=len(answer.items))} {whom}"
+        st.markdown(f"**{frames.plain(title)}**", width="content")
         looks = st.segmented_control(
             t("View"),
             [t("Cards"), t("Table")],
@@ -124,15 +136,16 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: Dom
     rated = card.task == "rate"
     frame = frames.ranking(answer.items, why.spoken(), rated=rated)
     if looks == t("Table"):
-        view.table(frame, "ranking", t("Ranking"))
+        view.table(frame, "ranking", title)
         return
-    view.note_table(frame, "ranking", t("Ranking"))
+    view.note_table(frame, "ranking", title)
     moved = frames.movements(earlier(request, answer), answer.items)
     for item in answer.items:
         with st.container(border=True, gap="xsmall"):
             item_head(item, moved.get(item.item_id), answer, request)
             if item.explanation:
                 st.markdown(f":small[{frames.plain(why.sentence(item, rated=rated))}]")
+    view.numbers(frame, "ranking", t("Ranking"))
 
 
 def earlier(request: RecommendRequest, answer: RecommendResponse) -> list[str]:
@@ -249,18 +262,19 @@ def reasons(answer: RecommendResponse, request: RecommendRequest, *, rated: bool
     """One item taken apart, in figures that add up to its score, and what would take it out."""
     item = chosen_item(answer)
     if item.explanation is None or not item.explanation.parts:
-        st.info(t("This release gives no reasons."))
+        view.tell("info", t("This release gives no reasons."))
         return
-    st.markdown(frames.plain(why.sentence(item, rated=rated)))
-    drawn = plots.explanation(frames.parts(item.explanation, why.spoken()))
-    view.chart(drawn, t("Parts of the score of {title}", title=item.title))
-    st.caption(
-        t(
-            "Measured by scoring again without each part, and with it alone; the parts add up to"
-            " the score of {score}.",
-            score=f"{item.explanation.score:.3f}",
-        )
+    view.tell("markdown", why.sentence(item, rated=rated))
+    title = t("Parts of the score of {title}", title=item.title)
+    frame = frames.parts(item.explanation, why.spoken())
+    view.chart(plots.explanation(frame), title)
+    text = t(
+        "Measured by scoring again without each part, and with it alone; the parts add up to"
+        " the score of {score}.",
+        score=f"{item.explanation.score:.3f}",
     )
+    view.tell("caption", text)
+    view.numbers(frame, "reasons", title)
     why.deeper(answer, item, request)
 
 
@@ -287,7 +301,7 @@ def all_fields(answer: RecommendResponse, request: RecommendRequest) -> None:
     item = chosen_item(answer)
     with service.or_stop():
         card = service.item(service.address(), answer.domain, item.item_id)
-    st.write(frames.plain(card.text))
+    view.tell("markdown", card.text)
     view.table(frames.fields(card, item), f"item-{item.item_id}", card.title)
     why.own_words(answer, item, request)
 
@@ -296,25 +310,32 @@ def signals(answer: RecommendResponse) -> None:
     """Which signals carry each item."""
     frame = frames.signals(answer.items)
     if frame.is_empty():
-        st.info(t("This release gives no signals."))
+        view.tell("info", t("This release gives no signals."))
         return
-    view.chart(plots.signals(frame), t("Signals of each item"))
-    st.caption(t("The parts of one bar sum to the item's score; parts left of zero lower it."))
+    title = t("Signals of each item")
+    view.chart(plots.signals(frame), title)
+    text = t("The parts of one bar sum to the item's score; parts left of zero lower it.")
+    view.tell("caption", text)
+    view.numbers(frame, "signals", title)
 
 
 def history(known: UserCard | None, *, clock: bool) -> None:
     """What is stored of the user, newest first; where there is no clock, by position."""
     if known is None:
-        st.info(t("Choose a user on the left to see what is stored of them."))
+        view.tell("info", t("Choose a user on the left to see what is stored of them."))
         return
     if not known.history:
-        st.info(t("Nothing is stored of this user yet. A like or dislike is the first entry."))
+        text = t("Nothing is stored of this user yet. A like or dislike is the first entry.")
+        view.tell("info", text)
         return
     frame = frames.history(known.history, clock=clock)
     view.chart(plots.timeline(frame, ordered_only=not clock), t("What the user did and when"))
     shown = {"n": min(20, len(frame)), "all": len(frame)}
-    st.caption(t("The newest {n} of {all} entries that the service sent.", **shown))
-    view.table(frame.select("title", "event", "source", "item_id"), "history", t("History"))
+    view.tell("caption", t("The newest {n} of {all} entries that the service sent.", **shown))
+    columns = ["title", "event", "source", "item_id"]
+    if clock:
+        frame, columns = frames.dated(frame.rename({"timestamp": "at"})), [*columns, "at"]
+    view.table(frame.select(columns), "history", t("History"))
 
 
 show()

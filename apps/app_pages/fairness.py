@@ -66,22 +66,20 @@ def users(found: ReleaseReport) -> None:
 def verdict(rows: list[dict[str, object]], name: str) -> None:
     """Which gaps are more than noise, in a sentence."""
     apart = [
-        f"{frames.plain(str(row['value']))} ({gap[0]:+.3f})"
+        f"{row['value']} ({gap[0]:+.3f})"
         for row in rows
         if (gap := row[f"{name}_gap"]) and (gap[1] > 0 or gap[2] < 0)  # type: ignore[index]
     ]
     if apart:
-        st.warning(
-            t(
-                "More than noise, each by itself: {groups}. Of {n} groups without any difference"
-                " one in twenty would look so.",
-                groups=", ".join(apart),
-                n=len(rows),
-            ),
-            icon=":material/balance:",
+        text = t(
+            "More than noise, each by itself: {groups}. Of {n} groups without any difference"
+            " one in twenty would look so.",
+            groups=", ".join(apart),
+            n=len(rows),
         )
+        view.tell("warning", text, "balance")
     else:
-        st.success(t("No gap is more than the noise of these users."), icon=":material/balance:")
+        view.tell("success", t("No gap is more than the noise of these users."), "balance")
 
 
 def providers(found: ReleaseReport) -> None:

@@ -107,6 +107,12 @@ def history(items: list[UserHistoryItem], *, clock: bool) -> pl.DataFrame:
     return frame if clock else frame.with_columns(numbers)
 
 
+def dated(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `at`, seconds since 1970, as a date and time (UTC)."""
+    at = pl.from_epoch(pl.col("at").cast(pl.Int64))
+    return frame.with_columns(at.dt.strftime("%Y-%m-%d %H:%M:%S"))
+
+
 def has_clock(card: DomainCard) -> bool:
     """Whether the times of the domain's histories are a clock's."""
     return card.time_kind == "unix_seconds"
@@ -120,6 +126,18 @@ def facts(item: Recommendation) -> str:
         if value not in (None, "", [])
     ]
     return " · ".join(filter(None, [", ".join(item.category[:4]), *known]))
+
+
+def allowed(column: str, values: Any) -> str:
+    """A filter in words: a range, or some of the values.
+
+    >>> allowed("year", {"min": 1985}), allowed("studio", ["north", "south"])
+    ('year 1985 …', 'studio north, south')
+    """
+    if isinstance(values, dict):
+        ends = [_short(values[end]) if end in values else "" for end in ("min", "max")]
+        return f"{column} {' … '.join(ends).strip()}"
+    return f"{column} {_short(values)}"
 
 
 def _cut(text: str) -> str:

@@ -51,13 +51,17 @@ HEADINGS = {
     "words": "words", "unknown_words": "share of unknown words", "psi": "stability index",
     "rmse": "RMSE", "mae": "MAE", "accuracy": "accuracy", "macro_f1": "macro-F1",
     "set_ndcg@10": "NDCG@10, all right answers", "gain_low": "gain, lower bound",
-    "gain_high": "gain, upper bound", "label": "name", "signal": "signal", "of": "what",
+    "gain_high": "gain, upper bound", "label": "name", "signal": "signal", "objective": "objective",
+    "weight": "weight", "per_second": "requests a second", "of": "what",
     "side": "before or after", "stage": "stage", "epoch": "epoch", "move": "what became of it",
     "shared": "items in common", "predicted": "how sure the scores were of the first item",
     "observed": "how often it was right", "standard_error": "standard error",
 }  # fmt: skip
 """Column of a frame → its heading."""
-WORDS = ("kind", "source", "state", "event", "start", "field", "why", "what", "value", "move")
+WORDS = (
+    *("kind", "source", "state", "event", "start", "field", "why", "what", "value", "move"),
+    *("signal", "stage"),
+)
 """Columns whose cells may hold words of the app's own."""
 
 

@@ -33,6 +33,7 @@ def show() -> None:
     with service.or_stop():
         found = service.item_map(where, domain, version)
         hits = service.search(where, domain, text, 50) if text.strip() else []
+    controls.subject(t("release {name}", name=version))
     if not found.views:
         view.nothing(t("This release has no item vectors to draw."))
         return
@@ -54,9 +55,8 @@ def draw(found: ItemMap, name: str, hits: set[str], category: str) -> None:
         return
     view.chart(release_plots.item_map(frame), t("Items on a plane, coloured by category"))
     count = t("{n} of {all} items", n=f"{len(frame):,}", all=f"{found.n_items:,}")
-    st.caption(
-        f"{count} · {_method(found.methods[name])} · " + t("drag to move, scroll to come nearer")
-    )
+    moving = t("drag to move, scroll to come nearer")
+    view.tell("caption", " · ".join((count, _method(found.methods[name]), moving)))
     table = frame.select("title", "category", "n_train", "item_id")
     view.numbers(table, "map", t("Items on the map"))
     seen = table.filter(frame["found"])

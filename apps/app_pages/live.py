@@ -39,6 +39,12 @@ def now() -> None:
         found = service.live(where)
         served = [one.name for one in service.domains(where)]
     answered_ms = (time.perf_counter() - start) * 1000
+    with view.again():
+        shown(found, served, answered_ms)
+
+
+def shown(found: LiveState, served: list[str], answered_ms: float) -> None:
+    """What the service said, and how long it took."""
     at = datetime.fromtimestamp(found.at, UTC)
     running = sum(one == "RUNNING" for one in found.applications.values())
     today = [row["n"] for row in found.feedback if row["day"] == f"{at:%Y-%m-%d}"]
@@ -57,6 +63,7 @@ def now() -> None:
     names = [of_all, *domains]
     chosen = str(st.selectbox(t("Domain"), names, key="live.domain", bind=controls.URL))
     only = None if chosen == of_all else chosen
+    view.note_text("caption", f"{t('Domain')}: {chosen}")
     left, right = st.columns(2, gap="medium")
     with left:
         requests(_of(found.requests, only))
@@ -65,7 +72,7 @@ def now() -> None:
         given(_of(found.feedback, only))
     with right:
         stages(_of(found.stages, only))
-        learned(where, only)
+        learned(only)
         drift(_of(found.drift, only))
     applications(found)
 
@@ -90,22 +97,25 @@ def stages(rows: list[Row]) -> None:
     if not rows:
         view.nothing(t("Nobody has asked anything yet."))
         return
-    view.chart(record_plots.stages(pl.DataFrame(rows)), t("Mean time of each route by stage"))
+    frame, title = pl.DataFrame(rows), t("Mean time of each route by stage")
+    view.chart(record_plots.stages(frame), title)
+    view.numbers(frame, "stages", title)
 
 
-def learned(where: service.Address, domain: str | None) -> None:
+def learned(domain: str | None) -> None:
     """Weights of objectives as feedback has taught them, with what is believed of them."""
     view.section(t("Learned weights"))
     if domain is None:
-        st.caption(t("Choose a domain to see what was learned of its objectives."))
+        view.tell("caption", t("Choose a domain to see what was learned of its objectives."))
         return
     try:
-        found = service.learner(where, domain)
+        found = service.learner(service.address(), domain)
     except CrossrecError as err:
-        st.caption(frames.plain(said(str(err))))
+        view.tell("caption", said(str(err)))
         return
     state = t("learning") if found.learning else t("not learning")
-    st.caption(f"{state} · " + t("version {n}, {why}", n=found.version, why=said(found.why)))
+    version = t("version {n}, {why}", n=found.version, why=said(found.why))
+    view.tell("caption", f"{state} · {version}")
     rows = [
         {"label": moments.named(name), "value": one.weight, "low": one.low, "high": one.high}
         for name, one in found.weights.items()
@@ -113,18 +123,22 @@ def learned(where: service.Address, domain: str | None) -> None:
     if not rows:
         view.nothing(t("This domain has no objective beside relevance."))
         return
-    title = t("weight, 95 % of what is believed")
-    drawn = release_plots.intervals(pl.DataFrame(rows), title, zero="no weight")
-    view.chart(drawn, t("Learned weight of each objective"))
+    frame, title = pl.DataFrame(rows), t("Learned weight of each objective")
+    axis = t("weight, 95 % of what is believed")
+    view.chart(release_plots.intervals(frame, axis, zero="no weight"), title)
+    view.numbers(frame, "learned-weights", title)
     over_time = [
         {"at": one.at, "version": one.version, "objective": moments.named(name), "weight": weight}
         for one in found.versions
         for name, weight in one.weights.items()
     ]
+    title = t("Learned weights over time")
     if len(found.versions) > 1 and over_time:
-        view.chart(record_plots.weights(pl.DataFrame(over_time)), t("Learned weights over time"))
-    kept = [{"version": one.version, "at": _when(one.at), "why": one.why} for one in found.versions]
-    view.table(pl.DataFrame(kept), "learned-versions", t("Learned weights over time"))
+        frame = pl.DataFrame(over_time)
+        view.chart(record_plots.weights(frame), title)
+        view.numbers(frames.dated(frame), "weights-over-time", title)
+    kept = [{"version": one.version, "at": one.at, "why": one.why} for one in found.versions]
+    view.table(frames.dated(pl.DataFrame(kept)), "learned-versions", title)
 
 
 def drift(rows: list[Row]) -> None:
@@ -146,16 +160,12 @@ def applications(found: LiveState) -> None:
     view.table(pl.DataFrame(rows), "applications", t("Applications"))
 
 
-def _when(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
-
-
 def alerts(found: LiveState) -> None:
     """What is wrong, or that nothing is."""
     for sentence in found.alerts:
-        st.error(frames.plain(said(sentence)), icon=":material/warning:")
+        view.tell("error", said(sentence), "warning")
     if not found.alerts:
-        st.success(t("Nothing is wrong."), icon=":material/check_circle:")
+        view.tell("success", t("Nothing is wrong."), "check_circle")
 
 
 def given(rows: list[Row]) -> None:

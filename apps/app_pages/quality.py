@@ -57,10 +57,10 @@ def peers(found: ReleaseReport) -> None:
     drawn = plots.metrics(frame.drop_nulls("value"), metric, lower_is_better=lower)
     view.chart(drawn, t("Metric of each model with its interval"))
     if lacking := frame.filter(pl.col("value").is_null())["model"].to_list():
-        models = ", ".join(map(frames.plain, lacking))
-        st.caption(t("Not shown, as they have no such figure: {models}.", models=models))
+        text = t("Not shown, as they have no such figure: {models}.", models=", ".join(lacking))
+        view.tell("caption", text)
     for note in report["notes"]:
-        st.caption(frames.plain(said(note)))
+        view.tell("caption", said(note))
 
 
 def offered(report: dict[str, Any]) -> list[str]:
@@ -140,7 +140,7 @@ def deletion(found: ReleaseReport) -> None:
         return
     low, high = run["ci95"]
     view.figures([(t("Area over random orders"), f"{run['ratio']:.2f}", f"{low:.2f} … {high:.2f}")])
-    st.caption(t("{n} users; 1: no better than random, smaller is better.", n=run["n"]))
+    view.tell("caption", t("{n} users; 1: no better than random, smaller is better.", n=run["n"]))
 
 
 show()

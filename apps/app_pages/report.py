@@ -21,10 +21,12 @@ STYLE = """
 body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
  color: #1d2733; background: #fff}
 h1 {font-size: 1.5rem} h2 {font-size: 1.15rem; margin-top: 2rem} figure {margin: 1rem 0}
-svg {max-width: 100%; height: auto} figcaption, .note {color: #5d6b7e; font-size: .85rem}
+svg {max-width: 100%; height: auto} figcaption, .note, .caption {color: #5d6b7e; font-size: .85rem}
 table {border-collapse: collapse; font-size: .85rem; display: block; overflow-x: auto}
 td, th {border-bottom: 1px solid #dbe2e8; padding: .25rem .6rem; text-align: left}
 dl {display: flex; flex-wrap: wrap; gap: 2rem} dt {color: #5d6b7e} dd {margin: 0; font-size: 1.4rem}
+.info, .success, .warning, .error {border-left: 3px solid #9aa7b4; padding-left: .6rem}
+.warning, .error {border-color: #c8500a}
 @media print {figure, table {break-inside: avoid}}
 """
 CHART_WIDTH = 640
@@ -69,6 +71,7 @@ def figures(_: str, content: list[list[str]]) -> str:
 KINDS = {
     "heading": lambda title, text: f"<h1>{escape(title)}</h1><p>{escape(text)}</p>",
     "section": lambda title, text: f"<h2>{escape(title)}</h2><p class=note>{escape(text)}</p>",
+    "told": lambda _, told: f"<p class={told['kind']}>{escape(told['text'])}</p>",
     "chart": chart,
     "figures": figures,
 }

@@ -37,6 +37,11 @@ def show() -> None:
             bind=controls.URL,
         )
     one = frame.filter(pl.col("share") == shares[names.index(str(chosen))])
+    with service.or_stop():
+        simulated = controls.simulated(where, {*one["target"], *one["start"]})
+    with st.container(horizontal=True, gap="small"):
+        share = f"{t('Share of the users who are learned from')}: {chosen}"
+        view.badges([share], simulated=simulated)
     view.section(
         t("From domain to domain"),
         t("NDCG@10 on test less that of random weights, newest run of each pair."),
@@ -49,13 +54,17 @@ def show() -> None:
         return
     view.chart(record_plots.matrix(gains, t("gain in NDCG@10")), t("Gain of each pair of domains"))
     if gains["low"].count():
-        st.caption(t("In brackets: the 95 % interval over users holds 0, so it may be noise."))
+        view.tell(
+            "caption", t("In brackets: the 95 % interval over users holds 0, so it may be noise.")
+        )
     if gains["low"].null_count():
-        st.caption(t("Transfers of before intervals were kept have none: run them again."))
+        view.tell(
+            "caption", t("Transfers of before intervals were kept have none: run them again.")
+        )
     view.section(t("All figures"))
     view.table(frame, "transfers", t("All figures"))
     newest = datetime.fromtimestamp(max(row.get("at", 0) for row in known), UTC)
-    st.caption(t("newest run: {when}", when=f"{newest:%Y-%m-%d %H:%M} UTC"))
+    view.tell("caption", t("newest run: {when}", when=f"{newest:%Y-%m-%d %H:%M} UTC"))
 
 
 show()

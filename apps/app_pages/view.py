@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -18,15 +19,14 @@ from urllib.parse import urlencode
 import polars as pl
 import streamlit as st
 
-from app_pages import headings, state
+from app_pages import frames, headings, state
 from app_pages.drawn import in_chinese
 from app_pages.words import language, t
 from crossrec.chart_parts import Chart
 from crossrec.errors import CrossrecError
 
 PARTS = "view.parts"
-"""What the page shows, in order, for the report: (kind, title) → content. What runs again by
-itself (a fragment) replaces its own."""
+"""What the page shows, in order, for the report: (kind, title) → content."""
 REPORT = Path(__file__).with_name("report.py")
 REPORT_TIMEOUT_S = 60
 INK = {"light": "#5d6b7e", "dark": "#9aa3af"}
@@ -41,6 +41,23 @@ def begin() -> None:
     st.session_state[state.KEPT] = {}
 
 
+@contextmanager
+def again() -> Iterator[None]:
+    """What runs again by itself (a fragment): all that it shows takes the place of what it showed
+    before, once it has shown all; the heading above it stays.
+    """
+    page = st.session_state[PARTS]
+    st.session_state[PARTS] = {}
+    try:
+        yield
+    finally:
+        shown = {part: content for part, content in page.items() if part[0] == "heading"}
+        shown |= st.session_state[PARTS]
+        page.clear()
+        page.update(shown)
+        st.session_state[PARTS] = page
+
+
 def heading(title: str, question: str) -> None:
     """What the page is, and the question that it answers."""
     st.subheader(title, anchor=False)
@@ -48,11 +65,42 @@ def heading(title: str, question: str) -> None:
     note("heading", title, question)
 
 
+def badges(facts: list[str], *, simulated: bool) -> None:
+    """What the figures of a page are of; those of simulated data say so."""
+    for position, fact in enumerate(facts):
+        st.badge(frames.plain(fact), color="gray" if position else "primary")
+    label = [t("simulated data")] if simulated else []
+    for text in label:
+        st.badge(text, icon=":material/science:", color="orange")
+    note_text("caption", " · ".join([*facts, *label]))
+
+
+def tell(kind: str, text: str, icon: str = "") -> None:
+    """A sentence on the page and in its report, as it is written: no sign of it is Markdown.
+
+    Args:
+        kind: markdown, caption, info, success, warning or error, as Streamlit calls them.
+        icon: name of a Material symbol.
+    """
+    sign, written, show = f":material/{icon}:", frames.plain(text), getattr(st, kind)
+    if kind in ("markdown", "caption"):
+        show(f"{sign} {written}" if icon else written)
+    else:
+        show(written, icon=sign if icon else None)
+    note_text(kind, text)
+
+
+def note_text(kind: str, text: str) -> None:
+    """Put a sentence into the report, which may hold it more than once; see `tell`."""
+    place = len(st.session_state.get(PARTS, {}))
+    note("told", str(place), {"kind": kind, "text": text})
+
+
 def section(title: str, help: str = "") -> None:
     """A part of a page."""
-    st.markdown(f"#### {title}")
+    st.markdown(f"#### {frames.plain(title)}")
     if help:
-        st.caption(help)
+        st.caption(frames.plain(help))
     note("section", title, help)
 
 
@@ -140,13 +188,12 @@ def figures(values: list[tuple[str, str, str]], of: str = "") -> None:
 
 def nothing(text: str) -> None:
     """What there is not, and what to do about it."""
-    st.info(text, icon=":material/inbox:")
-    note("section", text, "")
+    tell("info", text, "inbox")
 
 
 def share() -> None:
     """The end of every page: the view and its charts as files, and how to send it."""
-    parts = dict(st.session_state.get(PARTS, {}))
+    parts = st.session_state.get(PARTS, {})  # what it holds at the click: a fragment goes on
     if not parts:
         return
     st.divider()
@@ -158,7 +205,7 @@ def share() -> None:
         words = {"language": language(), "rows": t("{n} of {all} rows")}
 
         def made(form: str) -> bytes:
-            return _made(form, parts, address, words)
+            return _made(form, dict(parts), address, words)
 
         _download(html, f"{name}.html", lambda: made("html"), "download.report")
         if any(kind == "chart" for kind, _ in parts):
@@ -238,9 +285,9 @@ def note(kind: str, title: str, content: Any) -> None:
     """Put into the report what a page shows in its own way.
 
     Args:
-        kind: heading, section, chart, table or figures.
+        kind: heading, section, told, chart, table or figures.
         title: of it, of a table its name; the same again replaces it.
-        content: text, chart, the values of `figures`, or what `note_table` makes of a frame.
+        content: text, chart, the values of `figures`, or what `note_text` and `note_table` make.
     """
     st.session_state.setdefault(PARTS, {})[kind, title] = content
 

@@ -62,11 +62,12 @@ def show() -> None:
         text = controls.wish(t("Wish in words, before"), "wish")
         asked = Side(text, moments.context(card.context, t("Context, before")))
         change = changes(card, history, asked)
+    controls.subject(
+        t("release {name}", name=card.release), *([f"{t('User')} {user_id}"] if user_id else [])
+    )
     if known and not known.known:
-        st.info(
-            t("No history of user “{name}” is stored.", name=frames.plain(known.user_id)),
-            icon=":material/person_off:",
-        )
+        text = t("No history of user “{name}” is stored.", name=known.user_id)
+        view.tell("info", text, "person_off")
     weights = {one.name: one.weight for one in card.objectives}
     requests = questions(history, asked, change, k, weights)
     with service.or_stop():
@@ -179,9 +180,8 @@ def sides(card: DomainCard, requests: tuple[RecommendRequest, RecommendRequest])
             f"“{request.text}”" if request.text else t("no wish in words"),
             *(moments.told(card.context, request.context) or [t("no context given")]),
         ]
-        text = " · ".join(facts)
-        column.markdown(f"**{name.capitalize()}** :small[{frames.plain(text)}]")
-        view.note("section", name.capitalize(), text)
+        with column:
+            view.section(name.capitalize(), " · ".join(facts))
 
 
 def cautions(requests: tuple[RecommendRequest, RecommendRequest], known: UserCard | None) -> None:
@@ -192,13 +192,11 @@ def cautions(requests: tuple[RecommendRequest, RecommendRequest], known: UserCar
             "A dislike keeps its own item out of these lists; in Explore it also lowers items that"
             " are like it."
         )
-        st.caption(text)
-        view.note("section", text, "")
+        view.tell("caption", text)
     cut = known is not None and len(known.history) == MAX_HISTORY
     if cut or MAX_HISTORY in (len(before.history), len(after.history)):
         text = t("A question holds {n} steps: no older ones are asked with.", n=MAX_HISTORY)
-        st.caption(text)
-        view.note("section", text, "")
+        view.tell("caption", text)
 
 
 def lists(before: RecommendResponse, after: RecommendResponse) -> None:
@@ -228,9 +226,9 @@ def lists(before: RecommendResponse, after: RecommendResponse) -> None:
     by = [(one.release, one.arm) for one in (before, after)]
     if by[0] != by[1]:
         text = t("Two releases or arms answered, so the lists differ by more than your change.")
-        st.warning(text, icon=":material/call_split:")
+        view.tell("warning", text, "call_split")
     for sentence in {*before.ignored, *after.ignored}:
-        st.warning(frames.plain(said(sentence)), icon=":material/info:")
+        view.tell("warning", said(sentence), "info")
 
 
 show()

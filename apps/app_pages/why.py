@@ -47,17 +47,18 @@ def deeper(answer: RecommendResponse, item: Recommendation, request: RecommendRe
     if found is None:
         return
     if chosen != spoken():
-        st.markdown(frames.plain(found.explanation.sentence))
+        view.tell("markdown", found.explanation.sentence)
     _counterfactuals(found, len(answer.items))
     if found.contrast is not None:
         _contrast(found.contrast)
     for path in found.paths:
         strength = t("strength {n}", n=f"{path.strength:.1f}")
-        st.markdown(f":material/hub: {frames.plain(path.sentence)} :small[{strength}]")
+        view.tell("markdown", f"{path.sentence} ({strength})", "hub")
     if found.paths:
-        st.caption(t("Strength: the rarer what both share, the higher; 0 for what all items have."))
+        text = t("Strength: the rarer what both share, the higher; 0 for what all items have.")
+        view.tell("caption", text)
     if found.similar_users is not None:
-        st.markdown(f":material/group: {frames.plain(found.similar_users.sentence)}")
+        view.tell("markdown", found.similar_users.sentence, "group")
 
 
 def _explained(answer: RecommendResponse, asked: ExplainRequest) -> ExplainResponse | None:
@@ -68,7 +69,7 @@ def _explained(answer: RecommendResponse, asked: ExplainRequest) -> ExplainRespo
         with st.spinner(t("Asking the service: taking things away and ranking again …")):
             return service.explain(service.address(), answer.domain, answer.release, asked)
     except CrossrecError as err:
-        st.warning(frames.plain(said(str(err))), icon=":material/info:")
+        view.tell("warning", said(str(err)), "info")
         if isinstance(err, ServiceError):
             service.try_again()
     return None
@@ -108,20 +109,23 @@ def _choices(others: dict[str, Recommendation], item: Recommendation) -> tuple[s
 def _counterfactuals(found: ExplainResponse, k: int) -> None:
     """What would take it out of the list, each verified by the service."""
     for one in found.counterfactuals:
-        st.markdown(f":material/remove_circle: {frames.plain(one.sentence)}")
+        view.tell("markdown", one.sentence, "remove_circle")
     known = any(part.kind == "history" for part in found.explanation.parts)
     if known and not found.counterfactuals:
-        st.caption(
-            t("No part of the history was found without which it would leave the first {k}.", k=k)
+        text = t(
+            "No part of the history was found without which it would leave the first {k}.", k=k
         )
+        view.tell("caption", text)
 
 
 def _contrast(found: Contrast) -> None:
     """The differences of the parts, as a sentence and a chart."""
-    st.markdown(f":material/compare_arrows: {frames.plain(found.sentence)}")
-    view.chart(plots.explanation(frames.differences(found)), t("Differences of the parts"))
-    title = frames.plain(found.title)
-    st.caption(t("Each part less that of “{title}”; they add up to the gap.", title=title))
+    view.tell("markdown", found.sentence, "compare_arrows")
+    frame, title = frames.differences(found), t("Differences of the parts")
+    view.chart(plots.explanation(frame), title)
+    text = t("Each part less that of “{title}”; they add up to the gap.", title=found.title)
+    view.tell("caption", text)
+    view.numbers(frame, "contrast", title)
 
 
 def own_words(answer: RecommendResponse, item: Recommendation, request: RecommendRequest) -> None:
@@ -136,16 +140,16 @@ def own_words(answer: RecommendResponse, item: Recommendation, request: Recommen
     if found is None:
         return
     if not found.text_parts:
-        st.caption(
-            t(
-                "The words of its text are not weighed: that takes an encoder that answers and,"
-                " where the release has an adapter, a wish in words."
-            )
+        text = t(
+            "The words of its text are not weighed: that takes an encoder that answers and,"
+            " where the release has an adapter, a wish in words."
         )
+        view.tell("caption", text)
         return
     view.section(
         t("Words of its own text"),
         t("Each word taken out, and alone, and compared again; they add up to what texts give."),
     )
-    drawn = release_plots.words(frames.words(found))
-    view.chart(drawn, t("Words of the text of {title}", title=found.title))
+    frame, title = frames.words(found), t("Words of the text of {title}", title=found.title)
+    view.chart(release_plots.words(frame), title)
+    view.numbers(frame, "words", title)

@@ -158,6 +158,10 @@ def test_feedback_needs_a_user(open_app: Open) -> None:
 def test_an_unknown_user_is_told_so(open_app: Open) -> None:
     app = open_app(user="nobody")
     assert "No history of user “nobody” is stored" in app.info[0].value
+    from app_pages import view
+
+    told = [part for (kind, _), part in app.session_state[view.PARTS].items() if kind == "told"]
+    assert {"kind": "info", "text": app.info[0].value} in told  # of the report
 
 
 def test_titles_are_shown_as_written(open_app: Open) -> None:

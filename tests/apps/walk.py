@@ -120,8 +120,10 @@ take_found = Move("take the user found", _take_found)
 
 MOVES: dict[str, list[Move]] = {
     "explore": [
-        slide("Number of items"), press("Only items new to the user"), press("Table"),
-        press("Cards"), press("Signals"), press("History"), press("Reasons"), press("Why?"),
+        slide("Number of items"), press("Only items new to the user"),
+        press("Table"), press("Cards"), press("Numbers: Ranking"),
+        press("Signals"), press("Numbers: Signals of each item"), press("History"),
+        press("Reasons"), press("Why?"),
         pick("Item", 2), pick("Compare with", 1), press("zh"), press("Like"), press("Dislike"),
         write("Wish in words", "space"), press("Item"), press("Find users"),
         write("Part of an id, or of what they had", "number"), take_found,
@@ -141,6 +143,7 @@ MOVES: dict[str, list[Move]] = {
     "compare": [pick("One item in both", 2), press("Lose"), press("Gain"), press("Lose"),
                 follow("Explore", "compare"), pick("Look closer at", 0),
                 pick("against this one (A)", 0),
+                press("Numbers: Gap of each metric with its interval"),
                 press("Numbers: Users by items that both lists share"),
                 pick("This release (B)", 1)],
     "quality": [press("Recall@10"), press("MRR@10"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import streamlit as st
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from tests.apps.conftest import APPS
@@ -35,6 +36,8 @@ def open_page(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     monkeypatch.setenv("CROSSREC_API", os.environ.get("CROSSREC_API", service))
     st.cache_data.clear()
     st.cache_resource.clear()
+    magic = config.get_option("runner.magicEnabled")
+    config.set_option("runner.magicEnabled", False)  # as apps/.streamlit/config.toml has it
 
     def visit(page: str, **query: str) -> AppTest:
         app = AppTest.from_file(str(APPS / "streamlit_app.py"), default_timeout=60)
@@ -50,5 +53,6 @@ def open_page(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         return app
 
     yield visit
+    config.set_option("runner.magicEnabled", magic)
     st.cache_data.clear()
     st.cache_resource.clear()

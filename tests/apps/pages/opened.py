@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
@@ -14,10 +15,11 @@ WORDS = {"language": "en", "rows": "{n} of {all} rows"}
 
 
 def said(app: AppTest) -> str:
-    """All words on the page."""
+    """All words on the page, as they are read: without the signs that keep Markdown from them."""
     kinds = (app.subheader, app.markdown, app.caption, app.info, app.success, app.error, app.metric)
     words = [one.value if kind is not app.metric else one.label for kind in kinds for one in kind]
-    return "\n".join([*map(str, words), *(str(one.value) for one in app.metric)])
+    words += [one.value for one in app.metric]
+    return re.sub(r"\\(.)", r"\1", "\n".join(map(str, words)))
 
 
 def opened(app: AppTest, numbers: str) -> AppTest:

@@ -16,6 +16,7 @@ from crossrec.errors import CrossrecError
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.insight_client import InsightClient
 from crossrec.serving.insight_messages import DataProfile, LiveState, TransferList
+from crossrec.serving.learning_messages import LearnedWeight, LearnerStatus, LearnerVersion
 from tests.apps.conftest import APPS
 from tests.apps.pages.opened import WORDS, Open, made, opened, said
 from tests.small_home import RUN, small_service
@@ -104,21 +105,40 @@ def test_all_places_of_the_map_are_a_table_once_it_is_opened(open_page: Open) ->
     assert len(frame) == N_ITEMS
 
 
+PARTS = ["kind", "label", "value"]
+"""Columns of what is drawn of parts of a score."""
 NUMBERS = {
-    "compare": {"overlap": ["shared", "n"], "moves": ["move", "n"]},
+    "explore": {"reasons": PARTS, "contrast": PARTS},
+    "explore?panel=Item": {"words": ["label", "value"]},
+    "explore?panel=Signals": {"signals": ["rank", "title", "signal", "value"]},
+    "data": {"distribution-1": ["label", "n"], "distribution-2": ["label", "n"]},
+    "compare": {
+        "gaps": ["label", "value", "low", "high", "n"],
+        "overlap": ["shared", "n"],
+        "moves": ["move", "n"],
+    },
     "quality": {
         "history-groups": ["label", "n", "value", "low", "high"],
         "popularity": ["catalogue", "interactions", "shown"],
         "calibration": ["n", "predicted", "observed", "standard_error"],
     },
     "experiments": {"learning-curves": ["trial", "epoch", "value"]},
+    "live": {
+        "stages": ["domain", "route", "stage", "n", "mean_ms"],
+        "course": ["at", "per_second", "mean_ms"],
+        "learned-weights": ["label", "value", "low", "high"],
+        "weights-over-time": ["at", "version", "objective", "weight"],
+    },
 }
-"""Page → what its charts without a table of their own are drawn from."""
+"""Page, and the panel of it → what its charts without a table of their own are drawn from."""
 
 
+@pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("page", NUMBERS)
 def test_charts_have_their_numbers_to_open_and_take_home(open_page: Open, page: str) -> None:
-    app = open_page(page)
+    name, _, panel = page.partition("?panel=")
+    chosen = {"user": "user-1", "live.domain": "films", "panel": panel}
+    app = made(open_page, name, **{key: value for key, value in chosen.items() if value})
     for name, columns in NUMBERS[page].items():
         before = len(app.dataframe)
         opened(app, name)
@@ -127,6 +147,14 @@ def test_charts_have_their_numbers_to_open_and_take_home(open_page: Open, page: 
         assert len(tables) == before + 1
         keys = [one.key for one in app.get("download_button")]
         assert f"download.{name}.csv" in keys
+
+
+def test_cards_have_their_ranking_to_take_home_too(open_page: Open) -> None:
+    app = open_page("explore", user="user-1")
+    assert not app.dataframe
+    [table] = opened(app, "ranking").dataframe
+    assert {"rank", "title", "score", "reason"} <= set(table.value.columns)
+    assert "download.ranking.csv" in [one.key for one in app.get("download_button")]
 
 
 def test_data_says_what_was_rejected_and_how_it_is_distributed(open_page: Open) -> None:
@@ -151,7 +179,7 @@ def test_data_tells_of_people_before_pictures(
     monkeypatch.setattr(InsightClient, "data", with_tables)
     app = made(open_page, "data")
     assert [one.label for one in app.metric] == ["items", "users", "interactions"]
-    assert "further tables features\\_image 8, kg 6, links 5" in said(app)
+    assert "further tables features_image 8, kg 6, links 5" in said(app)
 
 
 def test_experiments_show_each_trial(open_page: Open) -> None:
@@ -213,18 +241,43 @@ def test_live_offers_domains_that_nobody_asked_yet(
     assert open_page("live").selectbox(key="live.domain").options == ["all", "films"]
 
 
-def test_live_shows_the_course_of_requests_from_refresh_to_refresh(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty requests from refresh to refresh, ten seconds each, and a learner that has learned."""
     real, asked = InsightClient.live, itertools.count(1)
 
-    def busy(self: InsightClient) -> LiveState:
+    def live(self: InsightClient) -> LiveState:
         step = next(asked)
         row = {"domain": "films", "route": "recommendations", "status": "200", "n": 20 * step}
         times = {"mean_ms": 5.0, "p50_ms": 5.0, "p95_ms": 5.0}
-        return real(self).model_copy(update={"at": 10.0 * step, "requests": [{**row, **times}]})
+        stage = {"domain": "films", "route": "recommendations", "stage": "rank", "n": 20 * step}
+        told = {"requests": [{**row, **times}], "stages": [{**stage, "mean_ms": 4.0}]}
+        return real(self).model_copy(update={"at": 10.0 * step, **told})
 
-    monkeypatch.setattr(InsightClient, "live", busy)
+    versions = [
+        LearnerVersion(version=n, at=10.0 * n, why="learned", weights={"price": 0.1 * n})
+        for n in (2, 1)
+    ]
+    bounds = {"low": -0.1, "high": 0.5, "least": -3.0, "most": 3.0}
+    found = LearnerStatus(
+        domain="films",
+        version=2,
+        at=20.0,
+        why="learned",
+        learning=True,
+        explore_share=0.1,
+        weights={"price": LearnedWeight(declared=0.1, weight=0.2, **bounds)},
+        counts={},
+        flagged_users={},
+        flagged_addresses={},
+        versions=versions,
+    )
+    monkeypatch.setattr(InsightClient, "live", live)
+    monkeypatch.setattr(InsightClient, "learner", lambda self, domain: found)
+
+
+@pytest.mark.usefixtures("busy")
+def test_live_shows_the_course_of_requests_from_refresh_to_refresh(open_page: Open) -> None:
     app = open_page("live")
     from app_pages import course, view
 

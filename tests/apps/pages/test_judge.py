@@ -244,4 +244,4 @@ def test_a_group_apart_is_named_as_it_is_written(
 
     monkeypatch.setattr(InsightClient, "report", apart)
     [warning] = open_page("fairness").warning
-    assert r"each by itself: \*f\* (+0.200), \*m\* (+0.200). Of 2 groups" in warning.value
+    assert r"each by itself\: \*f\* \(\+0.200\), \*m\* \(\+0.200\). Of 2 groups" in warning.value
