@@ -5,7 +5,9 @@ Leaves to others: the rest of the question (controls.py), asking (service.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import streamlit as st
@@ -23,6 +25,8 @@ stay as they are."""
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 HALVES = ["latitude", "longitude"]
 NOT_GIVEN = "any"
+NOW = "now"
+"""In place of `any`, where the service takes the field from its clock."""
 AS_BEFORE = "as before"
 
 Value = str | float | list[float]
@@ -34,14 +38,35 @@ class Side(NamedTuple):
 
     prefix: str
     """Of the keys."""
-    empty: str
-    """What the widget says while nothing is chosen."""
-    extra: tuple[str, ...] = ()
-    """Choices beside the values of the field."""
+    follows: bool = False
+    """What is not chosen is as in the other question."""
+
+    def empty(self, field: ContextCard) -> str:
+        """What the widget says while nothing is chosen."""
+        return AS_BEFORE if self.follows else _not_given(field)
+
+    def extra(self, field: ContextCard) -> list[str]:
+        """Choices beside the values of the field."""
+        return [t(_not_given(field))] if self.follows else []
 
 
-ONE = Side("context", NOT_GIVEN)
-OTHER = Side("context2", AS_BEFORE, (NOT_GIVEN,))
+ONE = Side("context")
+OTHER = Side("context2", follows=True)
+
+
+def _not_given(field: ContextCard) -> str:
+    return NOW if _has_clock(field) else NOT_GIVEN
+
+
+def _has_clock(field: ContextCard) -> bool:
+    return field.derive in ("hour", "weekday", "month")
+
+
+def _now(field: ContextCard) -> Value:
+    """What the service's clock says now of a field that it derives."""
+    at = datetime.now(UTC)
+    value = {"hour": at.hour, "weekday": at.weekday(), "month": at.month}[str(field.derive)]
+    return str(value) if field.kind == "category" else float(value % (field.period or math.inf))
 
 
 def context(fields: list[ContextCard], title: str = "") -> Context:
@@ -52,7 +77,8 @@ def context(fields: list[ContextCard], title: str = "") -> Context:
 
 def other_context(fields: list[ContextCard], title: str, before: Context, days: int = 0) -> Context:
     """What is true of another moment: as before (weekdays move along with the clock), but for
-    what is chosen here.
+    what is chosen here. `any` takes away what was given before; so does `now`, and then the
+    service takes its clock.
 
     Args:
         fields: of the domain.
@@ -62,6 +88,8 @@ def other_context(fields: list[ContextCard], title: str, before: Context, days: 
     """
     after: Context = dict(before)
     weekday = before.get("weekday")
+    if weekday is None and days:
+        weekday = next((_now(one) for one in fields if one.derive == one.name == "weekday"), None)
     if isinstance(weekday, float):
         after["weekday"] = (weekday + days) % len(WEEKDAYS)
     for name, value in _given(fields, title, OTHER).items():
@@ -73,8 +101,25 @@ def other_context(fields: list[ContextCard], title: str, before: Context, days: 
 
 
 def told(fields: list[ContextCard], given: Context) -> list[str]:
-    """The context in words, one for each field that is given."""
-    return [f"{label(one)} {_said(one, given[one.name])}" for one in fields if one.name in given]
+    """The context in words, one for each field that is given or that the clock gives."""
+    said = []
+    for one in fields:
+        if one.name in given:
+            said.append(f"{label(one)} {_said(one, given[one.name])}")
+        elif _has_clock(one):
+            said.append(
+                t("{name} now ({value}, UTC)", name=label(one), value=_said(one, _now(one)))
+            )
+    return said
+
+
+def by_clock(fields: list[ContextCard], *given: Context) -> list[str]:
+    """Names of the fields that the clock gives to one of the questions."""
+    return [
+        label(one)
+        for one in fields
+        if _has_clock(one) and not all(one.name in context for context in given)
+    ]
 
 
 def label(field: ContextCard | ObjectiveCard) -> str:
@@ -102,7 +147,7 @@ def _begin_anew(fields: list[ContextCard], side: Side) -> None:
     domain, before = st.session_state["domain"], f"state.{side.prefix}"
     if st.session_state.get(before, domain) != domain:
         for field in fields:
-            empty = t(side.empty) if field.kind == "cycle" else None
+            empty = t(side.empty(field)) if field.kind == "cycle" else None
             ends = [f".{half}" for half in HALVES] if field.kind == "place" else [""]
             st.session_state.update({f"{side.prefix}.{field.name}{e}": empty for e in ends})
     st.session_state[before] = domain
@@ -111,12 +156,12 @@ def _begin_anew(fields: list[ContextCard], side: Side) -> None:
 def _category(field: ContextCard, side: Side) -> Value | None:
     """One of the known values; a field that restricts candidates says so."""
     only = t("only items of this {column} are recommended", column=field.restricts or "")
-    extra = [t(one) for one in side.extra]
+    extra = side.extra(field)
     chosen = st.selectbox(
         label(field),
         [*extra, *field.values],
         index=None,
-        placeholder=t(side.empty),
+        placeholder=t(side.empty(field)),
         key=f"{side.prefix}.{field.name}",
         bind=URL,
         help="; ".join(filter(None, [field.description, only if field.restricts else ""])) or None,
@@ -125,8 +170,10 @@ def _category(field: ContextCard, side: Side) -> Value | None:
 
 
 def _cycle(field: ContextCard, side: Side) -> Value | None:
-    """A step of the cycle, `any` before the first: a plain slider could not say "not given"."""
-    before = [t(one) for one in (side.empty, *side.extra)]
+    """A step of the cycle, `any` or `now` before the first: a plain slider could not say that
+    nothing is given.
+    """
+    before = [t(side.empty(field)), *side.extra(field)]
     steps = [*before, *_steps(field)]
     value = st.select_slider(
         label(field),
@@ -151,7 +198,7 @@ def _number(field: ContextCard, side: Side) -> Value | None:
     return st.number_input(
         label(field),
         value=None,
-        placeholder=t(side.empty),
+        placeholder=t(side.empty(field)),
         key=f"{side.prefix}.{field.name}",
         bind=URL,
         help=field.description or None,
@@ -169,7 +216,7 @@ def _place(field: ContextCard, side: Side) -> Value | None:
                 limit,
                 value=None,
                 format="%.4f",
-                placeholder=t(side.empty),
+                placeholder=t(side.empty(field)),
                 key=f"{side.prefix}.{field.name}.{half}",
                 bind=URL,
             )

@@ -75,7 +75,7 @@ def show() -> None:
     if requests[0] == requests[1]:
         view.nothing(t("Nothing is changed yet: choose on the left what would be different."))
     sides(card, requests)
-    cautions(requests, known)
+    cautions(card, requests, known)
     lists(before, after)
 
 
@@ -184,9 +184,18 @@ def sides(card: DomainCard, requests: tuple[RecommendRequest, RecommendRequest])
             view.section(name.capitalize(), " · ".join(facts))
 
 
-def cautions(requests: tuple[RecommendRequest, RecommendRequest], known: UserCard | None) -> None:
-    """In what the lists differ from those of Explore, beside the weights."""
+def cautions(
+    card: DomainCard, requests: tuple[RecommendRequest, RecommendRequest], known: UserCard | None
+) -> None:
+    """In what the lists differ from those of Explore, beside the weights; what cannot be asked."""
     before, after = requests
+    if by_clock := moments.by_clock(card.context, before.context, after.context):
+        text = t(
+            "What is not chosen of {fields} the service takes from its clock: “now” cannot be"
+            " taken away.",
+            fields=", ".join(by_clock),
+        )
+        view.tell("caption", text)
     if before.blocked:
         text = t(
             "A dislike keeps its own item out of these lists; in Explore it also lowers items that"

@@ -16,7 +16,7 @@ import yaml
 CHINESE = Path(__file__).with_name("zh.yaml")
 LANGUAGES = {"en": "English", "zh": "中文"}
 CHOICES = [
-    "Cards", "Table", "A stored user", "Described", "all", "any", "as before",
+    "Cards", "Table", "A stored user", "Described", "all", "any", "now", "as before",
     "after training", "texts alone, with the adapter", "before training, texts alone",
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
     "interactions per user", "interactions per item", "events", "ratings", "interactions over time",

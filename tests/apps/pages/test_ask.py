@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from crossrec.serving.client import Client
@@ -50,6 +52,32 @@ def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
     monkeypatch.setattr(moments, "_given", lambda *_: {"weekday": None})
     field = ContextCard(name="weekday", kind="cycle", period=7)
     assert moments.other_context([field], "", {"weekday": 6.0}, days=3) == {"weekday": 2.0}
+    assert moments.other_context([field], "", {}, days=3) == {}
+    of_clock = field.model_copy(update={"derive": "weekday"})
+    monkeypatch.setattr(moments, "_now", lambda field: 6.0)
+    assert moments.other_context([of_clock], "", {}, days=3) == {"weekday": 2.0}
+    assert moments.other_context([of_clock], "", {}) == {}
+
+
+def test_where_the_service_takes_its_clock_nothing_chosen_is_now(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _listened(monkeypatch)
+    app = open_page("whatif", user="user-1")
+    assert app.select_slider(key="context.hour").options[:2] == ["now", "0"]
+    assert app.select_slider(key="context2.hour").options[:3] == ["as before", "now", "0"]
+    assert "any" not in app.select_slider(key="context2.hour").options
+    assert re.search(r"Hour now \(\d+, UTC\)", said(app))
+    assert "no context given" not in said(app)
+    assert "What is not chosen of Hour the service takes from its clock" in said(app)
+    app.select_slider(key="context.hour").set_value("7").run()
+    assert "from its clock" not in said(app)  # both questions name an hour
+    app.select_slider(key="context2.hour").set_value("now").run()
+    app.slider(key="k").set_value(3).run()  # which nobody asked for yet
+    assert [one.context for one in asked[-2:]] == [{"hour": 7.0}, {}]
+    assert "from its clock" in said(app)
+    app.segmented_control(key="lang").set_value("中文").run()
+    assert app.select_slider(key="context2.hour").value == "现在"
 
 
 def test_users_are_found_by_what_they_had(open_page: Open) -> None:

@@ -67,7 +67,7 @@ def test_all_that_a_page_says_is_in_its_report(
 def test_the_report_of_explore_names_the_question_and_the_answer(open_page: Open) -> None:
     query = {"user": "user-1", "wish": "space", "context.weather": "rain", "filters": "year"}
     report = reported(open_page("explore", **query, **{"filter.year.min": "1985"}))
-    asked = "User user-1 · “space” · Weather rain"
+    asked = "User user-1 · “space” · Weather rain · Hour now ("
     assert asked in report
     assert "year 1985 …" in report
     assert "based on history, request, context · 24 items · 20 users · release " in report
