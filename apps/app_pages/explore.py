@@ -124,6 +124,8 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: Dom
     ):
         title = f"{t('Top {n}', n=len(answer.items))} {whom}"
         st.markdown(f"**{frames.plain(title)}**", width="content")
+        if request.user_id:
+            view.to_whatif(answer.domain)
         looks = st.segmented_control(
             t("View"),
             [t("Cards"), t("Table")],

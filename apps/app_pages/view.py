@@ -234,6 +234,16 @@ def to_explore(**query: str) -> None:
     )
 
 
+def to_whatif(domain: str) -> None:
+    """A link to What if with the user, the wish and the context of this page."""
+    st.page_link(
+        "app_pages/whatif.py",
+        label=t("What if for this user"),
+        icon=":material/alt_route:",
+        query_params=state.hand_over() | {"domain": domain},
+    )
+
+
 def tabs(names: list[str], key: str) -> list[Any]:
     """Tabs, the open one in the address by its English name: a bound `st.tabs` falls out of it
     when its content takes another widget with it (Streamlit 1.67).

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import polars as pl
 import streamlit as st
 
-from app_pages import controls, frames, moments, people, service, view
+from app_pages import controls, frames, moments, people, service, state, view
 from app_pages.sentences import said
 from app_pages.words import t
 from crossrec import release_plots
@@ -49,6 +49,7 @@ class Change(NamedTuple):
 
 def show() -> None:
     """The whole page: fetch, choose, show."""
+    state.take_over()
     where, domain = service.address(), controls.domain()
     view.heading(t("What if"), t("What would change if the user had done or said something else?"))
     with service.or_stop():

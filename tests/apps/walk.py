@@ -110,6 +110,19 @@ def follow(label: str, name: str) -> Move:
     return Move(f"follow {label}", act)
 
 
+def _ask_what_if(page: Page) -> None:
+    before, main = page.url, page.locator("[data-testid=stMain]")
+    main.get_by_role("link", name="What if for this user").click()
+    page.wait_for_url("**/whatif**")
+    main.get_by_text("User user-1").wait_for()
+    page.goto(before)
+    main.get_by_role("link", name="What if for this user").wait_for()
+
+
+ask_what_if = Move("ask What if for this user", _ask_what_if)
+"""Follow the link to What if with the user of the page, and come back."""
+
+
 def _take_found(page: Page) -> None:
     page.locator("[data-testid=stPopoverBody] button").first.click(timeout=10_000)
     page.keyboard.press("Escape")
@@ -120,7 +133,7 @@ take_found = Move("take the user found", _take_found)
 
 MOVES: dict[str, list[Move]] = {
     "explore": [
-        slide("Number of items"), press("Only items new to the user"),
+        ask_what_if, slide("Number of items"), press("Only items new to the user"),
         press("Table"), press("Cards"), press("Numbers: Ranking"),
         press("Signals"), press("Numbers: Signals of each item"), press("History"),
         press("Reasons"), press("Why?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -78,6 +79,20 @@ def test_where_the_service_takes_its_clock_nothing_chosen_is_now(
     assert "from its clock" in said(app)
     app.segmented_control(key="lang").set_value("中文").run()
     assert app.select_slider(key="context2.hour").value == "现在"
+
+
+def test_a_user_and_a_wish_are_taken_to_what_if(open_page: Open) -> None:
+    app = open_page("explore", user="user-1", wish="space", **{"context.weather": "rain"})
+    [link] = [one.proto for one in app.get("page_link")]
+    assert link.label == "What if for this user"
+    assert parse_qs(link.query_string) == {
+        "user": ["user-1"],
+        "wish": ["space"],
+        "context.weather": ["rain"],
+        "domain": ["films"],
+        "take": ["true"],
+    }
+    assert not open_page("explore", wish="space").get("page_link")
 
 
 def test_users_are_found_by_what_they_had(open_page: Open) -> None:
