@@ -78,6 +78,7 @@ def two_nodes(home: Path, **variables: str) -> Iterator[LocalCluster]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "crossrec.serving.request_ids.middlewares",
         "CROSSREC_HOME": str(home),
         "OMP_NUM_THREADS": "1",
         # Entry points say `python`: this one, as in an activated environment.

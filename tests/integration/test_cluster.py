@@ -177,6 +177,7 @@ def test_serve_deploy_takes_the_config_file_and_the_town_answers(
     told = _answered(port, key, body, within_s=120)
     assert told.json()["release"] == trained["release"]
     assert len(told.json()["items"]) == 3
+    assert told.headers.get_list("x-request-id") == [told.json()["request_id"]]
     url = f"http://127.0.0.1:{port}/v1/domains/tiny_city/recommendations"
     assert httpx.post(url, json=body, timeout=10).status_code == 401
 
