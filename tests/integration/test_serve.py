@@ -200,6 +200,18 @@ def test_an_answer_carries_one_request_id(world: World, path: str):
         assert answer.json().get("request_id", found) == found
 
 
+def test_a_refused_request_is_in_the_audit_log_with_the_id_of_its_answer(world: World):
+    answer = httpx.delete(
+        f"{world.service.address}/v1/domains/films/users/nobody",
+        headers={"Authorization": f"Bearer {world.reader}"},
+    )
+    assert answer.status_code == 403
+    audit, until = home() / "audit.jsonl", time.monotonic() + 10
+    while answer.headers["x-request-id"] not in audit.read_text(encoding="utf-8"):
+        assert time.monotonic() < until  # the line is written after the answer
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("name", ["users.json", "keys.json"])
 def test_a_failure_is_found_in_the_log_by_its_request_id(world: World, name: str):
     path, request_id = home() / name, f"mine-{name}"

@@ -75,6 +75,9 @@ STATUS: dict[type[CrossrecError], int] = {
 FOR_CALLERS: tuple[type[CrossrecError], ...] = (AuthError, ServiceError, *STATUS)
 """Errors whose words are the answer; those of others are for whoever runs the service."""
 
+RANDOM_ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}")
+"""A UUID, ours or Serve's."""
+
 log = logging.getLogger(__name__)
 
 
@@ -168,8 +171,7 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        given = _request_id(headers)
-        answer = _Answer(send, given or uuid.uuid4().hex)
+        answer = _Answer(send, _request_id(headers) or uuid.uuid4().hex)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         ASKED.set(Asked(answer.request_id, self._name))
         self._in_flight += 1
@@ -196,7 +198,7 @@ class Gateway:
             self._metrics.request(_first_part(_path(scope)), answer.status, stages)
             # Also of a caller who hung up: what was asked for may have been done.
             if refused or _changes(scope):
-                self._note(scope, answer, refused, None if given else answer.request_id)
+                self._note(scope, answer, refused)
 
     def _admit(self, scope: Scope, headers: dict[str, bytes]) -> None:
         path = _path(scope)
@@ -209,11 +211,12 @@ class Gateway:
             expect_scope(key, needed_scope(scope["method"], path))
         _expect_deadline(headers)
 
-    def _note(self, scope: Scope, answer: _Answer, refused: bool, request_id: str | None) -> None:
+    def _note(self, scope: Scope, answer: _Answer, refused: bool) -> None:
         """A line in the audit log for what removes or changes, and for who was not let in.
 
         Anybody can be refused, as often as they like: of a key and a status one line a minute. A
-        request id of the caller's own may say anything, so it is no part of it.
+        request id of the caller's own may say anything, so it is no part of it unless it is a
+        random number. (Serve gives each request one before we see it.)
         """
         key_id = scope["state"].get("key_id")
         counted = {}
@@ -229,7 +232,7 @@ class Gateway:
             method=_method(scope),
             route=_route(_path(scope)),
             status=answer.status,
-            request_id=request_id,
+            request_id=answer.request_id if RANDOM_ID.fullmatch(answer.request_id) else None,
             **counted,
         )
 
