@@ -18,6 +18,7 @@ from app_pages.words import t
 from crossrec import record_plots, release_plots
 from crossrec.errors import CrossrecError
 from crossrec.serving.insight_messages import LiveState, Row
+from crossrec.serving.messages import DomainSummary
 
 EVERY_S = 10.0
 
@@ -37,13 +38,13 @@ def now() -> None:
     start = time.perf_counter()
     with service.or_stop():
         found = service.live(where)
-        served = [one.name for one in service.domains(where)]
+        served = service.domains(where)
     answered_ms = (time.perf_counter() - start) * 1000
     with view.again():
         shown(found, served, answered_ms)
 
 
-def shown(found: LiveState, served: list[str], answered_ms: float) -> None:
+def shown(found: LiveState, served: list[DomainSummary], answered_ms: float) -> None:
     """What the service said, and how long it took."""
     at = datetime.fromtimestamp(found.at, UTC)
     running = sum(one == "RUNNING" for one in found.applications.values())
@@ -59,11 +60,13 @@ def shown(found: LiveState, served: list[str], answered_ms: float) -> None:
     course.note(found)
     of_all = t("all")
     told = {row["domain"] for row in [*found.requests, *found.feedback]} - {""}
-    domains = sorted({*served, *told})  # also those that nobody has asked yet
+    domains = sorted({*(one.name for one in served), *told})  # also those that nobody asked yet
     names = [of_all, *domains]
     chosen = str(st.selectbox(t("Domain"), names, key="live.domain", bind=controls.URL))
     only = None if chosen == of_all else chosen
-    view.note_text("caption", f"{t('Domain')}: {chosen}")
+    simulated = any(one.simulated for one in served if one.name == chosen)
+    with st.container(horizontal=True, gap="small"):
+        view.badges([f"{t('Domain')}: {chosen}"], simulated=simulated)
     left, right = st.columns(2, gap="medium")
     with left:
         requests(_of(found.requests, only))
