@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeClient]]:
     monkeypatch.syspath_prepend(str(APPS))  # `streamlit run` puts the script's folder there
     # AppTest leaves the script as __main__ (Streamlit 1.67), which spawned processes then run.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    # Else it would be made of the fake, for all tests that come after.
+    importlib.import_module("crossrec.serving.insight_client")
     monkeypatch.setattr("crossrec.serving.client.Client", FakeClient)
     monkeypatch.setattr(FakeClient, "asked", [])
     monkeypatch.setattr(FakeClient, "told", [])
