@@ -147,7 +147,7 @@ def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: Dom
             item_head(item, moved.get(item.item_id), answer, request)
             if item.explanation:
                 st.markdown(f":small[{frames.plain(why.sentence(item, rated=rated))}]")
-    view.numbers(frame, "ranking", t("Ranking"))
+    view.numbers(frame, "ranking", title)
 
 
 def earlier(request: RecommendRequest, answer: RecommendResponse) -> list[str]:

@@ -23,6 +23,10 @@ FIELDS = [
 """Names of context fields and objectives that are told in the visitor's language; a domain's others
 stay as they are."""
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+]  # fmt: skip
 HALVES = ["latitude", "longitude"]
 NOT_GIVEN = "any"
 NOW = "now"
@@ -174,24 +178,26 @@ def _cycle(field: ContextCard, side: Side) -> Value | None:
     nothing is given.
     """
     before = [t(side.empty(field)), *side.extra(field)]
-    steps = [*before, *_steps(field)]
+    steps = _steps(field)
     value = st.select_slider(
         label(field),
-        steps,
+        [*before, *steps],
         key=f"{side.prefix}.{field.name}",
         bind=URL,
         help=field.description or None,
     )
-    position = steps.index(str(value)) - len(before)
-    if position < 0:
+    if value in before:
         return None if value == before[0] else NOT_GIVEN
-    return float(position)
+    return steps[str(value)]
 
 
-def _steps(field: ContextCard) -> list[str]:
-    """Names of the steps of a cycle, from 0; weekdays start with Monday, as in the data."""
-    names = {"weekday": WEEKDAYS}.get(field.name)
-    return [t(one) for one in names] if names else [str(n) for n in range(int(field.period or 0))]
+def _steps(field: ContextCard) -> dict[str, float]:
+    """Name of each step of a cycle → its number in the data: Monday is 0, January 1, December 0."""
+    if field.name == "weekday":
+        return {t(name): float(day) for day, name in enumerate(WEEKDAYS)}
+    if field.name == "month":
+        return {t(name): float(month % 12) for month, name in enumerate(MONTHS, 1)}
+    return {str(n): float(n) for n in range(int(field.period or 0))}
 
 
 def _number(field: ContextCard, side: Side) -> Value | None:
@@ -226,7 +232,7 @@ def _place(field: ContextCard, side: Side) -> Value | None:
 
 def _said(field: ContextCard, value: Value) -> str:
     if field.kind == "cycle" and isinstance(value, float):
-        return _steps(field)[int(value)]
+        return next((name for name, step in _steps(field).items() if step == value), f"{value:g}")
     return ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)
 
 

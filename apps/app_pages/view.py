@@ -160,7 +160,7 @@ def note_table(frame: pl.DataFrame, name: str, title: str = "") -> None:
 def numbers(frame: pl.DataFrame, name: str, title: str) -> None:
     """What a chart is drawn from, as a table that is made once somebody opens it; see `table`."""
     label = t("Numbers: {title}", title=title)
-    fold = st.expander(label, key=f"numbers.{name}", on_change="rerun")
+    fold = st.expander(frames.plain(label), key=f"numbers.{name}", on_change="rerun")
     if fold.open:
         with fold:
             table(frame, name, title)

@@ -192,8 +192,8 @@ def cautions(
     before, after = requests
     if by_clock := moments.by_clock(card.context, before.context, after.context):
         text = t(
-            "What is not chosen of {fields} the service takes from its clock: “now” cannot be"
-            " taken away.",
+            "Where {fields} is left at “now”, the service uses its own clock (UTC); a question"
+            " cannot do without it.",
             fields=", ".join(by_clock),
         )
         view.tell("caption", text)

@@ -19,6 +19,8 @@ CHOICES = [
     "Cards", "Table", "A stored user", "Described", "all", "any", "now", "as before",
     "after training", "texts alone, with the adapter", "before training, texts alone",
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
     "interactions per user", "interactions per item", "events", "ratings", "interactions over time",
     "categories", "gender", "age", "age_group", "occupation",
     "accuracy", "macro-F1", "NDCG@10, all right answers",

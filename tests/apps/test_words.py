@@ -22,6 +22,7 @@ TABLES = {
         "HEADINGS",
         "CHOICES",
         "WEEKDAYS",
+        "MONTHS",
         "HALVES",
         "WHO",
         "LARGE",

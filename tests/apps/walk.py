@@ -6,6 +6,7 @@ Shared by the browser tests and the benchmarks of the app. Leaves to others: ope
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import Error, Page
@@ -123,6 +124,14 @@ ask_what_if = Move("ask What if for this user", _ask_what_if)
 """Follow the link to What if with the user of the page, and come back."""
 
 
+def _open_ranking(page: Page) -> None:
+    page.locator(CONTROLS).get_by_text(re.compile(r"^Numbers: Top \d")).first.click()
+
+
+open_ranking = Move("open the ranking's numbers", _open_ranking)
+"""The fold is named by whom the list is for."""
+
+
 def _take_found(page: Page) -> None:
     page.locator("[data-testid=stPopoverBody] button").first.click(timeout=10_000)
     page.keyboard.press("Escape")
@@ -134,7 +143,7 @@ take_found = Move("take the user found", _take_found)
 MOVES: dict[str, list[Move]] = {
     "explore": [
         ask_what_if, slide("Number of items"), press("Only items new to the user"),
-        press("Table"), press("Cards"), press("Numbers: Ranking"),
+        press("Table"), press("Cards"), open_ranking,
         press("Signals"), press("Numbers: Signals of each item"), press("History"),
         press("Reasons"), press("Why?"),
         pick("Item", 2), pick("Compare with", 1), press("zh"), press("Like"), press("Dislike"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from urllib.parse import parse_qs
 
@@ -11,6 +12,7 @@ from crossrec.serving.client import Client
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.messages import (
     MAX_HISTORY,
+    ContextCard,
     RecommendRequest,
     RecommendResponse,
     UserCard,
@@ -48,8 +50,6 @@ def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
     assert asked[-1].context == {"hour": 9.0}
     from app_pages import moments
 
-    from crossrec.serving.messages import ContextCard
-
     monkeypatch.setattr(moments, "_given", lambda *_: {"weekday": None})
     field = ContextCard(name="weekday", kind="cycle", period=7)
     assert moments.other_context([field], "", {"weekday": 6.0}, days=3) == {"weekday": 2.0}
@@ -58,6 +58,17 @@ def test_both_sides_of_what_if_have_a_context_and_weekdays_move_with_the_clock(
     monkeypatch.setattr(moments, "_now", lambda field: 6.0)
     assert moments.other_context([of_clock], "", {}, days=3) == {"weekday": 2.0}
     assert moments.other_context([of_clock], "", {}) == {}
+
+
+def test_months_have_names(open_page: Open) -> None:
+    open_page("whatif")  # puts the app's folder on the path
+    from app_pages import moments
+
+    month = ContextCard(name="month", kind="cycle", period=12)
+    steps = moments._steps(month)
+    assert list(steps) == list(calendar.month_name[1:])
+    assert (steps["January"], steps["December"]) == (1.0, 0.0)
+    assert moments.told([month], {"month": 0.0}) == ["Month December"]
 
 
 def test_where_the_service_takes_its_clock_nothing_chosen_is_now(
@@ -70,13 +81,13 @@ def test_where_the_service_takes_its_clock_nothing_chosen_is_now(
     assert "any" not in app.select_slider(key="context2.hour").options
     assert re.search(r"Hour now \(\d+, UTC\)", said(app))
     assert "no context given" not in said(app)
-    assert "What is not chosen of Hour the service takes from its clock" in said(app)
+    assert "Where Hour is left at “now”, the service uses its own clock" in said(app)
     app.select_slider(key="context.hour").set_value("7").run()
-    assert "from its clock" not in said(app)  # both questions name an hour
+    assert "its own clock" not in said(app)  # both questions name an hour
     app.select_slider(key="context2.hour").set_value("now").run()
     app.slider(key="k").set_value(3).run()  # which nobody asked for yet
     assert [one.context for one in asked[-2:]] == [{"hour": 7.0}, {}]
-    assert "from its clock" in said(app)
+    assert "its own clock" in said(app)
     app.segmented_control(key="lang").set_value("中文").run()
     assert app.select_slider(key="context2.hour").value == "现在"
 
