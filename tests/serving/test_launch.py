@@ -14,6 +14,7 @@ from crossrec.releases.store import ReleaseStore
 from crossrec.serving import launch
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import serve_environment
+from crossrec.serving.haproxy import write_wrapper
 from crossrec.serving.launch import Service, ServiceReport, ServiceSettings, serve_domains
 from crossrec.serving.process_tree import end_tree, tree_of
 from tests.small_release import SmallDomain
@@ -97,6 +98,16 @@ def test_a_service_stops_though_ctrl_c_left_the_lock_of_its_process_taken(
         service.stop()
     assert not psutil.pid_exists(process.pid)
     assert not folder.exists()
+
+
+def test_a_wrapper_never_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "crossrec-haproxy"
+    monkeypatch.delenv("RAY_SERVE_HAPROXY_BINARY_PATH", raising=False)
+    plain = write_wrapper(path).read_text()
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", str(path))
+    assert write_wrapper(path).read_text() == plain  # it is there
+    path.unlink()
+    assert write_wrapper(path).read_text() == plain  # it is not there yet
 
 
 def test_haproxy_listens_on_loopback_with_all_it_has(tmp_path: Path):

