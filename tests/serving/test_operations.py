@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from crossrec.errors import RequestError
+from crossrec.errors import RequestError, ServiceError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.applications import build_domain
 from crossrec.serving.arguments import Told
@@ -28,11 +28,14 @@ class Served:
 
     def __init__(self, version: str) -> None:
         self.now = Told(domain="films", version=version)
+        self.meanwhile: Callable[[], object] = lambda: None
+        """Done while the replicas move on."""
 
     async def told(self, domain: str) -> Told:
         return self.now
 
     async def run(self, wanted: Told) -> None:
+        self.meanwhile()
         self.now = wanted
 
 
@@ -107,6 +110,30 @@ def test_promoting_refuses_to_take_back_a_newer_current_release(publish: Callabl
         service.promote()
     assert current() == newer
     assert service.served.now.experiment is not None
+
+
+def test_a_release_that_is_published_while_an_arm_is_promoted_stays_current(
+    publish: Callable[[], str],
+):
+    service = Service(publish())
+    service.try_b(arm := publish())
+    service.served.meanwhile = publish
+    service.promote()
+    assert service.served.now == Told(domain="films", version=arm)
+    assert current() not in (arm, None)
+    assert current() == after_a_restart().version
+
+
+def test_an_experiment_that_cannot_begin_leaves_what_is_current(publish: Callable[[], str]):
+    def fail() -> None:
+        raise ServiceError("no replica answers")
+
+    service = Service(publish())
+    arm = publish()
+    service.served.meanwhile = fail
+    with pytest.raises(AssertionError, match="no replica answers"):
+        service.try_b(arm)
+    assert current() == arm
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,9 @@ def start_experiment(
 ) -> None:
     """Let other releases answer shares of the users: an A/B test, or a canary.
 
-    A user stays in an arm, by a hash of the id. The release that is served is the arm control; it
-    becomes the current one in the place of an arm, so that a service that starts again goes on.
+    A user stays in an arm, by a hash of the id. The release that is served is the arm control.
+    Where an arm's release is the current one, control becomes current instead, so that a service
+    that starts again goes on with the experiment.
 
     \b
     crossrec experiment start movies --arm b=20260131-142500-003:0.5

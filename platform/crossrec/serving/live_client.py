@@ -80,8 +80,8 @@ class LiveClient:
     def start_experiment(self, domain: str, arms: Sequence[tuple[str, str, float]]) -> Change:
         """Let other releases answer shares of the users: (name, version, share) each.
 
-        The release that is served becomes current in the place of an arm, so that a service that
-        starts again goes on with the experiment.
+        Where an arm's release is current, control becomes current instead, so that a service
+        that starts again goes on with the experiment.
         """
         given = [_message(ArmRequest, name=n, release=r, share=s) for n, r, s in arms]
         return self._change("PUT", domain, "/experiment", _message(ExperimentRequest, arms=given))

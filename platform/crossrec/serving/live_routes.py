@@ -108,8 +108,8 @@ def live_routes(operator: Operator) -> APIRouter:
     async def start_experiment(domain: DomainName, request: ExperimentRequest) -> Response:
         """Let other releases answer shares of the users: an A/B test, or a canary.
 
-        The release that is served becomes current in the place of an arm, so that a service that
-        starts again goes on with the experiment.
+        Where an arm's release is current, control becomes current instead, so that a service
+        that starts again goes on with the experiment.
         """
         return _begun(await operator.start_experiment(domain, request.arms))
 

@@ -144,9 +144,10 @@ class Operations:
         async def work() -> str:
             for arm in experiment.arms:
                 await self._prepare(domain, arm.version)
+            done = await self._apply(wanted, before)
             if self._store.current(domain) in experiment.versions.values():
                 await self._make_current(domain, experiment.control)
-            return await self._apply(wanted, before)
+            return done
 
         return self._changes.begin(domain, "experiment", work())
 
@@ -171,21 +172,26 @@ class Operations:
         """
         before, experiment = await self._experimenting(domain)
         version = experiment.version_of(arm)
-        current = self._store.current(domain)
-        if current not in experiment.versions.values():
+        if newer := self._published_meanwhile(domain, experiment):
             raise RequestError(
-                f"release {current} of '{domain}' is current and no part of the experiment, so"
+                f"release {newer} of '{domain}' is current and no part of the experiment, so"
                 f" promoting '{arm}' would take it back; stop the experiment, then deploy what is"
-                f" to be served: {current}, or {version}"
+                f" to be served: {newer}, or {version}"
             )
         wanted = before.model_copy(update={"experiment": None, "version": version})
 
         async def work() -> str:
             await self._apply(wanted, before)
-            await self._make_current(domain, version)
+            if not self._published_meanwhile(domain, experiment):  # in these seconds
+                await self._make_current(domain, version)
             return version
 
         return self._changes.begin(domain, "promote", work())
+
+    def _published_meanwhile(self, domain: str, experiment: Experiment) -> str | None:
+        """The current release where the experiment knows nothing of it."""
+        current = self._store.current(domain)
+        return None if current in experiment.versions.values() else current
 
     async def results(self, domain: str, experiment: str | None) -> ExperimentResults:
         """What came of the arms of an experiment, of the latest where none is named."""
