@@ -33,7 +33,7 @@ from crossrec.serving.learning_log import LearningLog
 from crossrec.serving.learning_messages import LearnerStatus
 from crossrec.serving.learning_service import Learners
 from crossrec.serving.learning_status import mean_weights
-from crossrec.serving.learning_store import LearnerStore
+from crossrec.serving.learning_store import LearnerStore, learners_folder
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
 from crossrec.serving.metrics_page import metrics_page
 from tests.serving.learners import LEARNING, Shop, published, shop, visits
@@ -453,9 +453,12 @@ def test_an_erasure_says_what_learned_weights_may_hold_until_they_are_reset(town
     assert remains("nobody").startswith("the objectives' weights that were learned online may")
     of_somebody = remains("user-1")
     assert "were trained with this user's events" in of_somebody
-    assert "crossrec learner reset films takes it out at once" in of_somebody
+    assert "crossrec learner reset films takes it out of what is in use at once" in of_somebody
     town.order("reset")
     assert "online" not in remains("user-1")
+    state = learners_folder() / "films" / "state.json"
+    state.write_text("{", encoding="utf-8")
+    assert "online" in remains("user-1")  # which nobody can tell now
 
 
 def test_old_answers_are_forgotten_and_choices_of_them_count_no_more(town: Shop):

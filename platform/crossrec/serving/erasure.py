@@ -77,8 +77,9 @@ class Erasures:
         key = self._users.make()
         names = sorted({user_id, key.inside(user_id)})
         digest = key.digest(key.inside(user_id))
-        self._forget_answers(names)
+        self._forget_answers(names)  # the log knows which events were theirs, until it forgets
         n_events = sum(self._log.erase(self._domain, name, digest, []) for name in names)
+        self._forget_answers(names)  # what was on its way to the notes meanwhile
         cleaned: list[str] = []
         damaged: ReleaseError | None = None
         with only_one(self._store.root, self._domain):
@@ -105,8 +106,14 @@ class Erasures:
         )
 
     def _has_learned(self) -> bool:
-        """Whether weights were learned online that hold; nobody can tell by whose choices."""
-        state = LearnerStore(self._domain).state()
+        """Whether weights were learned online that hold; nobody can tell by whose choices. Of a
+        state that cannot be read it is to be feared.
+        """
+        try:
+            state = LearnerStore(self._domain).state()
+        except (OSError, ValueError, KeyError, TypeError):
+            log.exception("the state of the learner of '%s' cannot be read", self._domain)
+            return True
         return state is not None and state.moved
 
     def _forget_answers(self, user_ids: list[str]) -> None:
@@ -154,7 +161,8 @@ def _remains(versions: list[str], domain: str, has_learned: bool) -> str:
     if has_learned:
         left.append(
             "the objectives' weights that were learned online may have learned from this user's"
-            " choices; they hold no id, and it fades as others choose: crossrec learner reset"
-            f" {domain} takes it out at once"
+            " choices; they hold no id, and the influence fades as others choose: crossrec learner"
+            f" reset {domain} takes it out of what is in use at once, and out of earlier versions"
+            " as these are thinned out"
         )
     return ". ".join(left) or "nothing: no release was trained with events of this user"
