@@ -66,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         reader, writer = keys.create("reader", ["read"]), keys.create("writer", ["admin"])
         steps: list[str] = []
         service = serve_domains(["films", "books"], port=free_port(), tell=steps.append)
-        assert steps == ["starting Ray", "starting the encoder and what answers"]
+        assert steps == ["starting Ray", "starting the encoder and the domains"]
         tree = tree_of(service.pid)
         yield World(service, films, encoder, reader, writer)
         # As if whoever started it had been killed: the end of its orders ends all of it.

@@ -120,7 +120,7 @@ class MixedEncoder:
         on_tokenised()
         with torch.inference_mode():
             batches = length_batches(lengths, batch_tokens, is_packed(self._model))
-            for batch in track(batches, "encode texts", len(pairs), progress):
+            for batch in track(batches, "encode texts", sum(map(len, batches)), progress):
                 rows = sorted(batch, key=lambda row: pairs[row][1])
                 ids = [tokens[row] for row in rows]
                 chosen = [adapters[pairs[row][1]] for row in rows]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.ranking.weights import Weights
+from crossrec.serving.logs import ASKED, NOBODY
 from crossrec.serving.messages import RecommendRequest, RecommendResponse
 from crossrec.serving.metrics import Metrics
 from crossrec.serving.recommender import Recommender
@@ -50,6 +51,7 @@ class _Reference:
 
     async def _learn(self) -> None:
         """The tenths of the best scores of some of the release's own users."""
+        ASKED.set(NOBODY)  # the task began within somebody's request
         best = []
         for user_id, _ in self._recommender.catalogue.histories(N_REFERENCE_USERS):
             # ranked as declared: what a learner has learned by now is not of the training

@@ -235,7 +235,7 @@ class DomainLearner:
                 choices.append(replace(found, weight=found.weight * trust))
         for outcome, n in came.items():
             self._metrics.add("crossrec_learner_choices", n, domain=self.domain, outcome=outcome)
-        counts = dict(came + Counter(state.counts))
+        counts = dict(Counter(state.counts) + came)  # in the order in which they came first
         self._state = replace(state, cursor=events[-1].row, counts=counts)
         if not choices:
             # A restart reads again what is not on disk, and counts it then.

@@ -71,7 +71,7 @@ def main(more: Callable[[], list[serve.RunTarget]] = list) -> None:
         try:
             _send(reports, ServiceReport(step="starting Ray"))
             _connect(settings)
-            _send(reports, ServiceReport(step="starting the encoder and what answers"))
+            _send(reports, ServiceReport(step="starting the encoder and the domains"))
             serve.run_many([*_targets(settings), *more()], wait_for_applications_running=True)
             _expect_all(settings)
         except Exception as err:

@@ -217,7 +217,7 @@ def watch(
     from crossrec.shown.watched import Watched
 
     load_domain(domain)
-    with bar(f"watching by {domain}", None, progress) as draw:
+    with bar(f"labelling texts with {domain}", None, progress) as draw:
         found = watch_texts(
             Classifier.open(ReleaseStore().load(domain, release)),
             texts,
@@ -226,6 +226,6 @@ def watch(
             topics=topics,
             rule=rule,
             n_topics=n_topics,
-            progress=lambda done, total: draw(f"{done:,} of {total:,} texts"),
+            progress=lambda done, total: draw(f"{done:,} of {total:,} distinct texts"),
         )
     return shown_as(Watched, found)
