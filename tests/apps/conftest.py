@@ -17,14 +17,18 @@ APPS = Path(__file__).resolve().parents[2] / "apps"
 Open = Callable[..., AppTest]
 
 
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves the script as __main__ (Streamlit 1.67), which spawned processes then run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeClient]]:
     """The fake in place of `crossrec.serving.client.Client`, with nothing asked or told yet."""
     import streamlit as st
 
     monkeypatch.syspath_prepend(str(APPS))  # `streamlit run` puts the script's folder there
-    # AppTest leaves the script as __main__ (Streamlit 1.67), which spawned processes then run.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     # Else it would be made of the fake, for all tests that come after.
     importlib.import_module("crossrec.serving.insight_client")
     monkeypatch.setattr("crossrec.serving.client.Client", FakeClient)

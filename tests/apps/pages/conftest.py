@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +31,6 @@ def service(versions: list[str]) -> Iterator[str]:
 def open_page(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens a page at an address: `open_page("compare", a="…")`."""
     monkeypatch.syspath_prepend(str(APPS))
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setenv("CROSSREC_API", os.environ.get("CROSSREC_API", service))
     st.cache_data.clear()
     st.cache_resource.clear()
