@@ -115,7 +115,7 @@ def _ask_what_if(page: Page) -> None:
     before, main = page.url, page.locator("[data-testid=stMain]")
     main.get_by_role("link", name="What if for this user").click()
     page.wait_for_url("**/whatif**")
-    main.get_by_text("User user-1").wait_for()
+    main.get_by_text(re.compile(r"User \S")).first.wait_for()  # of whom it is
     page.goto(before)
     main.get_by_role("link", name="What if for this user").wait_for()
 
