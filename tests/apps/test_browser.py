@@ -75,7 +75,7 @@ def test_a_visitor_asks_gives_thumbs_and_sees_the_list_change(
     outside: list[str] = []
     page.on("request", lambda sent: None if "127.0.0.1" in sent.url else outside.append(sent.url))
     page.goto(f"{app}/?user=user-1&k=5")
-    expect(page.get_by_text("Top 5 for user user-1")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Top 5 for user user-1", exact=True)).to_be_visible(timeout=60_000)
     expect(
         page.locator("[data-testid=stVegaLiteChart] canvas, .vega-embed svg").first
     ).to_be_visible()
@@ -123,7 +123,7 @@ def test_a_language_stays_in_the_address_that_it_came_with(app: str, page: Page)
 def test_the_page_fits_a_phone(app: str, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{app}/?user=user-2&k=3")
-    expect(page.get_by_text("Top 3 for user user-2")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Top 3 for user user-2", exact=True)).to_be_visible(timeout=60_000)
     expect(page.locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     ARTIFACTS.mkdir(exist_ok=True)
