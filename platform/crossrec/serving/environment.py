@@ -6,6 +6,7 @@ checked on Ray 2.60.
 
 from __future__ import annotations
 
+import random
 import secrets
 import socket
 from pathlib import Path
@@ -16,6 +17,9 @@ from crossrec.serving.haproxy import write_wrapper
 HAPROXY_THREADS = 2
 PORT_BLOCKS = range(20_000, 30_000, 500)
 """Where blocks of ports for replicas begin; below those that the system gives to connections."""
+SINGLE_PORTS = range(31_000, 32_700)
+"""Above the ports of Serve and its replicas, below those of connections (Linux)."""
+_given: set[int] = set()
 PROBED_PORTS = 10
 PROXY_CHECK_S = 2
 """How often Serve looks whether the proxy lives; after three times that it does not it is started
@@ -114,12 +118,30 @@ def _is_unused(block: int) -> bool:
 
 
 def free_ports(n: int) -> list[int]:
-    """Ports of loopback that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports of loopback that nobody listens on now, none of them given before by this process.
+
+    A port that the system chose is free when asked and may be a connection's a second later, when
+    the service that it was meant for starts; these are not in the system's own range.
+
+    Raises:
+        ServiceError: fewer are free.
+    """
+    found: list[int] = []
+    for port in random.sample(SINGLE_PORTS, len(SINGLE_PORTS)):
+        if len(found) < n and port not in _given and _is_free(port):
+            found.append(port)
+    if len(found) < n:
+        between = f"{SINGLE_PORTS.start} and {SINGLE_PORTS.stop}"
+        raise ServiceError(f"{len(found)} of {n} ports are free between {between}; stop services")
+    _given.update(found)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
