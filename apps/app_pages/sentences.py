@@ -13,6 +13,8 @@ from app_pages.words import language
 SENTENCES = [
     "no crossrec service answers at {url};"
     " start one with: crossrec serve DOMAIN --open-on-loopback",
+    "{url} ended the connection before it answered, so what was asked may be done or not;"
+    " look with: crossrec status, then ask again",
     "{url} did not answer within {n} s",
     "{url} answered something else than expected; is it a crossrec service of this version?",
     "the service answered {status} without a reason",

@@ -156,7 +156,43 @@ def test_without_patience_a_request_is_sent_once():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with Client(f"http://127.0.0.1:{server.server_port}", patience_s=0) as client:
             client.item("films", "a")
-            with pytest.raises(ServiceError, match="no crossrec service answers"):
+            with pytest.raises(ServiceError, match="ended the connection before it answered"):
                 client.item("films", "a")
         server.shutdown()
     assert (handler.n_asked, handler.n_health) == (2, 0)
+
+
+class Impatient(Handler):
+    """A proxy that closes a connection it kept when a second request comes over it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.answered = False
+
+    def do_GET(self) -> None:
+        self._say(CARD)
+
+    def do_PUT(self) -> None:
+        self._say('{"change_id": "1", "domain": "films", "what": "deploy", "state": "done"}')
+
+    def _say(self, body: str) -> None:
+        if self.answered:
+            self.close_connection = True
+            return
+        self.answered = True
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+def test_a_change_does_not_ride_on_a_connection_that_may_be_closed_under_it():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Impatient) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            client.item("films", "a")
+            assert client.operations.deploy("films").state == "done"
+        server.shutdown()

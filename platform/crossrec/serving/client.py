@@ -79,6 +79,14 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.base_url = base_url.rstrip("/")
         self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout_s)
+        # What is sent once only has a connection of its own: a kept one may be closed under it,
+        # as proxies do whenever their routes change.
+        self._once = httpx.Client(
+            base_url=self.base_url,
+            headers=headers,
+            timeout=timeout_s,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         self._patience_s = patience_s
         self._met = False
         """Whether the service has answered: one that never did is not waited for."""
@@ -95,8 +103,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         self._http.close()
+        self._once.close()
 
     def health(self) -> Health:
         """That the service is up, its version and the names of its domains; needs no key."""
@@ -229,10 +238,15 @@ class Client:
             raise ServiceError(
                 f"{self.base_url} did not answer within {self._http.timeout.read} s"
             ) from err
-        except httpx.TransportError as err:
+        except httpx.ConnectError as err:
             raise ServiceError(
                 f"no crossrec service answers at {self.base_url};"
                 " start one with: crossrec serve DOMAIN --open-on-loopback"
+            ) from err
+        except httpx.TransportError as err:
+            raise ServiceError(
+                f"{self.base_url} ended the connection before it answered, so what was asked may"
+                " be done or not; look with: crossrec status, then ask again"
             ) from err
         if response.status_code == 422 and partly is not None:
             with suppress(ValidationError):
@@ -250,7 +264,9 @@ class Client:
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer; asked for once more where whoever was to give it died."""
-        again = self._met and self._patience_s > 0 and _may_be_repeated(method, path)
+        if not _may_be_repeated(method, path):
+            return self._once.request(method, path, **options)
+        again = self._met and self._patience_s > 0
         try:
             response = self._http.request(method, path, **options)
         except httpx.TimeoutException:
