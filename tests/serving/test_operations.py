@@ -1,4 +1,6 @@
-"""What an experiment does to the current release, from its begin to a service that starts again."""
+"""What experiments do to the current release, from their begin to a service that starts again, and
+what is left of a shadow that does not start.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,10 @@ class Served:
 
     def __init__(self, version: str) -> None:
         self.now = Told(domain="films", version=version)
+        self.shadow: str | None = None
+        """The release that an application of its own has, whether or not it came up."""
+        self.broken: str | None = None
+        """A release that does not come up."""
         self.meanwhile: Callable[[], object] = lambda: None
         """Done while the replicas move on."""
 
@@ -35,8 +41,15 @@ class Served:
         return self.now
 
     async def run(self, wanted: Told) -> None:
+        if wanted.shadow is not None:
+            self.shadow = wanted.shadow.version
+            if self.shadow == self.broken:
+                raise ServiceError("the shadow does not come up")
         self.meanwhile()
         self.now = wanted
+
+    async def end_shadow(self, domain: str) -> None:
+        self.shadow = None
 
 
 class Unprepared(Operations):
@@ -68,6 +81,9 @@ class Service:
     def try_b(self, version: str) -> None:
         arm = ArmRequest(name="b", release=version, share=0.5)
         self(lambda operations: operations.start_experiment("films", [arm]))
+
+    def send_copies_to(self, version: str) -> None:
+        self(lambda operations: operations.start_shadow("films", version, 1.0))
 
     def stop(self) -> None:
         self(lambda operations: operations.stop_experiment("films"))
@@ -134,6 +150,23 @@ def test_an_experiment_that_cannot_begin_leaves_what_is_current(publish: Callabl
     with pytest.raises(AssertionError, match="no replica answers"):
         service.try_b(arm)
     assert current() == arm
+
+
+def test_of_a_shadow_that_does_not_start_nothing_is_left(publish: Callable[[], str]):
+    service = Service(served := publish())
+    shadow, broken = publish(), publish()
+    service.served.broken = broken
+    with pytest.raises(AssertionError, match="is as it was before"):
+        service.send_copies_to(broken)
+    assert (service.served.now, service.served.shadow) == (
+        Told(domain="films", version=served),
+        None,
+    )
+    service.send_copies_to(shadow)
+    with pytest.raises(AssertionError, match="is as it was before"):
+        service.send_copies_to(broken)
+    assert service.served.now.shadow is not None
+    assert service.served.now.shadow.version == service.served.shadow == shadow
 
 
 @pytest.mark.parametrize(

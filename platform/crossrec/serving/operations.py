@@ -268,10 +268,14 @@ class Operations:
         return wanted.version
 
     async def _go_back(self, domain: str, before: Told | None) -> None:
-        if before is None:
-            await self._running.remove(domain)
-        else:
-            await self._running.run(before)
+        try:
+            if before is None:
+                await self._running.remove(domain)
+            else:
+                await self._running.run(before)
+        finally:
+            if before is None or before.shadow is None:
+                await self._running.end_shadow(domain)  # one that could not start is there, too
 
     async def _make_current(self, domain: str, version: str) -> None:
         """So that a service that starts again serves what is served now."""
