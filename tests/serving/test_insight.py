@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
+import httpx
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from crossrec.errors import (
     ServiceError,
     UnknownDomainError,
     UnknownItemError,
+    UnknownReleaseError,
 )
 from crossrec.evaluation.saved import forget, path_of
 from crossrec.releases.store import ReleaseStore
@@ -87,8 +89,21 @@ def test_a_report_has_groups_that_are_large_enough(client, versions):
         ("gender", "f", 40),
         ("gender", "m", 20),
     }
-    with pytest.raises(RequestError, match="has no release 'x'"):
-        client.report("films", "x")
+
+
+def test_an_unknown_release_is_404_in_the_words_of_all_routes(client, versions):
+    there = ", ".join(versions)
+    said = f"^'films' has no release 'nope': expected one of: {there}$"
+    for ask in (
+        lambda: client.report("films", "nope"),
+        lambda: client.compare("films", versions[0], "nope"),
+        lambda: client.compare_item("films", "nope", versions[0], "item-1"),
+        lambda: client.item_map("films", "nope"),
+    ):
+        with pytest.raises(UnknownReleaseError, match=said):
+            ask()
+    url = f"{client.base_url}/v1/insight/films/releases/nope/report"
+    assert httpx.get(url).status_code == 404
 
 
 def test_two_releases_are_compared_case_by_case(client, versions):

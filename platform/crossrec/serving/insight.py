@@ -72,19 +72,17 @@ def version_of(domain: str, version: str) -> str:
     """The version that a name such as `current` stands for.
 
     Raises:
-        UnknownDomainError, RequestError: there is no such domain, or no such release.
+        UnknownDomainError, UnknownReleaseError: there is no such domain, or no such release.
     """
-    try:
-        return ReleaseStore().show(domain, version).version
-    except ReleaseError as err:
-        raise RequestError(str(err)) from err
+    return ReleaseStore().show(domain, version).version
 
 
 def report(domain: str, version: str) -> ReleaseReport:
     """What the evaluation of a release found.
 
     Raises:
-        UnknownDomainError, RequestError: there is no such release, or it was never evaluated.
+        UnknownDomainError, UnknownReleaseError: there is no such release.
+        RequestError: it was never evaluated.
     """
     version = version_of(domain, version)
     try:

@@ -36,7 +36,8 @@ class InsightClient(Client):
         """What the evaluation of a release found.
 
         Raises:
-            RequestError: also where it was never evaluated.
+            UnknownReleaseError: the domain has no such release.
+            RequestError: it was never evaluated.
         """
         return self._get(_insight(domain, "releases", version, "report"), ReleaseReport)
 
