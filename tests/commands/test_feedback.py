@@ -49,6 +49,13 @@ def test_feedback_is_counted_exported_and_pruned(run: Run, shop_domain: Path, tm
     assert run("feedback", "prune", "--keep-days", "-1").exit_code == 2
 
 
+def test_who_forgets_answers_makes_no_log_of_them(run: Run, shop_domain: Path, fresh_home: Path):
+    send(("c1", "s2", "like"))
+    assert "forgot 1" in run("feedback", "prune", "--keep-days", "0").stdout
+    assert run("users", "pseudonymise").exit_code == 0
+    assert not list(fresh_home.glob("learning.db*"))
+
+
 def test_training_learns_from_exported_feedback(run: Run, shop_domain: Path):
     run("data", "import", "shop")
     imported = Dataset.open("shop")

@@ -10,7 +10,6 @@ import json
 import logging
 import subprocess
 import sys
-from contextlib import closing
 
 from crossrec.config import home
 from crossrec.data.locks import only_one
@@ -21,7 +20,7 @@ from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.audit import AuditLog
 from crossrec.serving.feedback_log import Erasure, FeedbackLog
-from crossrec.serving.learning_log import LearningLog
+from crossrec.serving.learning_log import kept_answers
 from crossrec.serving.learning_store import LearnerStore
 from crossrec.serving.messages import ErasureResponse
 
@@ -117,7 +116,9 @@ class Erasures:
         return state is not None and state.moved
 
     def _forget_answers(self, user_ids: list[str]) -> None:
-        with closing(LearningLog()) as answers:
+        with kept_answers() as answers:
+            if answers is None:
+                return
             for user_id in user_ids:
                 answers.erase(self._domain, user_id)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -250,6 +250,21 @@ class LearningLog:
         self._maker.shutdown()
         for one in (self._shown_writer, self._origin_writer, self._reader, self._heard):
             one.close()
+
+
+@contextmanager
+def kept_answers() -> Iterator[LearningLog | None]:
+    """The log of answers; None where no file of it is there: who only forgets makes none.
+
+    Raises:
+        ServiceError: it cannot be opened.
+    """
+    storage = _storage(None, log_address())
+    if isinstance(storage, SqliteFile) and not storage.path.exists():
+        yield None
+        return
+    with closing(LearningLog()) as answers:
+        yield answers
 
 
 def shown_list(

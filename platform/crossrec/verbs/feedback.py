@@ -76,13 +76,14 @@ def prune_feedback(keep_days: float, domain: str | None = None) -> int:
     from contextlib import closing
 
     from crossrec.serving.feedback_log import FeedbackLog
-    from crossrec.serving.learning_log import LearningLog
+    from crossrec.serving.learning_log import kept_answers
 
     if not keep_days >= 0:
         raise ConfigError(f"got {keep_days} days to keep; expected 0 or more")
     before = time.time() - keep_days * DAY_S
-    with closing(LearningLog()) as answers, closing(FeedbackLog()) as log:
-        answers.prune(before, domain)
+    with kept_answers() as answers, closing(FeedbackLog()) as log:
+        if answers is not None:
+            answers.prune(before, domain)
         return log.prune(before, domain)
 
 

@@ -59,12 +59,13 @@ def pseudonymise() -> list[str]:
     from crossrec.data.dataset import CARD
     from crossrec.data.pseudonyms import UserKeys
     from crossrec.serving.feedback_log import FeedbackLog
-    from crossrec.serving.learning_log import LearningLog
+    from crossrec.serving.learning_log import kept_answers
 
     users = UserKeys()
     known = users.read()
-    with closing(FeedbackLog()) as log, closing(LearningLog()) as answers:
-        n_events, n_answers = sum(count.n_events for count in log.counts()), answers.n_of_users()
+    with closing(FeedbackLog()) as log, kept_answers() as answers:
+        n_events = sum(count.n_events for count in log.counts())
+        n_answers = 0 if answers is None else answers.n_of_users()
     if (n_events or n_answers) and not (known and known.pseudonymise):
         raise ConfigError(
             f"{n_events:,} events of feedback and {n_answers:,} answers are kept under user ids;"
