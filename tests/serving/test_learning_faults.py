@@ -10,6 +10,7 @@ import pytest
 
 from crossrec.errors import ServiceError
 from crossrec.ranking.learner_policy import arms_of
+from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.learned_weights import ADDRESS, REOPEN_AFTER_S
 from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_log import LearningLog
@@ -71,6 +72,23 @@ def test_looking_for_new_feedback_reads_on_from_a_row_and_sorts_nothing(town: Sh
     )
     assert [row[-1] for row in explained] == ["SEARCH feedback USING INTEGER PRIMARY KEY (rowid>?)"]
     assert [one.row for one in town.notes.heard("films", 3, 500)] == [4, 5]
+
+
+def test_on_a_server_too_looking_reads_on_from_a_row_and_sorts_nothing(postgres_url: str):
+    events = [
+        FeedbackEvent(event_id=str(n), user_id="u", item_id="i", event="click") for n in range(3000)
+    ]
+    with closing(FeedbackLog(postgres_url)) as feedback:
+        for domain in ("films", "books"):
+            feedback.append(domain, events).result()
+    with closing(LearningLog(postgres_url, postgres_url)) as notes:
+        notes._heard.execute("VACUUM ANALYZE feedback")
+        plan = notes._heard.execute(f"EXPLAIN {notes._events}", ("films", 2990, 500))
+        said = " ".join(row[0] for row in plan)
+        assert "Index Scan using feedback_by_row on feedback" in said
+        assert "Index Cond: ((domain = 'films'::text) AND (rowid > '2990'" in said
+        assert "Sort" not in said
+        assert [one.row for one in notes.heard("films", 2998, 500)] == [2999, 3000]
 
 
 def test_feedback_is_heard_that_takes_the_row_numbers_of_what_was_erased(town: Shop):

@@ -35,9 +35,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (domain, experiment, arm, user_id)
         )""",
     ),
+    ("{row_index}",),
 )
 """Each entry takes a log from one version to the next; a log of before versions has the first.
-`{row_number}`: what numbers rows in the order they were stored, where the database does not."""
+`{row_number}`: what numbers rows in the order they were stored; `{row_index}`: what finds those of
+a domain by it; both are empty where the database itself numbers rows and keeps them in order."""
+
+ROW_INDEX = "CREATE INDEX feedback_by_row ON feedback (domain, rowid)"
 
 VERSION = len(MIGRATIONS)
 
@@ -57,8 +61,6 @@ def steps_from(version: int, row_number: str) -> list[str]:
             f"the feedback log is of version {version}, this crossrec knows versions up to"
             f" {VERSION}; use the newer crossrec that wrote it"
         )
-    return [
-        statement.format(row_number=row_number)
-        for migration in MIGRATIONS[version:]
-        for statement in migration
-    ]
+    own = {"row_number": row_number, "row_index": ROW_INDEX if row_number else ""}
+    statements = [one.format(**own) for migration in MIGRATIONS[version:] for one in migration]
+    return [one for one in statements if one]

@@ -154,7 +154,7 @@ class LearningLog:
         self._shown_writer = GroupWriter(self._storage, _SHOWN)
         self._origin_writer = GroupWriter(self._storage, _ORIGIN)
         # An expression keeps SQLite from an index by domain, which has it sort all of that domain;
-        # so it goes on from the row. A server has no index by row to go by.
+        # so it goes on from the row. A server has an index by domain and row.
         self.is_file = isinstance(self._feedback, SqliteFile)
         self._events = _EVENTS.format(domain="domain || ''" if self.is_file else "domain")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="learning-log")
