@@ -36,7 +36,7 @@ from crossrec.serving.auth import KeyRing
 from crossrec.serving.client import Client
 from crossrec.serving.launch import Service, serve_domains
 from crossrec.serving.live_client import LiveClient
-from crossrec.serving.messages import FeedbackEvent, ItemUpsert
+from crossrec.serving.messages import ErrorBody, FeedbackEvent, ItemUpsert
 from crossrec.serving.metrics import WRITE_EVERY_S
 from crossrec.serving.process_tree import tree_of
 from crossrec.serving.traffic import ExperimentStore
@@ -356,12 +356,20 @@ def test_a_new_item_reaches_every_arm(client: Client, live: LiveClient):
     live.stop_experiment("books")
 
 
+def expect_late(url: str, headers: dict[str, str]) -> None:
+    """That a deadline of next to nothing is answered in our words."""
+    late = httpx.post(url, json={"text": "a horror nobody asked for yet"}, headers=headers)
+    assert late.status_code == 408
+    found = ErrorBody.model_validate_json(late.content)
+    assert "x-request-timeout-seconds" in found.error
+    assert late.headers.get_list("x-request-id") == [found.request_id]
+
+
 def test_a_deadline_ends_a_request(world: World, client: Client):
     """Serve's own header; the answer is a timeout and the service goes on."""
     headers = {"Authorization": f"Bearer {world.reader}", "x-request-timeout-seconds": "0.0001"}
     url = f"{world.service.address}/v1/domains/films/recommendations"
-    late = httpx.post(url, json={"text": "a horror nobody asked for yet"}, headers=headers)
-    assert late.status_code == 408
+    expect_late(url, headers)
     for given in ("abc", "-1"):
         refused = httpx.post(url, json={}, headers=headers | {"x-request-timeout-seconds": given})
         assert refused.status_code == 422

@@ -65,7 +65,7 @@ _ERROR: dict[str, Any] = {
 ERRORS: dict[int | str, dict[str, Any]] = {422: {"model": ErrorBody}}
 ERRORS |= {
     status: {"description": HTTPStatus(status).phrase, "content": _ERROR}
-    for status in (401, 403, 404, 413, 429, 503)
+    for status in (401, 403, 404, 408, 413, 429, 503)
 }
 """The schema once: FastAPI makes a model field of every `model` for each route."""
 SYSTEM = "/v1"

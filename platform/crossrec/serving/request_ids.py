@@ -1,7 +1,8 @@
 """One `x-request-id` an answer: Serve (2.60) adds the caller's, or one of its own, to ours.
 
 Serve applies what `middlewares` gives around all that answers, also around what adds its own, where
-RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it. Leaves to others: which id it is (gateway.py).
+RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it. Leaves to others: which id it is (gateway.py),
+the words of what Serve refuses (refusals.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
+from crossrec.serving.refusals import JsonRefusals
+
 if TYPE_CHECKING:  # this is also imported in Serve's proxies, which need nothing of ours
     from crossrec.serving.gateway import App, Message, Receive, Scope, Send
 
@@ -19,8 +22,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def middlewares() -> list[Middleware]:
-    """For Serve."""
-    return [Middleware(OneRequestId)]
+    """For Serve; each stands around those before it."""
+    return [Middleware(OneRequestId), Middleware(JsonRefusals)]
 
 
 class OneRequestId:
