@@ -415,10 +415,10 @@ def test_the_command_line_says_what_is_done(world: World, client: Client):
     assert "books serves" in run("deploy", "books", "--release", new)
 
 
-def test_requests_under_way_are_answered_when_the_service_stops(world: World):
-    """The last of the day: nobody answers after it."""
+def answered_while_it_stops(service: Service, key: str) -> list[int]:
+    """Statuses of requests whose bodies are half sent when nobody listens any more."""
     begun, go_on = threading.Semaphore(0), threading.Event()
-    parts = world.service.address.removeprefix("http://").split(":")
+    parts = service.address.removeprefix("http://").split(":")
 
     def slowly() -> Iterator[bytes]:
         yield b'{"user_id": '
@@ -427,8 +427,8 @@ def test_requests_under_way_are_answered_when_the_service_stops(world: World):
         yield b'"user-1"}'
 
     def ask() -> int:
-        url = f"{world.service.address}/v1/domains/films/recommendations"
-        headers = {"Authorization": f"Bearer {world.reader}", "Content-Type": "application/json"}
+        url = f"{service.address}/v1/domains/films/recommendations"
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         return httpx.post(url, content=slowly(), headers=headers, timeout=20).status_code
 
     def listens() -> bool:
@@ -441,8 +441,21 @@ def test_requests_under_way_are_answered_when_the_service_stops(world: World):
         for _ in asked:
             assert begun.acquire(timeout=20)
         time.sleep(0.3)  # from the caller's socket to the replica
-        stopping = threads.submit(world.service.stop)
+        stopping = threads.submit(service.stop)
         wait_until(lambda: not listens())
         go_on.set()
-        assert [one.result() for one in asked] == [200, 200, 200]
         stopping.result()
+        return [one.result() for one in asked]
+
+
+def test_a_plain_service_keeps_deadlines_and_answers_what_is_under_way_when_it_stops(world: World):
+    """Beside the other, with Serve's own proxy."""
+    headers = {"Authorization": f"Bearer {world.reader}", "x-request-timeout-seconds": "0.0001"}
+    with serve_domains(["films"], port=free_port(), mode="plain") as service:
+        expect_late(f"{service.address}/v1/domains/films/recommendations", headers)
+        assert answered_while_it_stops(service, world.reader) == [200, 200, 200]
+
+
+def test_requests_under_way_are_answered_when_the_service_stops(world: World):
+    """The last of the day: nobody answers after it."""
+    assert answered_while_it_stops(world.service, world.reader) == [200, 200, 200]

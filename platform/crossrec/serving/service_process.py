@@ -23,6 +23,7 @@ from ray import serve
 
 from crossrec.errors import CrossrecError, ReleaseError
 from crossrec.releases.store import CURRENT
+from crossrec.serving import plain_proxy
 from crossrec.serving.applications import (
     N_CPUS,
     build_encoder,
@@ -214,6 +215,8 @@ def _disconnect(settings: ServiceSettings) -> None:
     if settings.address is not None:
         for name in _ours(settings):
             serve.delete(name, _blocking=False)
+    elif settings.mode == "plain":
+        plain_proxy.let_finish(DRAIN_S + 1)
     below = tree_of(os.getpid())[1:]
     _let_finish(below)
     ray.shutdown()
