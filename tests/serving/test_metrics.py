@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +19,14 @@ from crossrec.serving.drift import Drift
 from crossrec.serving.feedback_log import FeedbackLog
 from crossrec.serving.http_api import domain_app
 from crossrec.serving.messages import RecommendRequest
-from crossrec.serving.metrics import FAMILIES, Metrics, describe_release, write_forever
+from crossrec.serving.metrics import (
+    ENDED_S,
+    FAMILIES,
+    Metrics,
+    describe_release,
+    own_file,
+    write_forever,
+)
 from crossrec.serving.metrics_page import ALIVE_S, metrics_page
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.stages import Stages, begin, lap
@@ -36,8 +45,9 @@ def page(folder: Path) -> dict[str, dict[tuple[str, ...], float]]:
 
 def write(folder: Path, source: str, metrics: Metrics, age_s: float = 0.0) -> None:
     folder.mkdir(exist_ok=True)
-    content = {"written_at": time.time() - age_s, "values": metrics.snapshot()}
-    (folder / f"{source}.json").write_text(json.dumps(content))
+    path, at = folder / f"{source}.json", time.time() - age_s
+    path.write_text(json.dumps({"written_at": at, "values": metrics.snapshot()}))
+    os.utime(path, (at, at))
 
 
 @pytest.fixture
@@ -124,6 +134,47 @@ def test_processes_are_added_up_and_counters_survive_their_process(tmp_path: Pat
     assert found["crossrec_request_words_bucket"]["films", "4.0"] == 0
     assert found["crossrec_request_words_bucket"]["films", "8.0"] == 2
     assert found["crossrec_in_flight"] == {("films",): 2}
+
+
+def test_processes_that_ended_long_ago_have_one_file_and_count_once(tmp_path: Path):
+    folder = tmp_path / "service"
+    for source, age_s in (("alive", 0.0), ("lately", ENDED_S / 2), ("old", 2 * ENDED_S)):
+        one = Metrics(domain="films")
+        one.add("crossrec_answers", 3, user_known="yes")
+        one.observe("crossrec_request_words", 5)
+        one.set("crossrec_in_flight", 2)
+        write(folder, source, one, age_s)
+    before, left = page(folder), (folder / "old.json").read_text()
+    own_file(folder)
+    assert sorted(path.stem for path in folder.glob("*.json")) == ["alive", "ended", "lately"]
+    assert page(folder) == before
+    (folder / "old.json").write_text(left)  # its removal was interrupted
+    assert page(folder) == before
+    for source in ("old", "lately"):
+        os.utime(folder / f"{source}.json", (0, 0))
+    own_file(folder)
+    assert sorted(path.stem for path in folder.glob("*.json")) == ["alive", "ended"]
+    assert page(folder) == before
+
+
+def test_figures_that_are_folded_while_they_are_read_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, read = tmp_path / "service", metrics_module._read
+    for source in ("a", "b"):
+        one = Metrics()
+        one.add("crossrec_answers", 3, domain="films", user_known="yes")
+        write(folder, source, one, 2 * ENDED_S)
+
+    def read_late(path: Path) -> dict[str, Any] | None:
+        monkeypatch.setattr(metrics_module, "_read", read)
+        found = read(path)
+        own_file(folder)
+        return found
+
+    monkeypatch.setattr(metrics_module, "_read", read_late)
+    assert page(folder)["crossrec_answers_total"] == {("films", "yes"): 6}
+    assert [path.name for path in folder.glob("*.json")] == ["ended.json"]
 
 
 def test_two_replicas_of_a_domain_have_its_items_once(tmp_path: Path, recommender: Recommender):

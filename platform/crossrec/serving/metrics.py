@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import time
@@ -30,6 +31,10 @@ from crossrec.serving.stages import Stages
 WRITE_EVERY_S = 2.0
 KEEP_DAYS = 7.0
 """How long the figures of a service that has ended are kept."""
+ENDED = "ended.json"
+"""What all processes counted that have ended long ago; of the others each has a file."""
+ENDED_S = 86_400.0
+"""A process that wrote nothing for so long never will."""
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 COUNTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 
@@ -177,7 +182,8 @@ def metrics_folder(service: str) -> Path:
 async def write_forever(metrics: Metrics, folder: Path) -> None:
     """Write the figures of this process every WRITE_EVERY_S, into a file of its own.
 
-    A file stays when its process ends: counters never fall while a service runs.
+    A file stays when its process ends, and is part of ENDED a day later: counters never fall while
+    a service runs.
     """
     path = own_file(folder)
     while True:
@@ -186,10 +192,15 @@ async def write_forever(metrics: Metrics, folder: Path) -> None:
 
 
 def own_file(folder: Path) -> Path:
-    """Where this process is to write its figures; what services left that ended long ago goes."""
+    """Where this process is to write its figures; what services left that ended long ago goes, what
+    processes left becomes one file.
+    """
     with contextlib.suppress(OSError):  # another process may be at it too
         _prune(folder.parent)
     folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, ValueError), (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _fold(folder)
     return folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
 
 
@@ -199,10 +210,65 @@ def write_figures(metrics: Metrics, path: Path) -> None:
         _write(path, {"written_at": time.time(), "values": metrics.snapshot()})
 
 
+def written(folder: Path) -> list[dict[str, Any]]:
+    """What the processes of a service wrote, each once: `written_at` and, as in `snapshot`,
+    `values`.
+    """
+    found = {path.name: path for path in folder.glob("*.json") if path.name != ENDED}
+    contents = {name: content for name, path in found.items() if (content := _read(path))}
+    ended = _ended(folder)  # last: it has whatever was removed meanwhile
+    return [ended, *(one for name, one in contents.items() if name not in ended["names"])]
+
+
+def _fold(folder: Path) -> None:
+    """Make the files of processes that ended a part of ENDED; by one process at a time.
+
+    The names of those files stay there: one that could not be removed, or that is being read just
+    now, is not counted twice.
+    """
+    now = time.time()
+    paths = [path for path in folder.glob("*.json") if path.name != ENDED]
+    old = [path for path in paths if now - path.stat().st_mtime > ENDED_S]
+    if not old:
+        return
+    ended = _ended(folder)
+    new = {path.name: _read(path) for path in old if path.name not in ended["names"]}
+    sums: dict[tuple[str, Labels], Any] = {}
+    for content in (ended, *filter(None, new.values())):
+        for name, labels, value in content["values"]:
+            if name in FAMILIES and FAMILIES[name].kind != "gauge":
+                key = name, tuple(sorted(labels.items()))
+                sums[key] = add_up(sums[key], value) if key in sums else value
+    values = [[name, dict(labels), value] for (name, labels), value in sums.items()]
+    names = [*ended["names"], *new]
+    _write(folder / ENDED, {"written_at": 0.0, "names": names, "values": values})
+    for path in old:
+        path.unlink()
+
+
+def add_up(first: Any, second: Any) -> Any:
+    """Of a counter, or of a histogram, what two processes counted."""
+    if isinstance(first, list):
+        return [a + b for a, b in zip(first, second, strict=True)]
+    return first + second
+
+
+def _ended(folder: Path) -> dict[str, Any]:
+    return _read(folder / ENDED) or {"written_at": 0.0, "names": [], "values": []}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
+
+
 def _prune(services: Path) -> None:
     """Remove the files of services that ended KEEP_DAYS ago."""
     for folder in services.iterdir() if services.is_dir() else ():
-        files = list(folder.glob("*.json"))
+        files = list(folder.iterdir())
         if all(time.time() - file.stat().st_mtime > KEEP_DAYS * 86_400 for file in files):
             for file in files:
                 file.unlink(missing_ok=True)  # another process may be at it too

@@ -7,7 +7,6 @@ living, the same labels added up too, unless their family says otherwise. Leaves
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from crossrec.serving.metrics import FAMILIES, Family
+from crossrec.serving.metrics import FAMILIES, Family, add_up, written
 
 ALIVE_S = 15.0
 """A process that wrote nothing for so long has ended."""
@@ -56,8 +55,7 @@ class _Merged(Collector):
 
 
 def _figures(folder: Path) -> Iterator[tuple[str, dict[str, str], Any]]:
-    contents = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
-    for content in sorted(contents, key=itemgetter("written_at")):
+    for content in sorted(written(folder), key=itemgetter("written_at")):
         alive = time.time() - content["written_at"] < ALIVE_S
         for name, labels, value in content["values"]:
             family = FAMILIES.get(name)  # another version of the package may know others
@@ -65,17 +63,11 @@ def _figures(folder: Path) -> Iterator[tuple[str, dict[str, str], Any]]:
                 yield name, labels, value
 
 
-def _sum(before: Any, value: Any) -> Any:
-    if isinstance(value, list):
-        return [a + b for a, b in zip(before, value, strict=True)]
-    return before + value
-
-
 def _newest(before: Any, value: Any) -> Any:
     return value
 
 
-_MERGES: dict[str, Callable[[Any, Any], Any]] = {"sum": _sum, "largest": max, "newest": _newest}
+_MERGES: dict[str, Callable[[Any, Any], Any]] = {"sum": add_up, "largest": max, "newest": _newest}
 
 
 def _family(name: str, family: Family, values: dict[Labels, Any]) -> Metric:
