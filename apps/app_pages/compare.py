@@ -80,8 +80,13 @@ def metrics(found: Comparison) -> None:
         ),
     )
     view.figures([(named(one.metric), f"{one.b:.4f}", gap(one)) for one in found.metrics])
-    if any(one.low is None for one in found.metrics):
-        text = t("Without an interval: figures of all cases together, of each release on its own.")
+    if without := [named(one.metric) for one in found.metrics if one.low is None]:
+        text = t(
+            "{metrics}: no interval, because an evaluation of before kept no errors of single"
+            " ratings; the figures are of all cases of each release. Run {command} for both.",
+            metrics=", ".join(without),
+            command=f"crossrec evaluate {found.domain} --release VERSION",
+        )
         view.tell("caption", text)
     rows = [
         {"label": named(m.metric), "value": m.gap, "low": m.low, "high": m.high, "n": found.n}

@@ -23,7 +23,7 @@ from crossrec.evaluation.detail import (
 )
 from crossrec.evaluation.protocols import judge
 from crossrec.models.query import Queries
-from tests.evaluation.test_protocols import small_split
+from tests.evaluation.test_protocols import fixed, small_split
 
 
 def made(ranks: list[int], **fields: object) -> Detail:
@@ -63,6 +63,14 @@ def test_what_is_noted_is_what_judge_finds():
     for user, cut, top in zip(split.test.users, split.test.cuts, notes.top, strict=True):
         history = split.sequences.items[split.sequences.rows(user)][:cut]
         assert not set(history.tolist()) & set(top[top >= 0].tolist())
+
+
+def test_errors_of_ratings_are_kept_case_by_case_where_scores_are_ratings():
+    split = small_split(["abcd", "bcae"], ratings=[[1, 2, 3, 4], [1, 2, 3, 5]])
+    notes = CaseNotes(2)
+    judge(fixed([3.0] * 8), split, task="rate", watch=notes)
+    assert Detail.of(split, "test", notes, "rate").errors.tolist() == [-1, -2]
+    assert Detail.of(split, "test", notes).errors is None
 
 
 def test_a_group_has_its_mean_and_its_gap_to_the_others():

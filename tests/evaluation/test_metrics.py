@@ -14,12 +14,14 @@ from crossrec.evaluation.metrics import (
     bootstrap_interval,
     coverage,
     macro_f1,
+    macro_f1_of_draws,
     mae,
     ndcg,
     ranks,
     recall,
     reciprocal_rank,
     rmse,
+    rmse_of_draws,
     set_ndcg,
     standard_error,
     top_items,
@@ -101,6 +103,17 @@ def test_the_bootstrap_interval_is_close_to_the_normal_one_for_many_cases() -> N
     low, high = bootstrap_interval(values, np.random.default_rng(2))
     half = 1.96 * standard_error(values)
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.002)
+
+
+def test_figures_of_draws_are_those_of_the_cases_drawn() -> None:
+    rng = np.random.default_rng(3)
+    guess, truth = rng.integers(5, size=(2, 30))
+    rows = rng.integers(30, size=(40, 30))
+    f1 = [macro_f1(guess[row], truth[row]) for row in rows]
+    assert macro_f1_of_draws(guess, truth, rows) == pytest.approx(f1)
+    errors = (guess - truth).astype(np.float64)
+    missed = [rmse(guess[row], truth[row]) for row in rows]
+    assert rmse_of_draws(errors, rows) == pytest.approx(missed)
 
 
 def test_the_bootstrap_interval_stays_within_the_values() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ def keep(
     tops: dict[str, int],
     protocol: str = "leave_one_out",
     data: str = "c",
+    errors: list[float] | None = None,
     **figures: float,
 ):
     """Save an evaluation: user → the one item of their list; everybody chose item b."""
@@ -33,7 +36,8 @@ def keep(
     notes.ranks[:] = 1
     notes.top[:, 0] = list(tops.values())
     ones = np.ones(n, np.int64)
-    detail = Detail(list(tops), ones, ones, ones.astype(np.bool_), notes, np.array([5, 4, 1]))
+    warm, off = ones.astype(np.bool_), None if errors is None else np.array(errors)
+    detail = Detail(list(tops), ones, ones, warm, notes, np.array([5, 4, 1]), off)
     rows = [{"model": "crossrec", "origin": "ours", "figures": figures}]
     report = {"protocol": protocol, "data_hash": data * 64, "rows": rows}
     saved.save("films", version, {"report": report}, detail, ITEMS)
@@ -54,18 +58,41 @@ def test_places_are_counted_over_common_cases_alone():
 RANKING = ["ndcg@10", "recall@10", "mrr@10"]
 
 
-def test_figures_of_a_task_are_compared_too_with_an_interval_where_single_cases_are_kept():
-    keep("v1", {"u1": 0, "u2": 0}, accuracy=0.0, macro_f1=0.25)
-    keep("v2", {"u1": 1, "u2": 0}, accuracy=0.5, macro_f1=0.75)
+def test_figures_of_labels_are_compared_with_their_intervals():
+    keep("v1", {"u1": 0, "u2": 0}, accuracy=0.0, macro_f1=0.0)
+    keep("v2", {"u1": 1, "u2": 0}, accuracy=0.5, macro_f1=1 / 3)
     found = compare("films", "v1", "v2").metrics
     assert [one.metric for one in found] == ["macro_f1", "accuracy", *RANKING]
-    assert (found[0].gap, found[0].low, found[0].high) == (0.5, None, None)
+    # Of v2 the label b is told once and is true twice, a is told once and never true.
+    assert (found[0].a, found[0].b) == (0.0, (2 * 1 / 3 + 0) / 2)
     assert (found[1].a, found[1].b, found[1].gap) == (0.0, 0.5, 0.5)
-    assert found[1].low == 0.0
-    assert found[1].high == 1.0
+    for one in found[:2]:  # draws of u1 alone, of u2 alone
+        assert (one.low, one.high) == (0.0, 1.0)
 
 
-def test_errors_of_ratings_are_compared_as_they_were_measured():
+def test_errors_of_ratings_are_compared_with_their_intervals():
+    keep("v1", {"u1": 0, "u2": 0}, errors=[2.0, -2.0], rmse=2.0, mae=2.0)
+    keep("v2", {"u1": 0, "u2": 0}, errors=[1.0, 0.0], rmse=0.5**0.5, mae=0.5)
+    rmse, mae = compare("films", "v1", "v2").metrics[:2]
+    assert (rmse.metric, rmse.a, rmse.b) == ("rmse", 2.0, 0.5**0.5)
+    assert (mae.metric, mae.a, mae.b, mae.gap) == ("mae", 2.0, 0.5, -1.5)
+    for one in (rmse, mae):  # draws of u2 alone, of u1 alone
+        assert (one.low, one.high) == (-2.0, -1.0)
+
+
+def test_an_evaluation_of_before_errors_were_kept_is_compared_without_an_interval():
+    keep("v1", {"u1": 0}, errors=[1.0], rmse=1.0, mae=1.0)
+    keep("v2", {"u1": 0}, errors=[1.0], rmse=1.5, mae=1.25)
+    with closing(sqlite3.connect(saved.path_of("films", "v2"))) as database:
+        database.execute("ALTER TABLE cases DROP COLUMN error")
+    found = compare("films", "v1", "v2").metrics
+    assert [(one.metric, one.gap, one.low) for one in found[:2]] == [
+        ("rmse", 0.5, None),
+        ("mae", 0.25, None),
+    ]
+
+
+def test_ratings_without_errors_of_single_cases_are_compared_as_they_were_measured():
     keep("v1", {"u1": 0}, rmse=1.5, mae=1.0)
     keep("v2", {"u1": 0}, rmse=1.25, mae=1.0)
     found = compare("films", "v1", "v2").metrics

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crossrec.data.split import Cases, Split
 from crossrec.evaluation import metrics
-from crossrec.evaluation.protocols import Part
+from crossrec.evaluation.protocols import Part, Task
 
 K = 10
 MIN_GROUP = 20
@@ -40,15 +40,25 @@ class CaseNotes:
     ranks: Ints = field(init=False)  # (n,)
     top: Ints = field(init=False)  # (n, K) item_idx, -1 where a list is shorter
     confidence: Floats = field(init=False)  # (n,) softmax of the scores, of the best candidate
+    own: Floats = field(init=False)  # (n,) score of the target
 
     def __post_init__(self) -> None:
         self.ranks = np.zeros(self.n, np.int64)
         self.top = np.full((self.n, K), -1, np.int64)
         self.confidence = np.full(self.n, np.nan)
+        self.own = np.full(self.n, np.nan)
 
-    def __call__(self, rows: Ints, allowed: NDArray[np.float32], ranks: Ints, top: Ints) -> None:
+    def __call__(
+        self,
+        rows: Ints,
+        allowed: NDArray[np.float32],
+        ranks: Ints,
+        top: Ints,
+        own: NDArray[np.float32],
+    ) -> None:
         """One batch, see `protocols.Watch`."""
         self.ranks[rows] = ranks
+        self.own[rows] = own
         self.top[rows, : min(K, top.shape[1])] = top[:, :K]
         best = np.nanmax(allowed, axis=1, keepdims=True)
         self.confidence[rows] = 1 / np.nansum(np.exp((allowed - best).astype(np.float64)), axis=1)
@@ -64,9 +74,10 @@ class Detail:
     warm: NDArray[np.bool_]  # (n,) the target occurs in training
     notes: CaseNotes
     n_train: Ints  # (N,) interactions of each item in training
+    errors: Floats | None = None  # (n,) rating as predicted less as given; None: of no ratings
 
     @classmethod
-    def of(cls, split: Split, part: Part, notes: CaseNotes) -> Detail:
+    def of(cls, split: Split, part: Part, notes: CaseNotes, task: Task = "rank") -> Detail:
         """What was noted, with what the split says of the same cases."""
         cases: Cases = getattr(split, part)
         sequences, targets = split.sequences, split.targets(cases).astype(np.int64)
@@ -77,6 +88,7 @@ class Detail:
             split.warm[targets],
             notes,
             np.bincount(sequences.items[split.train], minlength=sequences.n_items),
+            notes.own - sequences.ratings[sequences.target_rows(cases)] if task == "rate" else None,
         )
 
     @property

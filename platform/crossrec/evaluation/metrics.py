@@ -6,6 +6,8 @@ Sizes: n cases, B cases of a batch, N items, T steps of history.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -176,15 +178,33 @@ def bootstrap_interval(
     (0.5, 0.5)
     """
     array = np.asarray(values, np.float64)
-    if not len(array):
+    return interval_of(lambda rows: array[rows].mean(axis=1), len(array), rng, n_draws)
+
+
+def interval_of(
+    figure: Callable[[Ints], Floats], n: int, rng: np.random.Generator, n_draws: int = 1000
+) -> tuple[float, float]:
+    """The same of a figure that is no mean over the cases, such as an RMSE.
+
+    Args:
+        figure: (D, n) rows of the cases in D draws → (D,) figure of each draw.
+        n: number of cases.
+        rng: makes the draws.
+        n_draws: number of draws.
+
+    >>> error = np.array([2.0, 2.0])
+    >>> interval_of(lambda rows: rmse_of_draws(error, rows), 2, np.random.default_rng(0))
+    (2.0, 2.0)
+    """
+    if not n:
         return float("nan"), float("nan")
     # One row of counts a draw; chunks keep (draws, n) under about 8 MB.
-    chunk = max(1, 1_000_000 // len(array))
-    means = []
+    chunk = max(1, 1_000_000 // n)
+    found = []
     for start in range(0, n_draws, chunk):
-        rows = rng.integers(len(array), size=(min(chunk, n_draws - start), len(array)))
-        means.append(array[rows].mean(axis=1))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+        rows = rng.integers(n, size=(min(chunk, n_draws - start), n))
+        found.append(figure(rows))
+    low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -196,6 +216,15 @@ def rmse(predicted: ArrayLike, actual: ArrayLike) -> float:
     """
     error = np.asarray(predicted, np.float64) - np.asarray(actual, np.float64)
     return float(np.sqrt((error**2).mean())) if error.size else float("nan")
+
+
+def rmse_of_draws(errors: Floats, rows: Ints) -> Floats:
+    """RMSE of each draw, (D,): errors (n,), predicted less actual; rows (D, n), see `interval_of`.
+
+    >>> rmse_of_draws(np.array([0.0, 2.0]), np.array([[0, 0], [0, 1]])) == [0, 2**0.5]
+    array([ True,  True])
+    """
+    return np.asarray(np.sqrt((errors[rows] ** 2).mean(axis=1)))
 
 
 def mae(predicted: ArrayLike, actual: ArrayLike) -> float:
@@ -218,9 +247,30 @@ def macro_f1(predicted: ArrayLike, actual: ArrayLike) -> float:
     True
     """
     guess, truth = np.asarray(predicted), np.asarray(actual)
-    labels = np.union1d(guess, truth)
-    if not len(labels):
+    if not len(truth):
         return float("nan")
-    right = np.array([((guess == label) & (truth == label)).sum() for label in labels])
-    named = np.array([(guess == label).sum() + (truth == label).sum() for label in labels])
-    return float((2 * right / named).mean())
+    _, codes = np.unique(np.concatenate([guess, truth]), return_inverse=True)
+    return float(macro_f1_of_draws(*np.split(codes, 2), np.arange(len(truth))[None])[0])
+
+
+def macro_f1_of_draws(predicted: Ints, actual: Ints, rows: Ints) -> Floats:
+    """Macro-F1 of each draw, (D,), over the labels that occur in it; see `interval_of`.
+
+    Args:
+        predicted, actual: (n,) labels as numbers from 0.
+        rows: (D, n).
+
+    >>> guess, truth = np.array([0, 0, 1]), np.array([0, 1, 1])
+    >>> macro_f1_of_draws(guess, truth, np.array([[0, 1, 2], [0, 0, 0]])).round(3)
+    array([0.667, 1.   ])
+    """
+    n_draws, n_labels = len(rows), int(max(predicted.max(), actual.max())) + 1
+    first = n_labels * np.arange(n_draws)[:, None]  # cell of label 0 of each draw
+
+    def counts(cells: Ints) -> Ints:
+        return np.bincount(cells.ravel(), minlength=n_draws * n_labels).reshape(n_draws, n_labels)
+
+    guess, truth = first + predicted[rows], first + actual[rows]
+    right, named = counts(truth[guess == truth]), counts(guess) + counts(truth)
+    f1 = 2 * right / np.maximum(named, 1)
+    return np.asarray(f1.sum(axis=1) / (named > 0).sum(axis=1), np.float64)

@@ -28,10 +28,17 @@ Score = Callable[[Queries], NDArray[np.float32]]
 ScoreCases = Callable[[NDArray[np.int64], Queries], NDArray[np.float32]]
 """The same of a model that knows the cases by number: rows of the part's cases, their queries."""
 Watch = Callable[
-    [NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], None
+    [
+        NDArray[np.int64],
+        NDArray[np.float32],
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.float32],
+    ],
+    None,
 ]
 """Told of every batch: rows of the part's cases, (B, N) scores with NaN for what is no candidate,
-(B,) ranks of the targets, (B, k) best items."""
+(B,) ranks of the targets, (B, k) best items, (B,) scores of the targets."""
 
 _METRICS = {"recall": metrics.recall, "ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank}
 
@@ -169,7 +176,8 @@ def judge_cases(
         own[rows] = scores[np.arange(len(rows)), targets[rows]]
         top[rows] = metrics.top_items(scores, queries.items, max(ks))
         if watch is not None:
-            watch(rows, metrics.candidates(scores, queries.items), ranks[rows], top[rows])
+            allowed = metrics.candidates(scores, queries.items)
+            watch(rows, allowed, ranks[rows], top[rows], own[rows])
         for name, value in _of_all_answers(split, some, scores, queries, ks).items():
             whole[name] = whole.get(name, 0.0) + value / len(cases)
     return Evaluation(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _TABLES = (
     "CREATE TABLE figures (text TEXT)",
     "CREATE TABLE cases (user_id TEXT, target TEXT, n_history INTEGER, rank INTEGER,"
-    " warm INTEGER, top TEXT)",
+    " warm INTEGER, top TEXT, error REAL)",
     "CREATE TABLE items (item_id TEXT PRIMARY KEY, title TEXT, n_train INTEGER, n_shown INTEGER,"
     " n_targets INTEGER, n_hits INTEGER)",
 )
@@ -63,7 +63,9 @@ def save(
         for table in _TABLES:
             database.execute(table)
         database.execute("INSERT INTO figures VALUES (?)", (json.dumps(figures),))
-        database.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", _cases(detail, items))
+        database.executemany(
+            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", _cases(detail, items)
+        )
         database.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?)", _items(detail, items))
         database.commit()
     os.replace(beside, path)
@@ -72,13 +74,14 @@ def save(
 
 def _cases(detail: Detail, items: Sequence[tuple[str, str]]) -> list[tuple[Any, ...]]:
     ids = [item_id for item_id, _ in items]
+    errors = [None] * len(detail.users) if detail.errors is None else detail.errors.tolist()
     columns = (
         detail.users, detail.targets.tolist(), detail.cuts.tolist(), detail.ranks.tolist(),
-        detail.warm.tolist(), detail.notes.top.tolist(),
+        detail.warm.tolist(), detail.notes.top.tolist(), errors,
     )  # fmt: skip
     return [
-        (user, ids[target], cut, rank, int(warm), json.dumps([ids[i] for i in top if i >= 0]))
-        for user, target, cut, rank, warm, top in zip(*columns, strict=True)
+        (user, ids[target], cut, rank, warm, json.dumps([ids[i] for i in top if i >= 0]), error)
+        for user, target, cut, rank, warm, top, error in zip(*columns, strict=True)
     ]
 
 

@@ -9,27 +9,42 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.errors import ReleaseError, UnknownItemError
-from crossrec.evaluation.metrics import bootstrap_interval, ndcg, recall, reciprocal_rank
+from crossrec.evaluation.metrics import (
+    Floats,
+    Ints,
+    bootstrap_interval,
+    interval_of,
+    macro_f1_of_draws,
+    ndcg,
+    recall,
+    reciprocal_rank,
+    rmse_of_draws,
+)
 from crossrec.evaluation.saved import open_saved
 from crossrec.serving.insight_messages import Comparison, ItemComparison, MetricGap
 
 N_SHOWN = 15
 MAX_CASES = 50
 METRICS = {"ndcg@10": ndcg, "recall@10": recall, "mrr@10": reciprocal_rank}
-WHOLE = ("rmse", "mae", "macro_f1")
-"""Figures of a task that are kept of all cases together."""
+OF_RATINGS = ("rmse", "mae")
 MOVES = ("new in the first 10", "up", "same", "down", "out of the first 10")
 
 Row = dict[str, Any]
-_CASES = "SELECT user_id, target, n_history, rank, top FROM cases"
+Figures = dict[str, float | None]
+"""Name → of one release over all its own cases."""
+OfDraws = Callable[[Ints], Floats]
+"""Figure of each draw of the cases, see `metrics.interval_of`."""
+_CASES = "SELECT * FROM cases"
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,8 @@ class _Pairs:
     a: NDArray[np.int64]  # (n,) ranks
     b: NDArray[np.int64]
     shared: NDArray[np.int64]  # (n,) items that both lists have
-    right: NDArray[np.float64]  # (n, 2) 1 where the best item of a, of b is the target
+    best: NDArray[np.str_]  # (n, 2) first item of a's list, of b's
+    errors: NDArray[np.float64]  # (n, 2) of the rating by a, by b; NaN where none was kept
     sizes: tuple[int, int]
     shown: tuple[Counter[str], Counter[str]]
     """Item id → in how many of the lists of these cases it is."""
@@ -148,7 +164,7 @@ def _report(database: sqlite3.Connection) -> Row:
     return found
 
 
-def _ours(database: sqlite3.Connection) -> dict[str, float | None]:
+def _ours(database: sqlite3.Connection) -> Figures:
     """Figures of the release itself, over all its cases; empty where the report has no row."""
     rows = _report(database).get("rows", [])
     return next((row["figures"] for row in rows if row["origin"] == "ours"), {})
@@ -156,7 +172,7 @@ def _ours(database: sqlite3.Connection) -> dict[str, float | None]:
 
 def _pairs(first: sqlite3.Connection, second: sqlite3.Connection) -> _Pairs:
     before = {(row["user_id"], row["target"]): row for row in first.execute(_CASES)}
-    users, targets, lengths, a, b, shared, right = [], [], [], [], [], [], []
+    users, targets, lengths, a, b, shared, best, errors = [], [], [], [], [], [], [], []
     shown: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     n_second = 0
     for row in second.execute(_CASES):
@@ -171,35 +187,71 @@ def _pairs(first: sqlite3.Connection, second: sqlite3.Connection) -> _Pairs:
         b.append(row["rank"])
         tops = [json.loads(one["top"]) for one in (own, row)]
         shared.append(len({*tops[0]} & {*tops[1]}))
-        right.append([float(top[:1] == [row["target"]]) for top in tops])
+        best.append([top[0] if top else "" for top in tops])
+        errors.append([_error(one) for one in (own, row)])
         for counts, top in zip(shown, tops, strict=True):
             counts.update(top)
     ranks_a, ranks_b, both = (np.array(column, np.int64) for column in (a, b, shared))
     sizes = (len(before), n_second)
-    hits = np.array(right, np.float64).reshape(-1, 2)
-    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, hits, sizes, shown)
+    firsts = np.array(best, np.str_).reshape(-1, 2)
+    off = np.array(errors, np.float64).reshape(-1, 2)
+    return _Pairs(users, targets, lengths, ranks_a, ranks_b, both, firsts, off, sizes, shown)
 
 
-def _metrics(
-    pairs: _Pairs, first: dict[str, float | None], second: dict[str, float | None]
-) -> list[MetricGap]:
+def _error(case: sqlite3.Row) -> float:
+    """By how much a rating was missed; NaN where the evaluation kept none: older ones have no such
+    column, other tasks no such figure.
+    """
+    found = dict(case).get("error")
+    return np.nan if found is None else float(found)
+
+
+def _metrics(pairs: _Pairs, first: Figures, second: Figures) -> list[MetricGap]:
     """What belongs to the task of both first, then figures of the ranking.
 
     Args:
         pairs: their common cases.
         first, second: figures of each over all its own cases.
     """
-    found = []
-    for name in WHOLE:
-        a, b = first.get(name), second.get(name)
-        if a is not None and b is not None:
-            found.append(MetricGap(metric=name, a=a, b=b, gap=b - a))
+    found = _of_ratings(pairs, first, second)
     if "accuracy" in first and "accuracy" in second:
-        found.append(_gap("accuracy", pairs.right[:, 0], pairs.right[:, 1]))
+        found += _of_labels(pairs)
     found += [
         _gap(name, metric(pairs.a, 10), metric(pairs.b, 10)) for name, metric in METRICS.items()
     ]
     return found
+
+
+def _of_ratings(pairs: _Pairs, first: Figures, second: Figures) -> list[MetricGap]:
+    """RMSE and MAE; where an evaluation kept no errors of single cases, as each was measured."""
+    a, b = pairs.errors.T
+    if not np.isnan(pairs.errors).any():
+        rmse = _gap_of("rmse", partial(rmse_of_draws, a), partial(rmse_of_draws, b), len(a))
+        return [rmse, _gap("mae", np.abs(a), np.abs(b))]
+    both = [(name, first.get(name), second.get(name)) for name in OF_RATINGS]
+    return [
+        MetricGap(metric=name, a=one, b=other, gap=other - one)
+        for name, one, other in both
+        if one is not None and other is not None
+    ]
+
+
+def _of_labels(pairs: _Pairs) -> list[MetricGap]:
+    """Macro-F1 and accuracy of the first item of each list."""
+    targets = np.array(pairs.targets)
+    _, codes = np.unique(np.column_stack([pairs.best, targets]), return_inverse=True)
+    a, b, truth = codes.reshape(-1, 3).T
+    f1 = [partial(macro_f1_of_draws, one, truth) for one in (a, b)]
+    hits = [(one == truth).astype(np.float64) for one in (a, b)]
+    return [_gap_of("macro_f1", *f1, len(truth)), _gap("accuracy", *hits)]
+
+
+def _gap_of(name: str, a: OfDraws, b: OfDraws, n: int) -> MetricGap:
+    """Of a figure of all n cases together, such as an RMSE."""
+    whole = np.arange(n)[None]
+    one, other = float(a(whole)[0]), float(b(whole)[0])
+    low, high = interval_of(lambda rows: b(rows) - a(rows), n, np.random.default_rng(0))
+    return MetricGap(metric=name, a=one, b=other, gap=other - one, low=low, high=high)
 
 
 def _gap(name: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> MetricGap:

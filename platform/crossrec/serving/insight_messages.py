@@ -77,8 +77,8 @@ class MetricGap(_Message):
     """b less a."""
     low: float | None = None
     high: float | None = None
-    """95 % bootstrap interval of the gap, over users; None: the figure is none of single cases
-    (rmse, mae, macro_f1), and `a` and `b` are of all cases that each release was judged on."""
+    """95 % bootstrap interval of the gap, over users; None: one of the evaluations kept no errors
+    of single ratings (rmse, mae), and `a` and `b` are of all cases that each was judged on."""
 
 
 class Comparison(_Message):

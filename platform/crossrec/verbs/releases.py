@@ -144,7 +144,7 @@ def _keep(
     from crossrec.evaluation.saved import save
     from crossrec.explanation.faithfulness import deletion_test
 
-    detail = Detail.of(split, "test", notes)
+    detail = Detail.of(split, "test", notes, loaded.model.task)
     item_ids = loaded.model.vocabulary.item_ids
     found = figures(detail, traits(data, detail.users), providers(data, item_ids))
     model = loaded.model

@@ -206,7 +206,7 @@ def test_releases_are_compared_by_the_figures_of_their_task(
     monkeypatch.setattr(InsightClient, "compare", rated)
     app = open_page("compare")
     assert app.metric[0].label == "RMSE (lower is better)"
-    assert "Without an interval" in said(app)
+    assert "no interval, because an evaluation of before kept no errors of single" in said(app)
 
 
 def test_a_domain_is_known_by_the_figures_of_its_task(
