@@ -62,18 +62,18 @@ def header(card: DomainCard, answer: RecommendResponse, request: RecommendReques
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(frames.plain(card.title), anchor=False, width="content")
         view.badges(facts, simulated=card.simulated)
-    if asked := question(card, request):
+    if asked := question(card, request, answer.user_known or bool(request.history)):
         view.tell("caption", " · ".join(asked))
 
 
-def question(card: DomainCard, request: RecommendRequest) -> list[str]:
-    """What is asked, in words, but for the weights (`ranked_by` has them)."""
+def question(card: DomainCard, request: RecommendRequest, after_items: bool) -> list[str]:
+    """What is asked, in words, but for the weights (`ranked_by` has them); see `moments.told`."""
     had = ", ".join(st.session_state.get("had", []))
     return [
         *([f"{t('User')} {request.user_id}"] if request.user_id else []),
         *([f"{t('They had')}: {had}"] if request.history else []),
         *([f"“{request.text}”"] if request.text else []),
-        *moments.told(card.context, request.context),
+        *moments.told(card.context, request.context, after_items),
         *(frames.allowed(name, values) for name, values in request.filters.items()),
         *([] if request.exclude_seen else [t("also items that the user has had")]),
     ]

@@ -31,6 +31,8 @@ HALVES = ["latitude", "longitude"]
 NOT_GIVEN = "any"
 NOW = "now"
 """In place of `any`, where the service takes the field from its clock."""
+FROM_LAST = "from the last item"
+"""The same, where it takes the field from what the user had last."""
 AS_BEFORE = "as before"
 
 Value = str | float | list[float]
@@ -59,6 +61,8 @@ OTHER = Side("context2", follows=True)
 
 
 def _not_given(field: ContextCard) -> str:
+    if field.derive == "last_item":
+        return FROM_LAST
     return NOW if _has_clock(field) else NOT_GIVEN
 
 
@@ -81,8 +85,8 @@ def context(fields: list[ContextCard], title: str = "") -> Context:
 
 def other_context(fields: list[ContextCard], title: str, before: Context, days: int = 0) -> Context:
     """What is true of another moment: as before (weekdays move along with the clock), but for
-    what is chosen here. `any` takes away what was given before; so does `now`, and then the
-    service takes its clock.
+    what is chosen here. `any` takes away what was given before; so do `now` and `from the last
+    item`, and then the service takes its clock, or what the user had last.
 
     Args:
         fields: of the domain.
@@ -104,8 +108,15 @@ def other_context(fields: list[ContextCard], title: str, before: Context, days: 
     return after
 
 
-def told(fields: list[ContextCard], given: Context) -> list[str]:
-    """The context in words, one for each field that is given or that the clock gives."""
+def told(fields: list[ContextCard], given: Context, after_items: bool = False) -> list[str]:
+    """The context in words, one for each field that is given, or that the clock or the last item
+    gives.
+
+    Args:
+        fields: of the domain.
+        given: with the question.
+        after_items: the question is somebody's who had items, so that there is a last one.
+    """
     said = []
     for one in fields:
         if one.name in given:
@@ -114,6 +125,8 @@ def told(fields: list[ContextCard], given: Context) -> list[str]:
             said.append(
                 t("{name} now ({value}, UTC)", name=label(one), value=_said(one, _now(one)))
             )
+        elif one.derive == "last_item" and after_items:
+            said.append(t("{name} from the last item", name=label(one)))
     return said
 
 
@@ -174,8 +187,8 @@ def _category(field: ContextCard, side: Side) -> Value | None:
 
 
 def _cycle(field: ContextCard, side: Side) -> Value | None:
-    """A step of the cycle, `any` or `now` before the first: a plain slider could not say that
-    nothing is given.
+    """A step of the cycle, what holds without one before the first: a plain slider could not say
+    that nothing is given.
     """
     before = [t(side.empty(field)), *side.extra(field)]
     steps = _steps(field)

@@ -175,11 +175,12 @@ def sides(card: DomainCard, requests: tuple[RecommendRequest, RecommendRequest])
     """Both questions beside each other, in words."""
     names = (t("before"), t("after"))
     for column, name, request in zip(st.columns(2, gap="medium"), names, requests, strict=True):
+        context = moments.told(card.context, request.context, bool(request.history))
         facts = [
             t("{n} steps of history", n=len(request.history)),
             *([t("{n} dislikes", n=len(request.blocked))] if request.blocked else []),
             f"“{request.text}”" if request.text else t("no wish in words"),
-            *(moments.told(card.context, request.context) or [t("no context given")]),
+            *(context or [t("no context given")]),
         ]
         with column:
             view.section(name.capitalize(), " · ".join(facts))

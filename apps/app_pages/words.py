@@ -16,8 +16,8 @@ import yaml
 CHINESE = Path(__file__).with_name("zh.yaml")
 LANGUAGES = {"en": "English", "zh": "中文"}
 CHOICES = [
-    "Cards", "Table", "A stored user", "Described", "all", "any", "now", "as before",
-    "after training", "texts alone, with the adapter", "before training, texts alone",
+    "Cards", "Table", "A stored user", "Described", "all", "any", "now", "from the last item",
+    "as before", "after training", "texts alone, with the adapter", "before training, texts alone",
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",

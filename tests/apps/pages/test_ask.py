@@ -13,6 +13,7 @@ from crossrec.serving.explanation_messages import ExplainRequest, ExplainRespons
 from crossrec.serving.messages import (
     MAX_HISTORY,
     ContextCard,
+    DomainCard,
     RecommendRequest,
     RecommendResponse,
     UserCard,
@@ -90,6 +91,30 @@ def test_where_the_service_takes_its_clock_nothing_chosen_is_now(
     assert "its own clock" in said(app)
     app.segmented_control(key="lang").set_value("中文").run()
     assert app.select_slider(key="context2.hour").value == "现在"
+
+
+def test_what_the_service_takes_from_the_last_item_says_so(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Client.card
+
+    def of_last(self: Client, domain: str) -> DomainCard:
+        card = real(self, domain)
+        fields = {one.name: one for one in card.context}
+        fields["weather"] = fields["weather"].model_copy(update={"derive": "last_item"})
+        return card.model_copy(update={"context": list(fields.values())})
+
+    monkeypatch.setattr(Client, "card", of_last)
+    app = open_page("whatif", user="user-1")
+    assert app.selectbox(key="context.weather").placeholder == "from the last item"
+    assert app.selectbox(key="context2.weather").placeholder == "as before"
+    assert app.selectbox(key="context2.weather").options[0] == "from the last item"
+    assert "Weather from the last item" in said(app)
+    app.selectbox(key="context2.weather").set_value("from the last item").run()
+    app.segmented_control(key="lang").set_value("中文").run()
+    assert app.selectbox(key="context2.weather").value == "取自上一个物品"
+    assert "Weather from the last item" in said(open_page("explore", user="user-1"))
+    assert "Weather" not in said(open_page("explore"))  # nobody, who had nothing
 
 
 def test_a_user_and_a_wish_are_taken_to_what_if(open_page: Open) -> None:
