@@ -227,12 +227,13 @@ def give_feedback(
         result = service.send(service.address(), answer.domain, message)
         refused = result.rejected[0].reason if result.rejected else None
     except CrossrecError as err:
-        refused = said(str(err))
+        refused = str(err)
     named = {"event": t(event), "title": item.title}
     text = t("Stored the {event} of {title} and asked for the list again.", **named)
     question = (answer.domain, request)
     if refused:
-        text = t("The {event} of {title} was not stored: {why}", why=refused, **named)
+        why_not = said(refused)
+        text = t("The {event} of {title} was not stored: {why}", why=why_not, **named)
     else:
         order = [other.item_id for other in answer.items]
         st.session_state["explore.before"] = {"question": question, "items": order}

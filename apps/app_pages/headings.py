@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from app_pages.chart_words import LABELS, say
-from app_pages.sentences import said
+from app_pages.sentences import of_row, said
 from app_pages.words import language, t
 
 HEADINGS = {
@@ -59,10 +59,12 @@ HEADINGS = {
 }  # fmt: skip
 """Column of a frame → its heading."""
 WORDS = (
-    *("kind", "source", "state", "event", "start", "field", "why", "what", "value", "move"),
+    *("kind", "source", "state", "event", "start", "field", "value", "move"),
     *("signal", "stage"),
 )
 """Columns whose cells may hold words of the app's own."""
+SENTENCES_IN = {"why": said, "reason": of_row, "what": of_row}
+"""Columns whose cells hold sentences of the package → their translation."""
 
 
 def heading(column: str) -> str:
@@ -74,7 +76,9 @@ def in_words(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with its own words in the visitor's language; what is data stays as it is."""
     if language() == "en":
         return frame
-    told = [name for name in WORDS if frame.schema.get(name) == pl.String]
+    told = dict.fromkeys(WORDS, say) | SENTENCES_IN
     return frame.with_columns(
-        pl.col(name).map_elements(said if name == "why" else say, pl.String) for name in told
+        pl.col(name).map_elements(translate, pl.String)
+        for name, translate in told.items()
+        if frame.schema.get(name) == pl.String
     )

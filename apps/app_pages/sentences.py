@@ -2,7 +2,7 @@
 visitor's language.
 
 Leaves to others: the Chinese itself (zh.yaml), sentences of explanations, which the service makes
-in both languages. What is not here stays English: rarer errors, and reasons why rows were rejected.
+in both languages. What is not here stays English: rarer errors.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ SENTENCES = [
     "history item '{item}': no item has this id",
     "blocked item '{item}': no item has this id",
     "feedback on '{item}': this release has no such item",
+    "no item has the id '{item}'",
     "item '{item}' is not among the {n} that are recommended; expected one of them, or a larger k",
     "NDCG@10 of the sequence model before fusion, on validation (task rate: minus RMSE)",
     "the mirror {folder}", "the wheel of {name} {version}",
@@ -47,8 +48,22 @@ SENTENCES = [
     "declared", "learned", "frozen", "resumed", "reset", "rolled back to {n}",
 ]  # fmt: skip
 """As the package writes them; `{…}` stands for what it fills in."""
+OF_ROWS = [
+    "missing {column}", "unknown {column}", "duplicate {column}", "{column} of a rejected item",
+    "item without any text", "rating is no number", "timestamp is no time",
+    "vector with a null or NaN", "vector as long as no other",
+    "rating not given (NaN, NA), set to null", "{column} is no number, set to null",
+    "timestamp in nanoseconds, taken to seconds", "timestamp in microseconds, taken to seconds",
+    "timestamp in milliseconds, taken to seconds", "timestamp as text, taken to seconds (UTC)",
+]  # fmt: skip
+"""Why rows of a source were rejected, and how they were repaired."""
 
 
 def said(text: str) -> str:
     """The sentence in the visitor's language, or as it is where it is none of these."""
     return text if language() == "en" else filled_in(text, tuple(SENTENCES))
+
+
+def of_row(text: str) -> str:
+    """The same of what became of a row, apart: these are so short that they fit other sentences."""
+    return text if language() == "en" else filled_in(text, tuple(OF_ROWS))

@@ -12,7 +12,7 @@ from tests.apps.conftest import APPS
 
 CHINESE: dict[str, str] = yaml.safe_load((APPS / "app_pages" / "zh.yaml").read_text("utf-8"))
 TABLES = {
-    *("PANELS", "LABELS", "TITLES", "VIEWS", "UNITS", "FIELDS", "SENTENCES"),
+    *("PANELS", "LABELS", "TITLES", "VIEWS", "UNITS", "FIELDS", "SENTENCES", "OF_ROWS"),
     *(
         "ASK",
         "ASKERS",

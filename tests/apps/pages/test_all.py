@@ -164,6 +164,24 @@ def test_data_says_what_was_rejected_and_how_it_is_distributed(open_page: Open) 
     assert not app.exception
 
 
+def test_data_says_in_chinese_why_rows_were_rejected(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = InsightClient.data
+    rejected = [{"table": "interactions", "reason": "unknown item_id", "n": 2, "rows": [3, 4]}]
+    repaired = {"interactions": {"timestamp in milliseconds, taken to seconds": 5}}
+
+    def with_rejected(self: InsightClient, domain: str) -> DataProfile:
+        found = real(self, domain)
+        card = {**found.card, "repaired": repaired}
+        return found.model_copy(update={"card": card, "rejected": rejected})
+
+    monkeypatch.setattr(InsightClient, "data", with_rejected)
+    first, second = made(open_page, "data", lang="中文").dataframe[:2]
+    assert list(first.value["reason"]) == ["未知的 item_id"]
+    assert list(second.value["what"]) == ["毫秒时间戳，已换算为秒"]
+
+
 def test_data_tells_of_people_before_pictures(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
