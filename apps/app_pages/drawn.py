@@ -14,12 +14,15 @@ from typing import Any
 import altair as alt
 
 from app_pages.chart_words import LABELS, say
-from app_pages.headings import heading
+from app_pages.headings import WORDS, heading
 from app_pages.words import chinese
 from crossrec.chart_parts import Chart
 
 OWN_WORDS = ("event", "stage")
 """Fields of colours whose names are the app's own."""
+CELLS = (*WORDS, "label", "change", "side", "of", "provider")
+"""Fields of tooltips whose words may be the app's own."""
+NAMES = ("nominal", "ordinal")
 _LIST = re.compile(r"^(\[.*\]|\{.*\})\[datum\.value\]$", re.DOTALL)
 
 
@@ -27,8 +30,35 @@ def in_chinese(drawn: Chart) -> Chart:
     """The same chart with what it says in Chinese."""
     spec: dict[str, Any] = drawn.to_dict()
     data = {name: spec.pop(name) for name in ("datasets", "data") if name in spec}
-    chart: Chart = alt.Chart.from_dict(_said(spec) | data)
+    words = _words(data.get("datasets", {}))
+    said = _with_cells(_said(spec), words) if words else _said(spec)
+    chart: Chart = alt.Chart.from_dict(said | data)
     return chart
+
+
+def _words(tables: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """What tooltips of these data say in the app's own words → its Chinese."""
+    rows = (row for table in tables.values() for row in table)
+    told = {text for row in rows for name in CELLS if isinstance(text := row.get(name), str)}
+    return {text: say(text) for text in sorted(told) if say(text) != text}
+
+
+def _with_cells(part: Any, words: dict[str, str]) -> Any:
+    """Tooltips with these words exchanged: in a field of its own, as colours and places go by the
+    English ones.
+    """
+    if isinstance(part, list):
+        return [_with_cells(one, words) for one in part]
+    if not isinstance(part, dict):
+        return part
+    part = {name: _with_cells(value, words) for name, value in part.items()}
+    tooltip = part.get("encoding", {}).get("tooltip")
+    rows = tooltip if isinstance(tooltip, list) else []
+    for one in (row for row in rows if row.get("field") in CELLS and row["type"] in NAMES):
+        told = f"{json.dumps(words)}[datum.{one['field']}] || datum.{one['field']}"
+        one["field"] += "_said"
+        part.setdefault("transform", []).append({"calculate": told, "as": one["field"]})
+    return part
 
 
 def _said(part: Any) -> Any:
@@ -40,7 +70,7 @@ def _said(part: Any) -> Any:
     if _names_what_is_no_data(part):
         said.setdefault("legend", {})
         said["legend"] = said["legend"] | {"labelExpr": _lookup()}
-    if part.get("type") in ("nominal", "ordinal") and isinstance(said.get("axis"), dict):
+    if part.get("type") in NAMES and isinstance(said.get("axis"), dict):
         said["axis"].setdefault("labelExpr", _lookup())
     return said
 

@@ -59,6 +59,43 @@ def test_charts_speak_chinese_too(open_page: Open) -> None:
     assert {"部分", "种类", "标题", "上限"} <= titles  # of tooltips
 
 
+def test_cells_of_tooltips_speak_chinese_too(open_page: Open) -> None:
+    from app_pages import view
+    from app_pages.chart_words import LABELS
+
+    cells: set[str] = set()
+    for page, query in (*((page, {}) for page in PAGES), ("explore", {}), ("explore", SIGNALS)):
+        app = made(open_page, page, lang="中文", user="user-1", wish2="horror", **query)
+        parts = app.session_state[view.PARTS]
+        for spec in (one.to_dict() for (kind, _), one in parts.items() if kind == "chart"):
+            rows = itertools.chain.from_iterable(spec.get("datasets", {}).values())
+            cells |= set(cells_of(spec, list(rows)))
+    assert cells & set(LABELS) <= {"popularity"}  # a model of that name
+    wanted = {"历史", "近邻", "基线", "之前", "上升或新增", "展示", "新进入前 10", "完成"}
+    assert wanted - cells == set()
+
+
+SIGNALS = {"panel": "Signals"}
+
+
+def cells_of(spec: object, rows: list[dict[str, object]]) -> Iterator[str]:
+    """Words in the cells of tooltips, wherever they stand, as Vega finds them in these rows."""
+    parts = spec.items() if isinstance(spec, dict) else enumerate(spec)
+    for name, value in parts:
+        if name == "encoding" and isinstance(value.get("tooltip"), list):
+            looked_up = {
+                one["as"]: json.loads(one["calculate"].partition("[datum")[0])
+                for one in spec.get("transform", [])
+                if one.get("as", "").endswith("_said")
+            }
+            for field in (one["field"] for one in value["tooltip"] if "field" in one):
+                words = looked_up.get(field, {})
+                found = (row.get(field.removesuffix("_said")) for row in rows)
+                yield from (words.get(one, one) for one in found if isinstance(one, str))
+        elif isinstance(value, dict | list) and name not in ("datasets", "data"):
+            yield from cells_of(value, rows)
+
+
 def titles_of(spec: object) -> Iterator[str]:
     """Titles of axes, legends, charts and tooltips, wherever they stand; in a tooltip the name of
     a field takes the place of a title that lacks.
