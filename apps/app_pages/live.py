@@ -21,6 +21,8 @@ from crossrec.serving.insight_messages import LiveState, Row
 from crossrec.serving.messages import DomainSummary
 
 EVERY_S = 10.0
+CHOSEN = "live.chosen"
+"""Key of the domain that the link of the page names."""
 
 
 def show() -> None:
@@ -64,6 +66,7 @@ def shown(found: LiveState, served: list[DomainSummary], answered_ms: float) -> 
     names = [of_all, *domains]
     chosen = str(st.selectbox(t("Domain"), names, key="live.domain", bind=controls.URL))
     only = None if chosen == of_all else chosen
+    _follow(only)
     simulated = any(one.simulated for one in served if one.name == chosen)
     with st.container(horizontal=True, gap="small"):
         view.badges([f"{t('Domain')}: {chosen}"], simulated=simulated)
@@ -78,6 +81,14 @@ def shown(found: LiveState, served: list[DomainSummary], answered_ms: float) -> 
         learned(only)
         drift(_of(found.drift, only))
     applications(found)
+
+
+def _follow(domain: str | None) -> None:
+    """The link below stands outside of what runs by itself, so another choice runs the page."""
+    before = st.session_state.get(CHOSEN, domain)
+    st.session_state[CHOSEN] = domain
+    if before != domain:
+        st.rerun()
 
 
 def _of(rows: list[Row], domain: str | None) -> list[Row]:

@@ -237,6 +237,17 @@ def test_every_page_fits_a_phone(whole: str, browser: Browser, name: str, scheme
     context.close()
 
 
+def test_the_link_of_live_follows_its_domain(whole: str, page: Page) -> None:
+    go(page, whole, "live")
+    link = page.get_by_text("Link to this view")
+    press("Ask again every 10 s")(page)  # else the page would run again by itself
+    expect(link).to_have_attribute("href", re.compile("follow=false"))
+    pick("Domain", 1)(page)
+    expect(link).to_have_attribute("href", re.compile("live.domain=films"))
+    _open_link(page)
+    expect(page.get_by_text("Domain: films", exact=True)).to_be_visible()
+
+
 def test_pages_are_reached_and_moved_by_keyboard_alone(whole: str, page: Page) -> None:
     go(page, whole, "quality")
     reached = set()
