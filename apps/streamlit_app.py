@@ -65,6 +65,7 @@ pages = {
 page = st.navigation(list(pages.values()), position="top")
 
 view.begin()
+view.say_what_failed()
 state.keep("lang", LANGUAGES[language()])
 with service.or_stop():
     served = service.domains(service.address())

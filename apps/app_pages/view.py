@@ -58,6 +58,17 @@ def again() -> Iterator[None]:
         st.session_state[PARTS] = page
 
 
+def say_what_failed() -> None:
+    """Streamlit (1.67) tells below a button that a file could not be made, in words of its own;
+    these take their place.
+    """
+    text = t("This file could not be made; try again, or ask whoever runs the app for its log.")
+    st.html(f"""<style>
+[data-testid=stDownloadButtonError] {{font-size: 0}}
+[data-testid=stDownloadButtonError]::after {{font-size: .875rem; content: "{text}"}}
+</style>""")
+
+
 def heading(title: str, question: str) -> None:
     """What the page is, and the question that it answers."""
     st.subheader(title, anchor=False)
@@ -314,8 +325,8 @@ def _made(
         words: `language`, and what is said of `rows`.
 
     Raises:
-        CrossrecError: it could not be made. Of what fails after a click Streamlit (1.67) tells the
-            visitor in words of its own, below the button; the sentence is for the log.
+        CrossrecError: it could not be made. The sentence is for the log; see `say_what_failed` for
+            what the visitor reads.
     """
     told = [
         {"kind": kind, "title": title, "content": _plain(kind, content)}

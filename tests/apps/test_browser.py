@@ -5,8 +5,10 @@ Leaves a screenshot of each width under `artifacts/`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -301,6 +303,30 @@ def test_a_view_and_its_tables_are_taken_home(whole: str, page: Page) -> None:
             buttons.filter(has_text=label).first.click()
         assert found.value.suggested_filename.endswith(ending)
         assert found.value.path().stat().st_size > 100
+
+
+def test_a_file_that_cannot_be_made_is_told_of_in_one_sentence(
+    api: str, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "vl_convert.py").write_text("raise ImportError('nothing draws here')\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    with running_app(api, PYTHONPATH=path) as found:
+        go(page, found.address, "domains")
+        for language, sentence in (
+            ("English", "This file could not be made; try again,"),
+            ("中文", "无法生成此文件；请重试，"),
+        ):
+            press(language)(page)
+            page.wait_for_timeout(500)
+            settle(page)
+            page.get_by_test_id("stDownloadButton").get_by_role("button").first.click()
+            box = page.get_by_test_id("stDownloadButtonError")
+            expect(box).to_be_visible()
+            size, said = box.evaluate(
+                "e => [getComputedStyle(e).fontSize, getComputedStyle(e, '::after').content]"
+            )
+            assert (size, said.startswith(f'"{sentence}')) == ("0px", True)
+            expect(box).to_have_count(0, timeout=20_000)  # it goes by itself
 
 
 @pytest.mark.parametrize("way", ["What if", "Quality"])
