@@ -250,7 +250,8 @@ def macro_f1(predicted: ArrayLike, actual: ArrayLike) -> float:
     if not len(truth):
         return float("nan")
     _, codes = np.unique(np.concatenate([guess, truth]), return_inverse=True)
-    return float(macro_f1_of_draws(*np.split(codes, 2), np.arange(len(truth))[None])[0])
+    first, second = np.split(codes, 2)
+    return float(macro_f1_of_draws(first, second, np.arange(len(truth))[None])[0])
 
 
 def macro_f1_of_draws(predicted: Ints, actual: Ints, rows: Ints) -> Floats:

@@ -241,9 +241,9 @@ def _of_labels(pairs: _Pairs) -> list[MetricGap]:
     targets = np.array(pairs.targets)
     _, codes = np.unique(np.column_stack([pairs.best, targets]), return_inverse=True)
     a, b, truth = codes.reshape(-1, 3).T
-    f1 = [partial(macro_f1_of_draws, one, truth) for one in (a, b)]
+    first, second = (partial(macro_f1_of_draws, one, truth) for one in (a, b))
     hits = [(one == truth).astype(np.float64) for one in (a, b)]
-    return [_gap_of("macro_f1", *f1, len(truth)), _gap("accuracy", *hits)]
+    return [_gap_of("macro_f1", first, second, len(truth)), _gap("accuracy", *hits)]
 
 
 def _gap_of(name: str, a: OfDraws, b: OfDraws, n: int) -> MetricGap:
