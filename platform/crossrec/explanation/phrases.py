@@ -13,6 +13,14 @@ from typing import Literal
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
+FUNCTION_WORDS = frozenset({
+    "a", "about", "an", "and", "any", "are", "as", "at", "be", "but", "by", "can", "do", "for",
+    "from", "give", "has", "have", "i", "in", "is", "it", "like", "me", "my", "of", "on", "or",
+    "please", "show", "so", "some", "something", "than", "that", "the", "their", "them", "there",
+    "this", "to", "want", "was", "we", "which", "who", "will", "with", "would", "you", "your",
+})  # fmt: skip
+"""Of a request, words that are no reason to a reader, whatever they do to a score."""
+
 
 @dataclass(frozen=True)
 class Phrases:

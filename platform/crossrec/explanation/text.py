@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from crossrec.explanation.paths import Path
-from crossrec.explanation.phrases import PHRASES, Language, Phrases
+from crossrec.explanation.phrases import FUNCTION_WORDS, PHRASES, Language, Phrases
 from crossrec.serving.messages import Part
 
 SHARE = 0.2
@@ -223,13 +223,27 @@ def _named(reasons: Sequence[Part]) -> dict[str, list[Part]]:
 
 
 def _largest(kind: str, members: Sequence[Part]) -> list[Part]:
-    """The largest reasons of one kind, in the order given."""
-    alone = [part for part in members if part.value > 0 and part.name != "earlier"]
-    alone = alone or [part for part in members if part.value > 0]
+    """The largest reasons of one kind, in the order given; older items in a group, and function
+    words, only where nothing else is.
+
+    >>> def word(label, value):
+    ...     return Part(kind="request", name=label, label=label, value=value)
+    >>> words = [word("space", 1.0), word("with", 0.8), word("robots", 0.7)]
+    >>> [part.label for part in _largest("request", words)]
+    ['space', 'robots']
+    """
+    speaking = [part for part in members if part.value > 0]
+    alone = [part for part in speaking if not _says_little(part)] or speaking
     largest = sorted(alone, key=lambda part: -part.value)[: MOST[kind]]
     enough = NEAR * largest[0].value
     named = {id(part) for part in largest if part.value >= enough}
     return [part for part in members if id(part) in named]  # words in the order of the request
+
+
+def _says_little(part: Part) -> bool:
+    return part.name == "earlier" or (
+        part.kind == "request" and part.label.casefold() in FUNCTION_WORDS
+    )
 
 
 def _clause(kind: str, chosen: Sequence[Part], says: Phrases) -> str:
