@@ -128,7 +128,7 @@ def test_a_stream_can_be_watched_while_its_texts_are_labelled(
     assert told == []
     crossrec.watch("mood", stream(), progress=True)
     n_texts = stream().select(said=pl.concat_str("topic", "text", ignore_nulls=True)).n_unique()
-    assert told[-1] == f"{n_texts:,} of {n_texts:,} texts"
+    assert told[-1] == f"{n_texts:,} of {n_texts:,} distinct texts"
 
 
 def test_the_command_speaks_json_and_an_exit_code(at_home: Path) -> None:
