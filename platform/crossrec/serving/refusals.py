@@ -46,8 +46,10 @@ class JsonRefusals:
 
 
 def _is_plain_refusal(start: Message) -> bool:
-    kind = dict(start["headers"]).get(b"content-type", b"")
-    return start["status"] in SENTENCES and kind.startswith(b"text/plain")
+    if start["status"] not in SENTENCES:
+        return False
+    headers: dict[bytes, bytes] = dict(start["headers"])
+    return headers.get(b"content-type", b"").startswith(b"text/plain")
 
 
 def _body(start: Message) -> bytes:
