@@ -3,7 +3,8 @@
 Each domain in turn begins with weights of all others, alone and averaged (and learned together,
 with --together); what is chosen, by nearness or validation, is compared with frozen text
 (zero-shot), or with the best of the package's baselines learned from the same users, best by
-validation. Rows of domains that are not named stay. About five minutes a target and seed.
+validation. Rows of domains and shares that are not named stay. About five minutes a target and
+seed, with `--shares 0` two.
 Leaves to others: trying and choosing (crossrec.training.transfer).
 """
 
@@ -40,10 +41,12 @@ SOURCE_USERS = 1000
 METRIC = "ndcg@10"
 
 
-def rows_of(target: str, reports: Sequence[TransferReport]) -> list[Row]:
-    """All rows of a target; means over the seeds' reports."""
+def rows_of(
+    target: str, reports: Sequence[TransferReport], shares: Sequence[float] = tuple(SHARES)
+) -> list[Row]:
+    """All rows of a target; means over the seeds' reports of these shares."""
     made = []
-    for place, share in enumerate(SHARES):
+    for place, share in enumerate(shares):
         seeds = [report.shares[place] for report in reports]
         starts = ", ".join(one.chosen.start for one in seeds)
         peers = ", ".join(sorted({one.best_peer.name for one in seeds}))
@@ -112,22 +115,29 @@ def _means(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
-def _kept(targets: Sequence[str]) -> list[Row]:
+def _kept(targets: Sequence[str], shares: Sequence[float]) -> list[Row]:
     path = RESULTS / "transfer.json"
     rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return [row for row in rows if row["domain"] not in {*targets, "all"}]
+    anew = [f"; {share:.0%} of the users; " for share in shares]
+    return [
+        row
+        for row in rows
+        if row["domain"] not in {*targets, "all"}
+        or (row["domain"] in targets and not any(words in row["protocol"] for words in anew))
+    ]
 
 
 def main() -> None:
     """Every target named, with each seed; rows are written after each target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--domains", nargs="*", default=list(DOMAINS), choices=DOMAINS)
+    parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--together", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     known: dict[int, dict[str, State]] = {seed: {} for seed in range(given.seeds)}
-    rows = _kept(given.domains)
+    rows = _kept(given.domains, given.shares)
     for target in given.domains:
         reports = []
         for seed, starts in known.items():
@@ -135,7 +145,7 @@ def main() -> None:
                 [imported(name) for name in DOMAINS if name != target],
                 imported(target),
                 load_config(overrides=[f"training.seed={seed}", "training.max_epochs=12"]),
-                tuple(SHARES),
+                given.shares,
                 source_users=SOURCE_USERS,
                 starts=starts,
                 together=given.together,
@@ -143,7 +153,7 @@ def main() -> None:
             )
             starts |= {n: s for n, s in report.starts.items() if n not in (AVERAGE, SHARED)}
             reports.append(report)
-        rows += rows_of(target, reports)
+        rows += rows_of(target, reports, given.shares)
         write_rows("transfer", rows + _means(rows))
 
 
