@@ -40,7 +40,7 @@ def _words(tables: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
     """What tooltips of these data say in the app's own words → its Chinese."""
     rows = (row for table in tables.values() for row in table)
     told = {text for row in rows for name in CELLS if isinstance(text := row.get(name), str)}
-    return {text: say(text) for text in sorted(told) if say(text) != text}
+    return {text: other for text in sorted(told) if (other := say(text)) != text}
 
 
 def _with_cells(part: Any, words: dict[str, str]) -> Any:

@@ -79,14 +79,6 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.base_url = base_url.rstrip("/")
         self._http = httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout_s)
-        # What is sent once only has a connection of its own: a kept one may be closed under it,
-        # as proxies do whenever their routes change.
-        self._once = httpx.Client(
-            base_url=self.base_url,
-            headers=headers,
-            timeout=timeout_s,
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
         self._patience_s = patience_s
         self._met = False
         """Whether the service has answered: one that never did is not waited for."""
@@ -103,9 +95,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connection."""
         self._http.close()
-        self._once.close()
 
     def health(self) -> Health:
         """That the service is up, its version and the names of its domains; needs no key."""
@@ -265,7 +256,7 @@ class Client:
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer; asked for once more where whoever was to give it died."""
         if not _may_be_repeated(method, path):
-            return self._once.request(method, path, **options)
+            return self._ask_once(method, path, **options)
         again = self._met and self._patience_s > 0
         try:
             response = self._http.request(method, path, **options)
@@ -281,6 +272,16 @@ class Client:
                 return response
         self._wait_for(path)
         return self._http.request(method, path, **options)
+
+    def _ask_once(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Over a connection of its own: a kept one may be closed under it, as proxies do whenever
+        their routes change.
+        """
+        headers, timeout = self._http.headers, self._http.timeout
+        with httpx.Client(base_url=self.base_url, headers=headers, timeout=timeout) as http:
+            response = http.request(method, path, **options)
+        self._met = True
+        return response
 
     def _wait_for(self, path: str) -> None:
         """Until whoever answers at `path` is well, or patience ends; ever longer between."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 import socket
+from itertools import islice
 from pathlib import Path
 
 from crossrec.errors import ServiceError
@@ -126,10 +127,9 @@ def free_ports(n: int) -> list[int]:
     Raises:
         ServiceError: fewer are free.
     """
-    found: list[int] = []
-    for port in random.sample(SINGLE_PORTS, len(SINGLE_PORTS)):
-        if len(found) < n and port not in _given and _is_free(port):
-            found.append(port)
+    in_some_order = random.sample(SINGLE_PORTS, len(SINGLE_PORTS))
+    free = (port for port in in_some_order if port not in _given and _is_free(port))
+    found = list(islice(free, n))
     if len(found) < n:
         between = f"{SINGLE_PORTS.start} and {SINGLE_PORTS.stop}"
         raise ServiceError(f"{len(found)} of {n} ports are free between {between}; stop services")
