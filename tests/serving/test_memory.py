@@ -1,4 +1,6 @@
-"""What the encoder's process keeps: a process of its own, which sets up its memory before torch."""
+"""What processes keep of the memory that is free, each in a process of its own: the encoder sets it
+up before torch, a replica keeps what a search needs until the search ends.
+"""
 
 from __future__ import annotations
 
@@ -44,3 +46,51 @@ def grown_mib(how: str) -> float:
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux' /proc")
 def test_batches_of_ever_new_shapes_do_not_fill_the_memory():
     assert grown_mib("kept") < max(20, grown_mib("plain") / 4)
+
+
+SEARCH = """
+import os, resource
+from contextlib import contextmanager, nullcontext
+import numpy as np
+from crossrec.serving.memory import memory_kept
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+def faults(how):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    with how():
+        for _ in range(50):
+            np.ones(2**20 // 8)
+            np.ones(2**21 // 8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+@contextmanager
+def beside_one_that_ended():
+    with memory_kept():
+        with memory_kept():
+            pass
+        yield
+
+faults(nullcontext), faults(memory_kept)
+before = resident()
+kept = [faults(how) for how in (memory_kept, beside_one_that_ended)]
+grown = resident() - before
+print(faults(nullcontext), *kept, grown)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux' /proc")
+def test_a_search_asks_for_its_pages_once_and_gives_them_back():
+    usual = {"MALLOC_MMAP_THRESHOLD_": str(2**17), "MALLOC_TRIM_THRESHOLD_": str(2**17)}
+    ran = subprocess.run(
+        [sys.executable, "-c", SEARCH],
+        env=os.environ | usual,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    usually, kept, beside, grown = map(float, ran.stdout.split())
+    assert max(kept, beside) < usually / 5
+    assert grown < 1.5

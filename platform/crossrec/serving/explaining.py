@@ -42,6 +42,7 @@ from crossrec.serving.explanation_messages import (
     SharedEntity,
     SimilarUsers,
 )
+from crossrec.serving.memory import memory_kept
 from crossrec.serving.messages import MAX_K, Explanation, Part, RecommendRequest
 from crossrec.serving.questions import Question
 from crossrec.serving.recommender import Asked, Recommender
@@ -87,7 +88,8 @@ class Explainer:
             if not asked_for.counterfactuals:
                 return []
             race = self._race(request, asked)
-            found = search.counterfactuals(race, items[place].item_idx)
+            with memory_kept():
+                found = search.counterfactuals(race, items[place].item_idx)
             return [self._counterfactual(one, asked, asked_for) for one in found]
 
         found = await self._recommender.on_loop(work, asked.question, rows=ROWS)
