@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -9,14 +11,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crossrec.errors import AuthError, ConfigError, ReleaseError, UnknownDomainError
+from crossrec.errors import (
+    AuthError,
+    ConfigError,
+    ReleaseError,
+    ServiceError,
+    UnknownDomainError,
+)
 from crossrec.releases.store import ReleaseStore
-from crossrec.serving import launch
+from crossrec.serving import environment, launch, service_process
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import serve_environment
 from crossrec.serving.haproxy import write_wrapper
 from crossrec.serving.launch import Service, ServiceReport, ServiceSettings, serve_domains
 from crossrec.serving.process_tree import end_tree, tree_of
+from tests.ports import free_port
 from tests.small_release import SmallDomain
 
 
@@ -85,6 +94,29 @@ def test_a_caller_hears_each_step_before_the_answer(tmp_path: Path):
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
         launch._hear(one, tmp_path, told.append)
     assert told == ["starting Ray", "more"]
+
+
+@pytest.mark.ray
+def test_a_proxy_that_does_not_come_up_is_told_in_one_sentence(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(environment, "PROXY_START_S", 0.001)
+    with pytest.raises(ServiceError, match=r"^the proxy of Ray Serve did not come up, .*") as err:
+        serve_domains(["films"], port=free_port(), open_on_loopback=True)
+    assert "\n" not in str(err.value)
+    (told,) = re.findall(r"the reason is in (\S+)\)$", str(err.value))
+    assert "ray.exceptions" in Path(told).read_text("utf-8")
+
+
+def test_an_error_that_is_not_ours_is_told_by_its_first_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    reports = io.StringIO()
+    service_process._report(reports, RuntimeError("no room\nTraceback (most recent call last)"))
+    told = ServiceReport.model_validate_json(reports.getvalue())
+    assert told.kind == "ServiceError"
+    assert told.error is not None
+    assert told.error.startswith("the service could not do it (RuntimeError: no room); the reason")
 
 
 def test_a_service_stops_though_ctrl_c_left_the_lock_of_its_process_taken(

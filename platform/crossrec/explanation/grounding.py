@@ -43,6 +43,8 @@ thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty fort
 seventy eighty ninety hundred thousand million billion half twice thrice dozen second third fourth
 fifth sixth seventh eighth ninth tenth
 """
+_NUMBER_WORDS_ZH = "零〇一二两三四五六七八九十百千万亿半双"
+"""Also part of plain words (一点): whoever wants those finds them in the original."""
 _OWN = " ".join(
     part
     for phrases in (EN, ZH)
@@ -104,7 +106,7 @@ def _words(text: str) -> set[str]:
 def _plain() -> set[str]:
     """Words that say nothing by themselves; number words are none of them."""
     words = _words(_PLAIN_EN) | _words(_PLAIN_ZH) | _words(re.sub(r"\{\w*\}", " ", _OWN))
-    return words - _words(_NUMBER_WORDS_EN)
+    return words - _words(_NUMBER_WORDS_EN) - _words(_NUMBER_WORDS_ZH)
 
 
 def _folded(token: str) -> str:

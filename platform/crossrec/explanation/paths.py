@@ -42,7 +42,8 @@ class Path:
 def paths(
     item: Sequence[Fact], history: Mapping[int, Sequence[Fact]], n_items: int, most: int = MOST
 ) -> list[Path]:
-    """The strongest ways from the history to the item; of equal ones those from more items.
+    """The strongest ways from the history to the item; of equal ones those from more items. Of ways
+    that no name tells apart there is one: they read alike.
 
     Args:
         item: ties of the item.
@@ -60,4 +61,13 @@ def paths(
         if sharing and fact.n < n_items:
             found.append(Path(fact, sharing, math.log(n_items / fact.n)))
     found.sort(key=lambda path: (-path.strength, -len(path.items), path.fact.relation))
-    return found[:most]
+    told: dict[tuple[object, ...], Path] = {}
+    for path in found:
+        told.setdefault(_reading(path), path)
+    return list(told.values())[:most]
+
+
+def _reading(path: Path) -> tuple[object, ...]:
+    """What somebody reads of it; of entities with a name also which one it is."""
+    fact = path.fact
+    return fact.relation, fact.entity if fact.label else "", fact.n, path.items

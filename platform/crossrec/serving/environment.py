@@ -25,6 +25,9 @@ PROBED_PORTS = 10
 PROXY_CHECK_S = 2
 """How often Serve looks whether the proxy lives; after three times that it does not it is started
 anew. Serve's own ten seconds would leave nobody to answer for half a minute."""
+PROXY_START_S = 20
+"""What a proxy may take to start before Serve starts another one. Serve's own five seconds are not
+enough on a busy machine, and who waits for the first proxy then gets an error."""
 DRAIN_S = 2
 """How long a replica that leaves still answers, and HAProxy keeps old connections."""
 
@@ -47,6 +50,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # Ray's 15 is for batch work; here somebody waits
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": str(PROXY_CHECK_S),
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(PROXY_START_S),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "crossrec.serving.request_ids.middlewares",
     }
     if mode == "plain":

@@ -54,7 +54,7 @@ class LogFile(logging.Handler):
     def __init__(self, application: str, replica: str) -> None:
         super().__init__()
         self._application = application
-        self.path = home() / "logs" / f"{application}-{replica}.jsonl"
+        self.path = log_file(application, replica)
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line. A disk that is full must not stop the service."""
@@ -80,6 +80,11 @@ class LogFile(logging.Handler):
             told = "".join(traceback.format_exception(*record.exc_info))
             values["exception"] = told[-MAX_TRACEBACK_CHARS:]
         return values
+
+
+def log_file(application: str, replica: str) -> Path:
+    """Where that process writes, once it has something to say."""
+    return home() / "logs" / f"{application}-{replica}.jsonl"
 
 
 def keep_log(application: str, replica: str) -> None:

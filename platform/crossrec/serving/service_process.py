@@ -20,8 +20,9 @@ from typing import TextIO
 import psutil
 import ray
 from ray import serve
+from ray.exceptions import RayError
 
-from crossrec.errors import CrossrecError, ReleaseError
+from crossrec.errors import CrossrecError, ReleaseError, ServiceError
 from crossrec.releases.store import CURRENT
 from crossrec.serving import plain_proxy
 from crossrec.serving.applications import (
@@ -50,12 +51,13 @@ from crossrec.serving.asking import answer_of, shared_handle
 from crossrec.serving.environment import DRAIN_S
 from crossrec.serving.launch import ServiceOrder, ServiceReport, ServiceSettings
 from crossrec.serving.learning_service import build_learner
-from crossrec.serving.logs import keep_log
+from crossrec.serving.logs import keep_log, log_file
 from crossrec.serving.process_tree import end_tree, tree_of
 from crossrec.serving.traffic import ExperimentStore
 
 log = logging.getLogger("crossrec.serving.service_process")  # __name__ is __main__
 
+OWN_LOG = ("service", str(os.getpid()))
 DOMAINS_TO_COME = 20
 """That may be deployed while it runs, or be in a shadow."""
 HOSTED_TIMEOUT_S = 30.0
@@ -65,7 +67,7 @@ OBJECT_STORE_BYTES = 80 << 20  # Ray's least is 75 MiB; requests do not go throu
 def main(more: Callable[[], list[serve.RunTarget]] = list) -> None:
     """Start, follow orders, stop; `more` gives further applications to run beside."""
     reports = _own_output()
-    keep_log("service", str(os.getpid()))
+    keep_log(*OWN_LOG)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = ServiceSettings.model_validate_json(sys.stdin.readline())
     try:
@@ -93,14 +95,20 @@ def _own_output() -> TextIO:
 
 
 def _report(reports: TextIO, error: Exception | None) -> None:
-    """One line; the whole error goes to the log."""
+    """One sentence; the whole error goes to the log."""
     report = ServiceReport()
     if error is not None:
         log.error("what was asked for could not be done", exc_info=error)
         ours = isinstance(error, CrossrecError)
-        text = str(error) if ours else f"the service could not do it: {str(error)[-1500:]}"
+        text = str(error) if ours else _unexpected(error)
         report = ServiceReport(error=text, kind=type(error).__name__ if ours else "ServiceError")
     _send(reports, report)
+
+
+def _unexpected(error: Exception) -> str:
+    first = str(error).strip().partition("\n")[0][:200]
+    told = f"{type(error).__name__}: {first}".rstrip(" .:")
+    return f"the service could not do it ({told}); the reason is in {log_file(*OWN_LOG)}"
 
 
 def _send(reports: TextIO, report: ServiceReport) -> None:
@@ -120,7 +128,13 @@ def _connect(settings: ServiceSettings) -> None:
             _node_ip_address="127.0.0.1",  # all of Ray on loopback
             _temp_dir=settings.temp_folder,
         )
-    serve.start(http_options={"host": settings.host, "port": settings.port})
+    try:
+        serve.start(http_options={"host": settings.host, "port": settings.port})
+    except (RayError, TimeoutError) as err:
+        raise ServiceError(
+            "the proxy of Ray Serve did not come up, as happens where a machine has too much to"
+            f" do; try again when it has less (the reason is in {log_file(*OWN_LOG)})"
+        ) from err
 
 
 def _logical_cpus(settings: ServiceSettings) -> int:
