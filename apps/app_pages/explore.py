@@ -117,12 +117,16 @@ def empty(request: RecommendRequest) -> None:
 
 def ranked_items(answer: RecommendResponse, request: RecommendRequest, card: DomainCard) -> None:
     """The ranking as cards with thumbs, or as a table to sort and download."""
-    whom = t("for user {name}", name=request.user_id) if request.user_id else t("for a new visitor")
-    whom = t("for the user described") if request.history else whom
+    shown = len(answer.items)
+    if request.history:
+        title = t("Top {n} for the user described", n=shown)
+    elif request.user_id:
+        title = t("Top {n} for user {name}", n=shown, name=request.user_id)
+    else:
+        title = t("Top {n} for a new visitor", n=shown)
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        title = f"{t('Top {n}', n=len(answer.items))} {whom}"
         st.markdown(f"**{frames.plain(title)}**", width="content")
         if request.user_id:
             view.to_whatif(answer.domain)

@@ -114,7 +114,7 @@ def test_choices_are_in_the_address_and_the_address_brings_them_back(app: str, p
 
 def test_a_language_stays_in_the_address_that_it_came_with(app: str, page: Page) -> None:
     page.goto(f"{app}/?lang=中文")
-    expect(page.get_by_text("前 10 名")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("前 10 名，新访客", exact=True)).to_be_visible(timeout=60_000)
     page.get_by_role("slider").last.focus()
     page.keyboard.press("ArrowLeft")
     page.wait_for_url("**k=9**")

@@ -74,6 +74,9 @@ def test_small_providers_together_have_at_most_the_share():
     assert found.known.tolist() == [True] * 5 + [False]
     unseen = small_providers(value_codes([["a"]] * 5 + [["b"]]), np.zeros(6, np.int64))
     assert unseen.small.tolist() == [False] * 5 + [True]
+    of_nobody = np.array([0] * 6 + [7])  # only an item of no provider was ever seen
+    found = small_providers(value_codes([["a"]] * 5 + [["b"], []]), of_nobody)
+    assert found.small.tolist() == [False] * 5 + [True, False]
 
 
 def _share_of_small(picked: list[int], small: np.ndarray) -> float:

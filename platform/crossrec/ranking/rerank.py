@@ -211,7 +211,7 @@ def small_providers(codes: Codes, counts: NDArray[np.int64]) -> Small:
     known = of_item >= 0
     if not known.any():
         return Small(np.zeros(len(codes), bool), known)
-    weights = counts[known] if counts.any() else None
+    weights = counts[known] if counts[known].any() else None
     interest = np.bincount(of_item[known], weights=weights)
     fewest_first = np.argsort(interest, kind="stable")
     shares = np.cumsum(interest[fewest_first]) / interest.sum()
