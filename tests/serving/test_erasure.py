@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 import httpx
 import polars as pl
@@ -15,6 +16,7 @@ from crossrec.errors import ReleaseError, ServiceError
 from crossrec.releases.editions import Editions
 from crossrec.releases.forgetting import FORMER, WITHOUT, forget_user
 from crossrec.releases.store import LoadedRelease, ReleaseStore
+from crossrec.serving.answer_log import FLUSH_S, AnswerLog
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
@@ -149,6 +151,18 @@ def test_somebody_may_come_back(store: ReleaseStore):
     assert [(step["item_id"], step["source"]) for step in card["history"]] == [
         ("film-2", "feedback")
     ]
+
+
+def test_an_answer_that_is_counted_late_is_erased_too(store: ReleaseStore):
+    other = AnswerLog("films")
+    other.count("trial", "control", "user-1")
+    other.count("trial", "control", "user-2")
+    late = Timer(FLUSH_S, other.flush)
+    late.start()
+    replica(store).erasures.erase("user-1")
+    late.join()
+    assert [one.user_id for one in other.responses("trial")] == ["user-2"]
+    other.close()
 
 
 def test_erasing_needs_an_admin_key(store: ReleaseStore):

@@ -13,7 +13,7 @@ import pytest
 from crossrec.serving import audit
 from crossrec.serving.audit import AuditLog, Sparse
 from crossrec.serving.auth import KeyRing
-from crossrec.serving.gateway import MAX_IN_FLIGHT, Gateway
+from crossrec.serving.gateway import MAX_IN_FLIGHT, Door, Gateway
 
 
 async def routes(scope: Any, receive: Any, send: Any) -> None:
@@ -27,8 +27,10 @@ def ring(fresh_home: Path) -> KeyRing:
     return KeyRing()
 
 
-def ask(ring: KeyRing | None, key: str, *requests: tuple[str, str]) -> list[httpx.Response]:
-    app = Gateway(routes, ring, name="films")
+def ask(
+    ring: KeyRing | None, key: str, *requests: tuple[str, str], door: Door | None = None
+) -> list[httpx.Response]:
+    app = Gateway(routes, ring, name="films", door=door)
 
     async def all_of_them() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
@@ -82,6 +84,13 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(ring: KeyRing):
     assert answers[2].headers["retry-after"] == "1"
     assert answers[2].json()["kind"] == "ServiceError"
     assert {answer.status_code for answer in ask(ring, free, *[("GET", "/card")] * 9)} == {200}
+
+
+def test_a_key_counts_once_for_all_domains_of_a_process(ring: KeyRing):
+    key = ring.create("app", ["read"], requests_per_s=2)
+    door = Door()
+    answers = [ask(ring, key, ("GET", "/card"), door=door)[0] for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
 
 
 def test_a_rotated_key_gives_way_without_a_restart(ring: KeyRing, monkeypatch):

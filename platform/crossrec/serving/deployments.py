@@ -30,7 +30,7 @@ from crossrec.serving.cards import domain_summary
 from crossrec.serving.encoder_client import EncoderClient
 from crossrec.serving.erasure import Erasures
 from crossrec.serving.feedback_log import FeedbackLog
-from crossrec.serving.gateway import Gateway
+from crossrec.serving.gateway import Door, Gateway
 from crossrec.serving.http_api import domain_app
 from crossrec.serving.item_updates import Current, ItemUpdates
 from crossrec.serving.learned_weights import LearnedWeights
@@ -52,7 +52,6 @@ from crossrec.serving.shadow import Comparison, Copies, Copy, Overheard
 from crossrec.serving.stages import QUEUE, split
 from crossrec.serving.together import Timed
 from crossrec.serving.traffic import Shadow
-from crossrec.serving.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ class Common:
 
     feedback_log: FeedbackLog = field(default_factory=FeedbackLog)
     line: Line = field(default_factory=lambda: Line(line_path(service_name())))
-    turns: Turns = field(default_factory=Turns)
+    door: Door = field(default_factory=Door)
 
 
 class DomainDeployment:
@@ -127,7 +126,7 @@ class DomainDeployment:
         self._keys = keys_of(access)
         self._store = ReleaseStore()
         self._encoder = EncoderClient(domain, common.line)
-        self._turns = common.turns
+        self._door = common.door
         self.feedback_log = common.feedback_log
         self._erasures = Erasures(domain, self.feedback_log, self._store)
         self._items = ItemUpdates(domain)
@@ -206,7 +205,7 @@ class DomainDeployment:
         """The routes; Serve asks for them once the replica is constructed."""
         title = f"crossrec: {self._domain}"
         refresh, arms = self.arms.refresh, self.arms
-        return domain_app(self, self._keys, title, refresh, self.metrics, arms, self._turns)
+        return domain_app(self, self._keys, title, refresh, self.metrics, arms, self._door)
 
     async def learner(self, order: LearnerOrder | None) -> LearnerStatus:
         """What was learned of the objectives' weights, after an order."""

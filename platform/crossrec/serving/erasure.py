@@ -10,6 +10,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 
 from crossrec.config import home
 from crossrec.data.locks import only_one
@@ -18,6 +19,7 @@ from crossrec.errors import ReleaseError, ServiceError
 from crossrec.evaluation.saved import forget as forget_cases
 from crossrec.releases.forgetting import forget_user, trained_with
 from crossrec.releases.store import ReleaseStore
+from crossrec.serving.answer_log import FLUSH_S
 from crossrec.serving.audit import AuditLog
 from crossrec.serving.feedback_log import Erasure, FeedbackLog
 from crossrec.serving.learning_log import kept_answers
@@ -27,6 +29,8 @@ from crossrec.serving.messages import ErasureResponse
 log = logging.getLogger(__name__)
 
 DATA_TIMEOUT_S = 300.0
+LATE_S = 2 * FLUSH_S
+"""How long a replica may still hold, and then write, that it answered a user before the erasure."""
 FORGET_DATA = [sys.executable, "-m", "crossrec.data.forgetting"]
 
 
@@ -78,7 +82,7 @@ class Erasures:
         digest = key.digest(key.inside(user_id))
         self._forget_answers(names)  # the log knows which events were theirs, until it forgets
         n_events = sum(self._log.erase(self._domain, name, digest, []) for name in names)
-        self._forget_answers(names)  # what was on its way to the notes meanwhile
+        erased_at = time.monotonic()
         cleaned: list[str] = []
         damaged: ReleaseError | None = None
         with only_one(self._store.root, self._domain):
@@ -90,6 +94,8 @@ class Erasures:
         tables = self._forget_data(names)
         if n_cases := forget_cases(self._domain, *names):
             tables["evaluations"] = n_cases
+        time.sleep(max(0.0, erased_at + LATE_S - time.monotonic()))
+        self._forget_late(names)
         AuditLog().write("user erased", domain=self._domain, n_events=n_events)
         if damaged is not None:
             raise damaged
@@ -121,6 +127,12 @@ class Erasures:
                 return
             for user_id in user_ids:
                 answers.erase(self._domain, user_id)
+
+    def _forget_late(self, user_ids: list[str]) -> None:
+        """What was on its way to the logs when the user was erased from them."""
+        self._forget_answers(user_ids)
+        for user_id in user_ids:
+            self._log.erase_counts(self._domain, user_id)
 
     def _forget_data(self, user_ids: list[str]) -> dict[str, int]:
         """In a process of its own, for it needs libraries that a replica has no room for."""

@@ -226,6 +226,11 @@ class FeedbackLog:
             connection.change(_REMEMBER, [row])
         return n_events
 
+    def erase_counts(self, domain: str, user_id: str) -> None:
+        """Remove how often a user was answered; their events stay."""
+        with self._changing() as connection:
+            connection.change(_ERASE_ANSWERS, [(domain, user_id)])
+
     def note(self, domain: str, user_key: str, releases: Sequence[str]) -> None:
         """Remember more versions that were trained with the events of somebody erased."""
         known = self.erased(domain, user_key)

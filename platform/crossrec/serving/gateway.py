@@ -12,6 +12,7 @@ import math
 import re
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -132,6 +133,14 @@ def error_body(error: Exception, request_id: str) -> ErrorBody:
     return ErrorBody(error=text, kind="ServiceError", request_id=request_id)
 
 
+@dataclass(frozen=True)
+class Door:
+    """What all gateways of a process have in common, so that a key counts once for all of them."""
+
+    turns: Turns = field(default_factory=Turns)
+    limits: RateLimits = field(default_factory=RateLimits)
+
+
 class Gateway:
     """ASGI app around another one.
 
@@ -141,7 +150,7 @@ class Gateway:
         prefix: of the routes of `app`, below where it is mounted.
         name: of the app, for the audit log.
         metrics: where requests are counted and timed; None: nowhere.
-        turns: of the whole process, where it has several gateways; None: this is the only one.
+        door: of the whole process, where it has several gateways; None: this is the only one.
     """
 
     def __init__(
@@ -151,17 +160,17 @@ class Gateway:
         prefix: str = "",
         name: str = "",
         metrics: Metrics | None = None,
-        turns: Turns | None = None,
+        door: Door | None = None,
     ) -> None:
         self._app = app
         self._keys = keys
         self._name = name
-        self._limits = RateLimits()
         self._audit = AuditLog()
         self._refusals = Sparse()
         self._public = {prefix + path for path in PUBLIC} | {"/"}  # which leads to the page
         self._in_flight = 0
-        self._turns = turns or Turns()
+        door = door or Door()
+        self._turns, self._limits = door.turns, door.limits
         self._metrics = metrics or Metrics()
         self._metrics.ask("crossrec_in_flight", lambda: float(self._in_flight))
 

@@ -27,7 +27,7 @@ from crossrec.serving.drift import Drift
 from crossrec.serving.explaining import Explainer
 from crossrec.serving.explanation_messages import ExplainRequest, ExplainResponse
 from crossrec.serving.feedback_log import FeedbackLog
-from crossrec.serving.gateway import App, Gateway, error_body, status_of
+from crossrec.serving.gateway import App, Door, Gateway, error_body, status_of
 from crossrec.serving.item_updates import Refreshing
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_routes import Addressed, learner_routes
@@ -57,7 +57,6 @@ from crossrec.serving.messages import (
 from crossrec.serving.metrics import METRICS_TYPE, Metrics
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.straight import Straight
-from crossrec.serving.turns import Turns
 
 _ERROR: dict[str, Any] = {
     "application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
@@ -119,7 +118,7 @@ def domain_app(
     refresh: Callable[[], Awaitable[None]] | None = None,
     metrics: Metrics | None = None,
     arms: Arms | None = None,
-    turns: Turns | None = None,
+    door: Door | None = None,
 ) -> Gateway:
     """All routes of one domain, behind the gateway.
 
@@ -127,7 +126,7 @@ def domain_app(
         refresh: done before each request that the gateway lets through.
         metrics: where what happens is counted; None: nowhere that anybody reads.
         arms: the releases that answer, where there may be several; None: `backend.recommender`.
-        turns: of the process, where other domains answer in it too.
+        door: of the process, where other domains answer in it too.
     """
     app = _app(title)
     metrics = metrics or Metrics()
@@ -182,7 +181,7 @@ def domain_app(
     routes: App = Addressed(Straight(app, "/recommendations", RecommendRequest, answer))
     if refresh is not None:
         routes = Refreshing(routes, refresh)
-    return Gateway(routes, keys, name=title, metrics=metrics, turns=turns)
+    return Gateway(routes, keys, name=title, metrics=metrics, door=door)
 
 
 def _add_items(app: FastAPI, backend: DomainBackend) -> None:
@@ -246,13 +245,13 @@ def _add_domain(app: FastAPI, backend: DomainBackend) -> None:
         return _json(Health(version=crossrec.__version__, domains=[name]))
 
 
-def directory_app(directory: Directory, keys: KeyRing | None, turns: Turns) -> Gateway:
+def directory_app(directory: Directory, keys: KeyRing | None, door: Door) -> Gateway:
     """What is left of the paths below `/v1/domains` where domains share a replica: their list, and
     404 for a domain that there is not.
     """
     app = _app("crossrec", prefix=SYSTEM)
     _add_directory(app, directory)
-    return Gateway(app, keys, SYSTEM, name="crossrec", turns=turns)
+    return Gateway(app, keys, SYSTEM, name="crossrec", door=door)
 
 
 def system_app(whole: Whole, keys: KeyRing | None, operator: Operator | None = None) -> Gateway:

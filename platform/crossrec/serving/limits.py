@@ -1,4 +1,4 @@
-"""How often a key may ask: a token bucket a key, in the memory of each replica.
+"""How often a key may ask: a token bucket a key, in the memory of each process that answers.
 
 Leaves to others: which rate a key has (auth.py), the answer 429 (gateway.py).
 """
@@ -28,7 +28,7 @@ class RateError(ServiceError):
 
 
 class RateLimits:
-    """The buckets; each replica of each domain counts for itself."""
+    """The buckets; each process counts for itself, for all domains that it answers for."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

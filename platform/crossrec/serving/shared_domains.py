@@ -52,7 +52,7 @@ class SharedDeployment:
         self._members: dict[str, _Member] = {}
         self._failed: dict[str, str] = {}
         self._arguments = SharedArguments()
-        self._whole = directory_app(_Whole(), keys_of(access), self._common.turns)
+        self._whole = directory_app(_Whole(), keys_of(access), self._common.door)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Answer for these domains from now on; of the others nothing is left."""
