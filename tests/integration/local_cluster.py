@@ -68,6 +68,9 @@ class LocalCluster:
 def two_nodes(home: Path, **variables: str) -> Iterator[LocalCluster]:
     """A head and a second node of one CPU each; `$CROSSREC_HOME` of both is `home`.
 
+    Each has a folder for temporary files of its own, so that no Unix socket of one leads to the
+    other, as between two machines.
+
     Args:
         variables: of the environment, too.
     """
@@ -97,8 +100,10 @@ def two_nodes(home: Path, **variables: str) -> Iterator[LocalCluster]:
     url = f"http://127.0.0.1:{dashboard}"
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for options in (head, node):
-            processes.append(_start(options, environment, folder))
+        for name, options in (("head", head), ("second", node)):
+            own = folder / name
+            own.mkdir()
+            processes.append(_start(options, environment | {"TMPDIR": str(own)}, folder))
             _wait_for_nodes(url, environment, len(processes), processes[-1], folder)
         yield LocalCluster(url, environment, psutil.Process(processes[1].pid))
     finally:

@@ -21,7 +21,7 @@ from crossrec.errors import CrossrecError
 from crossrec.releases.store import ReleaseStore
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.client import Client
-from crossrec.serving.messages import FeedbackEvent
+from crossrec.serving.messages import FeedbackEvent, ItemUpsert, RecommendResponse
 from crossrec.serving.metrics import WRITE_EVERY_S
 from tests.integration.local_cluster import LocalCluster, two_nodes
 from tests.integration.towns import SMALL
@@ -227,7 +227,6 @@ def test_a_choice_moves_the_weights_of_the_replicas_on_both_nodes(
     key = KeyRing().create("chooser", ["read", "feedback", "admin"])
     _deploy(cluster, tmp_path, port, replicas=4)
     _wait_for_replicas(cluster, 4, n_nodes=2)
-    nodes = _replicas(cluster)
     with Client(f"http://127.0.0.1:{port}", key) as client:
         _until(lambda: client.order_learner("tiny_city", "resume").learning, 30)
         answer = client.recommend("tiny_city", user_id="somebody", k=3)
@@ -240,18 +239,69 @@ def test_a_choice_moves_the_weights_of_the_replicas_on_both_nodes(
         learned = client.order_learner("tiny_city", "freeze")
         assert answer.weights_version is not None
         assert answer.weights_version < learned.version
-        time.sleep(WRITE_EVERY_S)  # what was answered before is written
-        before = _n_answers(towns)
+        _on_both_nodes(
+            cluster, towns, lambda n: client.recommend("tiny_city", user_id=f"somebody {n}", k=3),
+            lambda told: told.weights_version == learned.version,
+        )  # fmt: skip
 
-        def both_have_answered() -> bool:
-            for n in range(10):
-                told = client.recommend("tiny_city", user_id=f"somebody {n}", k=3)
-                assert told.weights_version == learned.version
-            now = _n_answers(towns)
-            more = {pid for pid in nodes if now[pid] > before.get(pid, 0)}
-            return len({nodes[pid] for pid in more}) == 2
 
-        _until(both_have_answered, 20)
+def _on_both_nodes(
+    cluster: LocalCluster,
+    home: Path,
+    ask: Callable[[int], RecommendResponse],
+    holds: Callable[[RecommendResponse], bool],
+) -> None:
+    """Ask again and again until replicas on both nodes have answered; it must hold each time."""
+    nodes = _replicas(cluster)
+    time.sleep(WRITE_EVERY_S)  # what was answered before is written
+    before = _n_answers(home)
+
+    def both_have_answered() -> bool:
+        for n in range(10):
+            told = ask(n)
+            assert holds(told), told
+        now = _n_answers(home)
+        more = {pid for pid in nodes if now[pid] > before.get(pid, 0)}
+        return len({nodes[pid] for pid in more}) == 2
+
+    _until(both_have_answered, 20)
+
+
+def test_what_one_node_is_told_the_other_knows(
+    cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path, port: int
+):
+    key = KeyRing().create("teller", ["read", "feedback", "admin"])
+    _deploy(cluster, tmp_path, port, replicas=4)
+    _wait_for_replicas(cluster, 4, n_nodes=2)
+    with Client(f"http://127.0.0.1:{port}", key) as client:
+
+        def in_words(_: int) -> RecommendResponse:
+            return client.recommend("tiny_city", text="a quiet terrace", k=50)
+
+        def for_guest(_: int) -> RecommendResponse:
+            return client.recommend("tiny_city", user_id="a guest", k=3)
+
+        def ids(told: RecommendResponse) -> list[str]:
+            return [item.item_id for item in told.items]
+
+        first = ids(in_words(0))
+        _on_both_nodes(cluster, towns, in_words, lambda told: ids(told) == first)
+
+        been = ids(for_guest(0))[0]
+        event = FeedbackEvent(event_id="a visit", user_id="a guest", item_id=been, event="visit")
+        assert client.feedback("tiny_city", [event]).accepted == 1
+        _on_both_nodes(
+            cluster, towns, for_guest, lambda told: told.user_known and been not in ids(told)
+        )
+
+        new = ItemUpsert(item_id="new", title="A quiet terrace", text="a quiet terrace")
+        assert client.put_items("tiny_city", [new]).added == 1
+        _on_both_nodes(cluster, towns, in_words, lambda told: "new" in ids(told))
+
+        assert client.erase_user("tiny_city", "a guest").n_events == 1
+        _on_both_nodes(
+            cluster, towns, for_guest, lambda told: not told.user_known and been in ids(told)
+        )
 
 
 def test_replicas_on_two_nodes_answer_and_those_of_one_do_when_the_other_is_gone(
