@@ -133,9 +133,9 @@ class Metrics:
         found[bisect_left(buckets, value)] += 1
         found[-1] += value
 
-    def request(self, route: str, status: int, stages: Stages) -> None:
-        """Count a request that was answered, with its parts."""
-        self.observe("crossrec_request_seconds", stages.whole, route=route, status=str(status))
+    def request(self, route: str, status: int, whole_s: float, stages: Stages) -> None:
+        """Count a request that was answered: how long it took, and its parts."""
+        self.observe("crossrec_request_seconds", whole_s, route=route, status=str(status))
         for stage, seconds in stages.seconds.items():
             self.observe("crossrec_stage_seconds", seconds, route=route, stage=stage)
 
