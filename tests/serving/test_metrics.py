@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from crossrec.ranking.learner_policy import Drawn
+from crossrec.releases.store import ReleaseStore
 from crossrec.serving import drift as drift_module
 from crossrec.serving import metrics as metrics_module
 from crossrec.serving.drift import Drift
@@ -30,7 +32,10 @@ from crossrec.serving.metrics import (
 from crossrec.serving.metrics_page import ALIVE_S, metrics_page
 from crossrec.serving.recommender import Recommender
 from crossrec.serving.stages import Stages, begin, lap
+from tests import small_release
+from tests.serving.conftest import WordCounter
 from tests.serving.test_http_api import Backend
+from tests.small_release import genre_of
 
 CLOCKS_S = 5e-5
 """What may pass unseen between two readings of a clock, in a handful of requests."""
@@ -285,6 +290,30 @@ def test_strange_words_and_odd_scores_are_counted(
     tenths = found["crossrec_top_score_total"]
     assert sum(tenths.values()) == len(users)
     assert max(tenths.values()) <= len(users) / 2  # the reference's own users fill all tenths
+
+
+def test_a_release_expects_as_many_unknown_words_as_an_item_has_that_it_does_not_know(
+    fresh_home: Path, log: FeedbackLog, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(drift_module, "PAUSE_S", 0)
+    ends = ["zebras", "an owl", "a gnu", "an ibis", "emus", "a newt", *["the dog"] * 18]
+    texts = [f"A {genre_of(n)} with {end}" for n, end in enumerate(ends)]
+    items = small_release._items().with_columns(text=pl.Series(texts))
+    monkeypatch.setattr(small_release, "_items", lambda: items)
+    store = ReleaseStore()
+    small_release.make_small_domain(fresh_home / "data" / "films").publish(store)
+    recommender = Recommender(store.load("films"), WordCounter(), log)
+    metrics = Metrics()
+
+    async def ask() -> None:
+        request = RecommendRequest(text="horror")
+        Drift(metrics).answered(recommender, request, await recommender.recommend(request))
+        await asyncio.sleep(0.5)  # the reference of the release's own items
+
+    asyncio.run(ask())
+    found = {name: value for name, _, value in metrics.snapshot()}
+    # genre and `with` 24 times, `the dog` 18 times, and six words that one item has each
+    assert found["crossrec_expected_unknown_words"] == 6 / (2 * 24 + 2 * 18 + 6)
 
 
 class Cheap:

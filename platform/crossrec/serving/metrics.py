@@ -74,6 +74,12 @@ FAMILIES = {
     "crossrec_items": Family("gauge", "Items that can be recommended.", (), "largest"),
     "crossrec_request_words": Family("histogram", "Words in a request.", COUNTS),
     "crossrec_words": Family("counter", "Words of requests, by whether an item has them."),
+    "crossrec_expected_unknown_words": Family(
+        "gauge",
+        "Share of the words of an item's text that no other item has; expected of requests too.",
+        (),
+        "largest",
+    ),
     "crossrec_top_score": Family(
         "counter", "Best scores of known users, by the tenth of the release's own they fall in."
     ),

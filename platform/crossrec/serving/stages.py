@@ -1,8 +1,8 @@
 """Where the time of one request goes: parts that follow each other without a gap.
 
 Each lap begins where the one before ended, so their sum is to be the whole, which the gateway times
-apart: only so does a part that is missing, or counted twice, come to light. A request's own clock is
-found through a context variable, so that what is timed need not hand it on; where nobody began
+apart: only so does a part that is missing, or counted twice, come to light. A request's own clock
+is found through a context variable, so that what is timed need not hand it on; where nobody began
 one (a recommender in a notebook), laps say nothing.
 """
 
