@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,7 @@ from tests.small_release import SmallDomain, make_small_domain
 
 pytestmark = pytest.mark.ray
 
-TOLERANCE = 0.002
+TOLERANCE = 0.01
 """Of the whole time of requests, what may pass between two readings of a clock."""
 
 
@@ -320,20 +321,17 @@ def test_prometheus_reads_every_replica_and_each_panel_shows_something(
             found.wait_for("crossrec:interest_per_answer:1d")
             for query in panel_queries(of_learners=False):  # test_learner.py has a learner
                 found.wait_for(query)
-            whole = "sum by (domain) (crossrec_request_seconds_sum)"
-            sums = found.query(f"sum by (domain) (crossrec_stage_seconds_sum) / {whole}")
-            assert {one["metric"]["domain"] for one in sums} == {"books", "films"}
-            assert [float(one["value"][1]) for one in sums] == pytest.approx([1, 1], abs=TOLERANCE)
-            parts = found.query(
-                f"sum by (domain, stage) (crossrec_stage_seconds_sum) / on (domain) group_left {whole}"
-            )
+            route = '{route="recommendations"}'
+            whole = f"sum by (domain) (crossrec_request_seconds_sum{route})"
+            stages = f"sum by (domain, stage) (crossrec_stage_seconds_sum{route})"
+            shares: dict[str, dict[str, float]] = defaultdict(dict)
+            for one in found.query(f"{stages} / on (domain) group_left {whole}"):
+                shares[one["metric"]["domain"]][one["metric"]["stage"]] = float(one["value"][1])
+            for domain in ("books", "films"):
+                assert sum(shares[domain].values()) == pytest.approx(1, abs=TOLERANCE)
             # each so large that without it the stages would not sum to the whole
-            large = {
-                one["metric"]["stage"]
-                for one in parts
-                if one["metric"]["domain"] == "films" and float(one["value"][1]) > TOLERANCE
-            }
-            assert {"queue", "tokenise", "encode", "search", "rank", "log"} <= large
+            named = ("queue", "tokenise", "encode", "search", "rank", "log")
+            assert min(shares["films"][stage] for stage in named) > TOLERANCE
             assert len(found.query("crossrec_adapter_resident")) >= 2
             assert found.get("/api/v1/rules")["groups"]
     finally:
