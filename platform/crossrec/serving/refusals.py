@@ -2,8 +2,8 @@
 
 Serve says in plain text that a deadline has passed, or that more requests wait than it takes, where
 no app of ours could answer. Its other errors stay plain text: from a 500 or 503 that is not in our
-words `Client` knows that a process died, and asks again. But of those Serve's own proxy tells the
-stack trace, so no more than the status goes out. Leaves to others: errors of the routes
+words `Client` knows that a process died, and asks again. But what Serve's own proxy says of those
+may hold a stack trace, so no more than the status goes out. Leaves to others: errors of the routes
 (gateway.py), where Serve is told of this (request_ids.py).
 """
 
