@@ -5,6 +5,7 @@ Leaves to others: what is asked of it.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,17 @@ START_TIMEOUT_S = 30
 def programs_missing() -> bool:
     """Whether `prometheus` or `promtool` is not installed."""
     return not (shutil.which("prometheus") and shutil.which("promtool"))
+
+
+def panel_queries(of_learners: bool) -> list[str]:
+    """What the dashboard's panels ask, of all domains: those on learners, or all others."""
+    dashboard = json.loads((FILES / "dashboard.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [
+        query.replace("$domain", ".*").replace("$__rate_interval", "15s")
+        for query in asked
+        if ("crossrec_learner_" in query) == of_learners
+    ]
 
 
 class Prometheus:

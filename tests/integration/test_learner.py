@@ -21,6 +21,7 @@ from crossrec.serving.messages import FeedbackEvent
 from crossrec.serving.process_tree import tree_of
 from tests.models.tiny import make_tiny_encoder
 from tests.ports import free_port
+from tests.prometheus import panel_queries, programs_missing, prometheus
 from tests.service_log import logged
 from tests.serving.learners import LEARNING, published
 from tests.small_release import make_small_domain
@@ -162,6 +163,17 @@ def test_what_is_learned_is_on_the_page_of_figures(client: Client, service: Serv
     n_learned = PER_ADDRESS + 2
     assert n_learned - 3 <= found["choices_total", "films", "learned"] <= n_learned
     assert found["choices_total", "films", "beyond a cap"] == 5
+
+
+@pytest.mark.skipif(programs_missing(), reason="Debian's package prometheus is not installed")
+def test_panels_on_learners_show_something_and_the_burst_raises_an_alert(service: Service):
+    with prometheus(service.address.removeprefix("http://"), "any key") as found:
+        queries = panel_queries(of_learners=True)
+        assert len(queries) == 3
+        for query in queries:
+            found.wait_for(query)
+        [alert] = found.wait_for('ALERTS{alertname="CrossrecLearnerBounds"}')  # pending, for now
+        assert (alert["metric"]["domain"], alert["metric"]["what"]) == ("films", "addresses")
 
 
 def test_orders_hold_for_every_replica(client: Client, service: Service):

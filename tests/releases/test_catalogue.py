@@ -71,6 +71,13 @@ def wars(tmp_path: Path):
     found.close()
 
 
+def test_items_with_a_word_are_counted_as_far_as_asked(catalogue: Catalogue):
+    assert catalogue.n_with_word("horrors", N_ITEMS) == 8  # by its stem
+    assert catalogue.n_with_word("cafe", 2) == 2
+    assert catalogue.n_with_word("western", 2) == 0
+    assert (catalogue.has_word("scene"), catalogue.has_word("western")) == (True, False)
+
+
 def test_titles_with_the_whole_words_come_before_everything_else(wars: Catalogue):
     found = [item.title for item in wars.search("star wars")]
     assert found[0].startswith("Long ago")

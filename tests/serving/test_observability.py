@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crossrec.serving.metrics import FAMILIES
 from tests.prometheus import FILES, programs_missing
 
+EXPECTED = Path(__file__).with_name("alerts_test.yml")
 NEEDS_PROMETHEUS = pytest.mark.skipif(
     programs_missing(), reason="Debian's package prometheus is not installed"
 )
@@ -21,12 +23,22 @@ NEEDS_PROMETHEUS = pytest.mark.skipif(
 @NEEDS_PROMETHEUS
 def test_each_alert_fires_when_it_should_and_is_silent_otherwise(tmp_path: Path):
     shutil.copy(FILES / "alerts.yml", tmp_path)
-    shutil.copy(Path(__file__).with_name("alerts_test.yml"), tmp_path)
+    shutil.copy(EXPECTED, tmp_path)
     for command in (["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]):
         done = subprocess.run(
             ["promtool", *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_expected_to_fire_and_to_be_silent_in_a_quiet_service():
+    groups = yaml.safe_load((FILES / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    tests = yaml.safe_load(EXPECTED.read_text(encoding="utf-8"))["tests"]
+    expected = [(test["name"], one) for test in tests for one in test["alert_rule_test"]]
+    assert {one["alertname"] for _, one in expected if one.get("exp_alerts")} == alerts
+    quiet = [one for name, one in expected if name == "a quiet service"]
+    assert {one["alertname"] for one in quiet if not one.get("exp_alerts")} == alerts
 
 
 @NEEDS_PROMETHEUS

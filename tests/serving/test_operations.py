@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -18,45 +17,9 @@ from crossrec.serving.arguments import Told
 from crossrec.serving.http_api import system_app
 from crossrec.serving.live_messages import ArmRequest, Change
 from crossrec.serving.operations import Operations
-from crossrec.serving.running import Running
+from tests.serving.operated import Served, Unprepared
 from tests.serving.test_http_api import Directory, send
 from tests.small_release import SmallDomain
-
-
-class Served:
-    """In the place of Serve: runs what it is told at once."""
-
-    parts = None
-
-    def __init__(self, version: str) -> None:
-        self.now = Told(domain="films", version=version)
-        self.shadow: str | None = None
-        """The release that an application of its own has, whether or not it came up."""
-        self.broken: str | None = None
-        """A release that does not come up."""
-        self.meanwhile: Callable[[], object] = lambda: None
-        """Done while the replicas move on."""
-
-    async def told(self, domain: str) -> Told:
-        return self.now
-
-    async def run(self, wanted: Told) -> None:
-        if wanted.shadow is not None:
-            self.shadow = wanted.shadow.version
-            if self.shadow == self.broken:
-                raise ServiceError("the shadow does not come up")
-        self.meanwhile()
-        self.now = wanted
-
-    async def end_shadow(self, domain: str) -> None:
-        self.shadow = None
-
-
-class Unprepared(Operations):
-    """There is no encoder to make ready."""
-
-    async def _prepare(self, domain: str, version: str) -> None:
-        pass
 
 
 class Service:
@@ -64,7 +27,7 @@ class Service:
 
     def __init__(self, version: str) -> None:
         self.served = Served(version)
-        self._operations = Unprepared(cast("Running", self.served))
+        self._operations = Unprepared(self.served)
 
     def __call__(self, ask: Callable[[Operations], Awaitable[Change]]) -> None:
         """Ask for a change and wait until it is made."""
@@ -181,7 +144,7 @@ def test_an_unknown_release_is_404_and_says_which_there_are(
     publish: Callable[[], str], path: str, body: dict[str, object]
 ):
     there = publish()
-    app = system_app(Directory(), None, Unprepared(cast("Running", Served(there))))
+    app = system_app(Directory(), None, Unprepared(Served(there)))
     answer = send(app, "PUT", f"/v1/admin/domains/films{path}", json=body)
     assert answer.status_code == 404
     assert answer.json()["error"] == f"'films' has no release 'nope': expected one of: {there}"

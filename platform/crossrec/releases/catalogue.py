@@ -173,7 +173,12 @@ class Catalogue:
 
     def has_word(self, word: str) -> bool:
         """Whether the title or text of an item has a word, whatever its ending."""
-        return bool(self._match(f'"{word}"', 1))
+        return self.n_with_word(word, 1) > 0
+
+    def n_with_word(self, word: str, at_most: int) -> int:
+        """How many items have it, as in `has_word`; counted as far as `at_most`."""
+        statement = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
+        return len(self._db.execute(statement, (f'"{word}"', at_most)).fetchall())
 
     def _match(self, query: str, limit: int) -> list[int]:
         # A hit in the title weighs five times one in the text.

@@ -144,12 +144,26 @@ async def answer_of(response: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
         raise ServiceError(f"a part of the service does not answer: {type(err).__name__}") from err
 
 
+def without_trace(message: str) -> str:
+    r"""What Serve says of an application, with no more of a stack trace than what was raised; the
+    log has it whole.
+
+    >>> without_trace('It failed:\nTraceback (most recent call):\n  File "a.py"\nOSError: full')
+    'It failed: OSError: full'
+    """
+    if 'File "' not in message:
+        return message
+    lines = [line for line in message.splitlines() if line.strip()]
+    said = [line.strip() for line in lines if not line.startswith((" ", "Traceback", "ray::"))]
+    return " ".join(dict.fromkeys([*said[:1], *said[-1:]]))
+
+
 def applications_now() -> dict[str, ApplicationStatus]:
     """Every application that Serve runs; blocks for a moment."""
     return {
         name: ApplicationStatus(
             state=str(found.status.value),
-            message=found.message,
+            message=without_trace(found.message),
             replicas={
                 str(state): n
                 for deployment in found.deployments.values()

@@ -3,7 +3,9 @@
 Counted per answer, judged by the alert rules: words that no item's text has, and in which tenth of
 the release's own best scores an answer's best score falls (the population stability index of the
 ten shares against a tenth each is the usual figure). Only answers that are made like the reference
-have such a score: none of learned weights. Leaves to others: keeping counts (metrics.py).
+have such a score: none of learned weights. Of unknown words a release expects as many as the text
+of one of its items has when that item is looked away from. Leaves to others: keeping counts
+(metrics.py).
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from crossrec.serving.metrics import Metrics
 from crossrec.serving.recommender import Recommender
 
 N_REFERENCE_USERS = 100
+N_REFERENCE_ITEMS = 100
 PAUSE_S = 0.01
-"""Between two reference users: requests go first."""
+"""Between two reference users or items: requests go first."""
 MAX_WORDS = 32
 """Words of a request that are looked up."""
 KEPT_WORDS = 4096
@@ -50,8 +53,23 @@ class _Reference:
         return known
 
     async def _learn(self) -> None:
-        """The tenths of the best scores of some of the release's own users."""
         ASKED.set(NOBODY)  # the task began within somebody's request
+        await self._learn_words()
+        await self._learn_scores()
+
+    async def _learn_words(self) -> None:
+        """The share of unknown words in texts of the release's items, each as if it were new."""
+        catalogue, found = self._recommender.catalogue, []
+        for item_idx in range(0, catalogue.n_items, -(-catalogue.n_items // N_REFERENCE_ITEMS)):
+            text = catalogue.cards([item_idx], columns=[])[0].text
+            looked_up = _words(text)[:MAX_WORDS]
+            found += [catalogue.n_with_word(word, 2) < 2 for word in looked_up]
+            await asyncio.sleep(PAUSE_S)
+        if found:
+            self._metrics.set("crossrec_expected_unknown_words", sum(found) / len(found))
+
+    async def _learn_scores(self) -> None:
+        """The tenths of the best scores of some of the release's own users."""
         best = []
         for user_id, _ in self._recommender.catalogue.histories(N_REFERENCE_USERS):
             # ranked as declared: what a learner has learned by now is not of the training
@@ -88,7 +106,7 @@ class Drift:
             self._metrics.add("crossrec_top_score", tenth=str(tenth))
 
     def _count_words(self, reference: _Reference, text: str) -> None:
-        words = re.findall(r"[^\W\d_]{3,}", text.lower())
+        words = _words(text)
         self._metrics.observe("crossrec_request_words", len(words))
         looked_up = words[:MAX_WORDS]
         n_known = sum(map(reference.has_word, looked_up))
@@ -105,6 +123,15 @@ class Drift:
                 oldest.learning.cancel()
             found = self._references[version] = _Reference(recommender, self._metrics)
         return found
+
+
+def _words(text: str) -> list[str]:
+    """Those of three letters and more.
+
+    >>> _words("An I.Q. of 130, Dr_Who!")
+    ['who']
+    """
+    return re.findall(r"[^\W\d_]{3,}", text.lower())
 
 
 def _is_plain(request: RecommendRequest, response: RecommendResponse, declared: Weights) -> bool:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 from crossrec.errors import (
@@ -179,13 +180,13 @@ class Gateway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        arrived, stages = perf_counter(), begin()
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         answer = _Answer(send, _request_id(headers) or uuid.uuid4().hex)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         ASKED.set(Asked(answer.request_id, self._name))
         self._in_flight += 1
         self._turns.under_way += 1
-        stages = begin()
         refused = False
         try:
             if self._turns.under_way > MAX_IN_FLIGHT:
@@ -204,7 +205,8 @@ class Gateway:
             self._in_flight -= 1
             self._turns.under_way -= 1
             stages.lap(ANSWER)
-            self._metrics.request(_first_part(_path(scope)), answer.status, stages)
+            whole_s = perf_counter() - arrived
+            self._metrics.request(_first_part(_path(scope)), answer.status, whole_s, stages)
             # Also of a caller who hung up: what was asked for may have been done.
             if refused or _changes(scope):
                 self._note(scope, answer, refused)

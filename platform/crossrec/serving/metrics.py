@@ -74,6 +74,12 @@ FAMILIES = {
     "crossrec_items": Family("gauge", "Items that can be recommended.", (), "largest"),
     "crossrec_request_words": Family("histogram", "Words in a request.", COUNTS),
     "crossrec_words": Family("counter", "Words of requests, by whether an item has them."),
+    "crossrec_expected_unknown_words": Family(
+        "gauge",
+        "Share of the words of an item's text that no other item has; expected of requests too.",
+        (),
+        "largest",
+    ),
     "crossrec_top_score": Family(
         "counter", "Best scores of known users, by the tenth of the release's own they fall in."
     ),
@@ -133,9 +139,9 @@ class Metrics:
         found[bisect_left(buckets, value)] += 1
         found[-1] += value
 
-    def request(self, route: str, status: int, stages: Stages) -> None:
-        """Count a request that was answered, with its parts."""
-        self.observe("crossrec_request_seconds", stages.whole, route=route, status=str(status))
+    def request(self, route: str, status: int, whole_s: float, stages: Stages) -> None:
+        """Count a request that was answered: how long it took, and its parts."""
+        self.observe("crossrec_request_seconds", whole_s, route=route, status=str(status))
         for stage, seconds in stages.seconds.items():
             self.observe("crossrec_stage_seconds", seconds, route=route, stage=stage)
 

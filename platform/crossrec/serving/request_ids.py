@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
-from crossrec.serving.refusals import JsonRefusals
+from crossrec.serving.refusals import OwnRefusals
 
 if TYPE_CHECKING:  # this is also imported in Serve's proxies, which need nothing of ours
     from crossrec.serving.gateway import App, Message, Receive, Scope, Send
@@ -23,7 +23,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 def middlewares() -> list[Middleware]:
     """For Serve; each stands around those before it."""
-    return [Middleware(OneRequestId), Middleware(JsonRefusals)]
+    return [Middleware(OneRequestId), Middleware(OwnRefusals)]
 
 
 class OneRequestId:

@@ -1,6 +1,7 @@
 """Where the time of one request goes: parts that follow each other without a gap.
 
-Their sum is the whole, because each lap begins where the one before ended. The request's own clock
+Each lap begins where the one before ended, so their sum is to be the whole, which the gateway times
+apart: only so does a part that is missing, or counted twice, come to light. A request's own clock
 is found through a context variable, so that what is timed need not hand it on; where nobody began
 one (a recommender in a notebook), laps say nothing.
 """
@@ -43,11 +44,6 @@ class Stages:
         for stage, seconds in parts.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + share * seconds
             self.seconds[rest] -= share * seconds
-
-    @property
-    def whole(self) -> float:
-        """Seconds from the beginning to the last lap."""
-        return sum(self.seconds.values())
 
 
 _current: ContextVar[Stages | None] = ContextVar("stages", default=None)
