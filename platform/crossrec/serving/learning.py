@@ -96,12 +96,12 @@ class DomainLearner:
         """Do what an operator asks.
 
         Raises:
-            RequestError: no such version.
+            RequestError: no such version, or more exploring than the YAML declares.
             ServiceError: (503) this process is not the domain's learner (yet).
         """
         with self._lock:
             state = self._expected()
-            self._put(getattr(self, f"_{order.action}")(state, order.version))
+            self._put(getattr(self, f"_{order.action.replace('-', '_')}")(state, order))
             log.warning("learner of '%s': %s", self.domain, order.action)
             return self._status()
 
@@ -238,22 +238,39 @@ class DomainLearner:
             self._log.prune(now - KEPT_S, self.domain)
             self._pruned_at = now
 
-    def _freeze(self, state: State, version: int | None) -> State:
+    def _freeze(self, state: State, order: LearnerOrder) -> State:
         return self._next(replace(state, learning=False), "frozen")
 
-    def _resume(self, state: State, version: int | None) -> State:
+    def _resume(self, state: State, order: LearnerOrder) -> State:
         cursor = state.cursor if state.learning else self._log.last()
         return self._next(replace(state, learning=True, cursor=cursor), "resumed")
 
-    def _reset(self, state: State, version: int | None) -> State:
+    def _reset(self, state: State, order: LearnerOrder) -> State:
         belief, cursor = state.frame.prior(), self._log.last()
         return self._next(
             replace(state, belief=belief, cursor=cursor, counts={}, context=[]), "reset"
         )
 
-    def _rollback(self, state: State, version: int | None) -> State:
+    def _trial(self, state: State, order: LearnerOrder) -> State:
+        return replace(self._resume(state, order), live=False, why="on trial")
+
+    def _go_live(self, state: State, order: LearnerOrder) -> State:
+        return self._next(replace(state, live=True), "live")
+
+    def _explore(self, state: State, order: LearnerOrder) -> State:
+        most = state.explore_share
+        share = most if order.share is None else order.share
+        if share > most:
+            raise RequestError(
+                f"got the share {share:g}; expected at most {most:g}, which is what the YAML of"
+                f" '{self.domain}' lets be explored"
+            )
+        limit = 1.0 if order.share is None else share
+        return self._next(replace(state, explore_limit=limit), f"exploring {share:.3g}")
+
+    def _rollback(self, state: State, order: LearnerOrder) -> State:
         kept = [number for number in self._store.versions() if number < state.version]
-        number = version if version is not None else max(kept, default=0)
+        number = order.version if order.version is not None else max(kept, default=0)
         found = self._store.version(number) if number in kept else None
         if found is None:
             names = ", ".join(map(str, kept[-KEPT_NAMED:])) or "there is none yet"

@@ -64,7 +64,7 @@ def logged_answers(
     if not answers:
         raise DataError(
             f"no answers of '{domain}' are kept that a policy could be judged on; they are while"
-            f" its learner learns: crossrec learner resume {domain}"
+            f" its learner learns: crossrec learner trial {domain}"
         )
     parts = [_positions(one, weights_of(one), chosen) for one in answers]
     reward, propensity, chance, shown, picked = (

@@ -6,7 +6,7 @@ Leaves to others: learning (serving/learning.py), the estimators (evaluation/off
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from crossrec.config import DEFAULT_URL
 from crossrec.domains import load_domain
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crossrec.evaluation.off_policy import Judgement
     from crossrec.serving.learning_judge import WeightsOf
     from crossrec.serving.learning_log import LearningLog, ShownList
-    from crossrec.serving.learning_messages import LearnerStatus
+    from crossrec.serving.learning_messages import Action, LearnerStatus
     from crossrec.serving.learning_store import ToLearn
 
 OWN = ("learned", "declared")
@@ -39,8 +39,9 @@ class Judged(NamedTuple):
 
 def learner(
     domain: str,
-    action: Literal["freeze", "resume", "reset", "rollback"] | None = None,
+    action: Action | None = None,
     version: int | None = None,
+    share: float | None = None,
     *,
     url: str = DEFAULT_URL,
     api_key: str | None = None,
@@ -48,11 +49,13 @@ def learner(
     """What the learner of a served domain has learned, after an order.
 
     Args:
-        action: freeze, resume, reset, rollback (needs a key with the scope admin); None: only look.
+        action: freeze, resume, reset, rollback, trial, go-live, explore (needs a key with the scope
+            admin); None: only look.
         version: that `rollback` goes back to; None: the one before.
+        share: of requests, at most, that `explore` is about; None: what the YAML declares.
 
     Raises:
-        RequestError: no such version.
+        RequestError: no such version, or more exploring than the YAML declares.
         ServiceError: no service answers, or no learner.
     """
     from crossrec.serving.client import Client
@@ -60,7 +63,7 @@ def learner(
     with Client(url, api_key) as client:
         if action is None:
             return client.learner(domain)
-        return client.order_learner(domain, action, version)
+        return client.order_learner(domain, action, version, share)
 
 
 def judge(
@@ -107,7 +110,7 @@ def _judge_own(domain: str, policy: str | Mapping[str, float], since: float) -> 
         load_domain(domain)  # where it is the name that is wrong, that is said
         raise DataError(
             f"nothing was learned of '{domain}' yet, so no answers are kept; serve it and run:"
-            f" crossrec learner resume {domain}"
+            f" crossrec learner trial {domain}"
         )
     if not isinstance(policy, str):
         for name in policy:
