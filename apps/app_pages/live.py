@@ -128,6 +128,8 @@ def learned(domain: str | None) -> None:
         view.tell("caption", said(str(err)))
         return
     state = t("learning") if found.learning else t("not learning")
+    if not found.live:
+        state += " · " + t("on trial: the declared weights answer")
     version = t("version {n}, {why}", n=found.version, why=said(found.why))
     view.tell("caption", f"{state} · {version}")
     rows = [

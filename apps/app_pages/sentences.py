@@ -46,6 +46,7 @@ SENTENCES = [
     "the mirror {folder}", "the wheel of {name} {version}",
     "the simulator {name} (simulated data)",
     "declared", "learned", "frozen", "resumed", "reset", "rolled back to {n}",
+    "on trial", "live", "exploring {n}",
 ]  # fmt: skip
 """As the package writes them; `{…}` stands for what it fills in."""
 OF_ROWS = [

@@ -28,6 +28,7 @@ from tests.benchmarks.learner_town import (
     DOMAIN,
     LEARNED,
     N_GUESTS,
+    SPAN_S,
     K,
     Visitors,
     World,
@@ -49,7 +50,7 @@ JUDGED_EVERY = 10
 """Rounds between two whose regret is looked at: the best list costs an answer more."""
 HOSTILE_SHARE = 0.01
 HOSTILE_ROUNDS = 60
-"""What each hostile user sends in the time of the 5,000 rounds; an honest one sends 2 or 3."""
+"""What each hostile user sends in the day of the 5,000 rounds; an honest one sends 2 or 3."""
 
 Wide = NDArray[np.float64]
 
@@ -102,6 +103,7 @@ def run(
     strikes = np.sort(attack.integers(N_ROUNDS, size=n_hostile * HOSTILE_ROUNDS)).tolist()
     with world(loaded, learns) as here:
         for n, request in enumerate(guests.requests):
+            here.move_on(n / N_ROUNDS)
             answer = here.ask(request, f"request-{n}")
             shown = here.shown(answer)
             if best is not None and n % JUDGED_EVERY == 0:
@@ -177,7 +179,8 @@ def _rows(
     """What learning saves, without hostile users and with them."""
     fixed = sum(float(one["fixed"].regret.sum()) for one in found)
     how = (
-        f"{N_ROUNDS:,} rounds, {K} shown, position p looked at with probability 1/p; regret against"
+        f"{N_ROUNDS:,} rounds in {SPAN_S / 3600:g} simulated hours, {K} shown, position p looked at"
+        " with probability 1/p; regret against"
         f" the best weights that are the same for all ({_said(best)}), of every"
         f" {JUDGED_EVERY}th round; price and distance matter twice what they did in training"
     )
@@ -230,8 +233,8 @@ def _injection(pulled: Wide, loaded: LoadedRelease) -> list[dict[str, Any]]:
     }
     how = (
         f"when {HOSTILE_SHARE:.0%} of the users each sent {HOSTILE_ROUNDS} choices of what is"
-        " dearest and furthest, in the time of the rounds, both worlds exploring alike; at most"
-        f" {LEARNED.per_user} of a user count in an hour"
+        f" dearest and furthest, in the {SPAN_S / 3600:g} simulated hours of the rounds, both"
+        f" worlds exploring alike; at most {LEARNED.per_user} of a user count in an hour"
     )
     each = _said(dict(zip(LEARNED.objectives, means.tolist(), strict=True)))
     return [

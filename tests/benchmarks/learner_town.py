@@ -52,6 +52,8 @@ CHANGED = {"price_weight": 2.0, "distance_weight": 2.0}
 """What each guest's taste is multiplied with, of the tastes that the release was trained on."""
 LOOKS = 1.0
 """η: the tenth position is looked at a tenth as often as the first."""
+BEGIN_S, SPAN_S = 1_767_225_600.0, 86_400.0
+"""The rounds of a run are spread over one simulated day: 2026-01-01 UTC."""
 SALT = "town"
 """All worlds explore alike, so that what differs between two is not the chance of exploring."""
 HOME_SHARE = 0.9
@@ -137,17 +139,27 @@ class World:
     """One way of answering, with logs of its own."""
 
     def __init__(self, loaded: LoadedRelease, learns: bool) -> None:
+        self._now = BEGIN_S
         self._row = loaded.model.vocabulary.item_idx
         self._ids = loaded.model.vocabulary.item_ids
-        self.log = FeedbackLog()
-        self._weights = LearnedWeights(DOMAIN) if learns else None
-        self.recommender = Recommender(loaded, _no_words, self.log, weigh=self._weights)
+        self.log = FeedbackLog(clock=self.now)
+        self._weights = LearnedWeights(DOMAIN, clock=self.now) if learns else None
+        self.recommender = Recommender(
+            loaded, _no_words, self.log, clock=self.now, weigh=self._weights
+        )
         self.learner: DomainLearner | None = None
         if self._weights is not None:
             self._weights.declare(self.recommender)
-            self.learner = DomainLearner(DOMAIN, LearningLog(), salt=SALT)
+            self.learner = DomainLearner(DOMAIN, LearningLog(), clock=self.now, salt=SALT)
             self.step()
         self._n = 0
+
+    def now(self) -> float:
+        return self._now
+
+    def move_on(self, part: float) -> None:
+        """Let it be so late: 0 when the day begins, 1 when it ends."""
+        self._now = BEGIN_S + part * SPAN_S
 
     def ask(self, request: RecommendRequest, request_id: str) -> RecommendResponse:
         return asyncio.run(self.recommender.recommend(request, request_id))

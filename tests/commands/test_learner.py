@@ -35,7 +35,9 @@ def test_status_and_orders_are_shown_as_the_service_answers(
     town.step()
     monkeypatch.setattr(Client, "learner", lambda self, domain: town.learner.status())
     monkeypatch.setattr(
-        Client, "order_learner", lambda self, domain, action, version: town.order(action, version)
+        Client,
+        "order_learner",
+        lambda self, domain, action, version, share: town.order(action, version, share),
     )
     shown = run("status", "films").output
     assert "films, version 2 (learned, " in shown
@@ -46,6 +48,13 @@ def test_status_and_orders_are_shown_as_the_service_answers(
     assert json.loads(run("resume", "films", "--json").output)["learning"] is True
     assert "rolled back to 2" in run("rollback", "films", "--to", "2").output
     assert json.loads(run("reset", "films", "--json").output)["weights"]["price"]["weight"] == 0
+    assert "learning, exploring 20%, on trial: the declared" in run("trial", "films").output
+    assert "(live, " in run("go-live", "films").output
+    assert "learning, exploring 0%" in run("explore", "films", "--share", "0").output
+    assert "learning, exploring 20%" in run("explore", "films").output
+    bold = run("explore", "films", "--share", "0.5")
+    assert bold.exit_code == 2
+    assert "got the share 0.5; expected at most 0.2" in bold.output
     unknown = run("rollback", "films", "--to", "99")
     assert unknown.exit_code == 2
     assert "no version 99 to go back to" in unknown.output
@@ -59,7 +68,7 @@ def test_judging_prints_estimates_beside_the_log(town: Shop):
     for name in ("inverse propensity", "self-normalised", "doubly robust", "the log itself"):
         assert name in found.output
     as_json = json.loads(run("judge", "films", "--json").output)
-    assert as_json["judgement"]["n"] == 400
+    assert as_json["judgement"]["n"] == 200  # the later half of 40 lists of ten
     wrong = run("judge", "films", "--policy", "price=cheap")
     assert wrong.exit_code == 2
     assert "--policy got 'price=cheap'; expected a number" in wrong.output

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from crossrec.errors import RequestError
 from crossrec.models.encoder import TextEncoder
 from crossrec.serving.client import Client
 from crossrec.serving.launch import Service, serve_domains
@@ -189,6 +190,21 @@ def test_orders_hold_for_every_replica(client: Client, service: Service):
         with Client(service.address) as another:
             answer = another.recommend("films", user_id="user-2")
             assert answer.weights_version == back.version
+    assert client.order_learner("films", "explore", share=0).explore_share == 0
+    trial = client.order_learner("films", "trial")
+    assert (trial.learning, trial.live, trial.explore_share) == (True, False, 0)
+    for _ in range(6):
+        with Client(service.address) as another:
+            answer = another.recommend("films", user_id="user-2")
+            assert (answer.weights_version, answer.weights) == (trial.version, {"relevance": 1})
+    live = client.order_learner("films", "go-live")
+    for _ in range(6):
+        with Client(service.address) as another:
+            answer = another.recommend("films", user_id="user-2")
+            assert answer.weights_version == live.version
+            assert answer.weights["price"] == pytest.approx(live.weights["price"].weight, abs=1e-3)
+    with pytest.raises(RequestError, match="expected at most"):
+        client.order_learner("films", "explore", share=0.9)
     asked = client.recommend("films", user_id="user-2", objectives={"price": 0.1})
     assert asked.weights_version is None
 

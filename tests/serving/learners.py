@@ -82,8 +82,10 @@ class Shop:
         self.weights.close()
         return self.learner.step()
 
-    def order(self, action: str, version: int | None = None) -> LearnerStatus:
-        return self.learner.order(LearnerOrder(action=action, version=version))
+    def order(
+        self, action: str, version: int | None = None, share: float | None = None
+    ) -> LearnerStatus:
+        return self.learner.order(LearnerOrder(action=action, version=version, share=share))
 
     def price(self) -> float:
         return self.learner.status().weights["price"].weight

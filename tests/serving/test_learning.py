@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 
+from crossrec import verbs
 from crossrec.domains.spec import Learning
 from crossrec.errors import ReleaseError, RequestError, ServiceError
 from crossrec.releases.store import LoadedRelease, ReleaseStore
@@ -36,6 +37,8 @@ from crossrec.serving.learning_status import mean_weights
 from crossrec.serving.learning_store import LearnerStore, learners_folder
 from crossrec.serving.messages import FeedbackEvent, RecommendRequest, RecommendResponse
 from crossrec.serving.metrics_page import metrics_page
+from crossrec.serving.recommender import Recommender
+from tests.serving.conftest import WordCounter
 from tests.serving.learners import LEARNING, Shop, published, shop, visits
 from tests.serving.test_metrics import page
 from tests.small_release import SmallDomain
@@ -229,6 +232,90 @@ def test_freeze_resume_reset_and_roll_back(town: Shop):
     assert town.order("rollback").weights["price"].weight == 0  # the one before: the reset
     with pytest.raises(RequestError, match=r"no version 999 to go back to; expected one of: 1, 2"):
         town.order("rollback", 999)
+
+
+def test_what_is_on_trial_is_explored_and_judged_before_it_answers(town: Shop):
+    town.order("trial")
+    visits(town, 150)
+    assert town.step() == 150
+    status = town.learner.status()
+    assert (status.learning, status.live, status.explore_share) == (True, False, 0.2)
+    assert status.weights["price"].weight > 0.5  # learned, and not what answers
+    answers = [town.ask(f"guest-{n}") for n in range(100)]
+    assert {answer.weights_version for answer in answers} == {status.version}
+    explored = [answer for answer in answers if answer.weights != {"relevance": 1}]
+    assert 0 < len(explored) <= 0.2 * 100
+    assert np.mean([answer.weights.get("price", 0) for answer in explored]) > 0.5
+    town.weights.close()
+    kept = [town.notes.find("films", answer.request_id) for answer in answers]
+    assert {one.propensity for one in kept if one.arm == 0} <= {0.8, 1.0}
+    for one in kept:
+        assert (one.arms[0] == 0).all()  # as declared
+        assert one.arms[1:, 0].mean() > 0.5
+    judged = verbs.judge("films", "learned")
+    assert judged.log.startswith("125 answers given while learning, the later half")
+    town.learner.close()
+    again = DomainLearner("films", town.notes)
+    again.step()
+    assert not again.status().live  # after a restart, too
+    town.learner = again
+    frozen = town.order("freeze")
+    assert not town.weights.active
+    town.order("resume")
+    assert not town.learner.status().live
+    live = town.order("go-live")
+    assert (live.live, live.why) == (True, "live")
+    assert live.version > frozen.version
+    town.order("explore", share=0)
+    assert town.ask("guest-1").weights["price"] == pytest.approx(town.price(), abs=1e-3)
+    assert town.order("rollback", status.version).live  # the weights of then, and they answer
+
+
+def test_a_domain_can_begin_on_trial(films: SmallDomain, fresh_home: Path):
+    town = shop(published(films, LEARNING.model_copy(update={"live": False})), fresh_home)
+    town.step()
+    assert (town.learner.status().live, town.learner.status().learning) == (False, True)
+    town.order("go-live")
+    town.weights.declare(town.recommender)  # another replica, or the next release
+    assert town.learner.status().live
+    town.learner.close()
+    town.log.close()
+
+
+def test_exploring_is_switched_off_and_on_while_learning_goes_on(
+    films: SmallDomain, fresh_home: Path
+):
+    town = shop(published(films), fresh_home)
+    town.step()
+    off = town.order("explore", share=0)
+    assert (off.learning, off.explore_share, off.explore_most) == (True, 0, 0.2)
+    visits(town, 60)
+    assert town.step() == 60
+    answers = [town.ask(f"guest-{n}") for n in range(60)]
+    town.weights.close()
+    assert {town.notes.find("films", one.request_id).propensity for one in answers} == {1.0}
+    assert len({answer.weights["price"] for answer in answers}) == 1
+    with pytest.raises(RequestError, match=r"got the share 0.3; expected at most 0.2"):
+        town.order("explore", share=0.3)
+    assert town.order("explore", share=0.1).explore_share == 0.1
+    town.learner.close()
+    bolder = LEARNING.model_copy(update={"explore_share": 0.4})
+    town.weights.declare(Recommender(published(films, bolder), WordCounter(), town.log))
+    again = DomainLearner("films", town.notes)
+    again.step()
+    found = again.status()
+    assert (found.explore_share, found.explore_most) == (0.1, 0.4)  # an operator's word holds
+    town.learner = again
+    assert town.order("explore").explore_share == 0.4
+    drawn = town.weights
+    drawn.look()
+    before = [(n, drawn.draw({}, f"guest-{n}")) for n in range(60)]
+    town.order("explore", share=0)
+    for n, one in before:  # noted by the share that they were drawn with
+        assert one.share == pytest.approx(0.4 / 7 if one.propensity < 1 else 0), n
+    assert any(one.explored for _, one in before)
+    again.close()
+    town.log.close()
 
 
 def test_a_domain_without_learning_in_its_yaml_waits_for_an_operator(

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import time
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crossrec import verbs
+from crossrec.domains.spec import Learning
 from crossrec.errors import ConfigError, DataError
 from crossrec.evaluation.off_policy import Judgement, judge
+from crossrec.ranking.learner import Belief
+from crossrec.ranking.learner_policy import Feature, Frame
+from crossrec.serving.feedback_log import FeedbackLog
+from crossrec.serving.learning import DomainLearner
 from crossrec.serving.learning_judge import logged_answers
-from crossrec.serving.learning_log import LearningLog
-from crossrec.serving.messages import RecommendResponse
+from crossrec.serving.learning_log import LearningLog, ShownList
+from crossrec.serving.learning_store import LearnerStore, ToLearn
+from crossrec.serving.messages import FeedbackEvent, RecommendResponse
 from tests.serving.learners import LEARNING, Shop, published, shop
 from tests.small_release import SmallDomain
 
@@ -56,6 +65,66 @@ def town(films: SmallDomain, fresh_home: Path):
         one.close()
 
 
+LOOKED = (0.7, 0.5)
+"""Probability that the item at each position is clicked on, whatever it is."""
+N_LEARNED, N_MOODS, N_DRAWS = 6, 12, 60
+TO_LEARN = ToLearn(
+    Frame(
+        objectives=tuple(f"o{n}" for n in range(N_LEARNED)), declared=(0.0,) * N_LEARNED,
+        relevance=1.0, within=4.0,
+        features=tuple(Feature("mood", "value", float(n), str(n)) for n in range(N_MOODS)),
+    ),
+    Learning(within=4.0), interests=("click",), starts=True,
+)  # fmt: skip
+"""Many weights, that few choices are easily fitted with."""
+
+
+def chance_answer(n: int, rng: np.random.Generator) -> ShownList:
+    """An answer to a stranger: the list of one of many draws of weights, each as likely."""
+    relevance, standings = 0.5 * rng.normal(size=6), rng.uniform(-1.7, 1.7, size=(6, N_LEARNED))
+    arms = 2 * rng.normal(size=(N_DRAWS, N_LEARNED))
+    arm = int(rng.integers(N_DRAWS))
+    order = np.argsort(-(relevance + standings @ arms[arm]), kind="stable")
+    return ShownList(
+        request_id=f"request-{n}", user_id=None, at=time.time(), version=1, arm=arm,
+        propensity=1 / N_DRAWS, objectives=list(TO_LEARN.frame.objectives),
+        item_ids=[f"film-{row}" for row in order], n_shown=len(LOOKED), plain=True,
+        relevance=relevance[order], standings=standings[order],
+        features=[feature.name for feature in TO_LEARN.frame.features],
+        context=np.eye(N_MOODS)[n % N_MOODS], arms=arms, share=1 / N_DRAWS, relevance_weight=1.0,
+    )  # fmt: skip
+
+
+def taught_by_chance(domain: str, seed: int) -> Belief:
+    """What a learner believes after clicks that say nothing."""
+    LearnerStore(domain).declare(TO_LEARN)
+    rng = np.random.default_rng(seed)
+    with (
+        closing(LearningLog()) as notes,
+        closing(FeedbackLog()) as feedback,
+        closing(DomainLearner(domain, notes)) as learner,
+    ):
+        learner.step()
+        for n in range(N_ANSWERS):
+            shown = chance_answer(n, rng)
+            notes.shown(domain, shown)
+            for item_id, looked in zip(shown.item_ids, LOOKED, strict=False):
+                if rng.random() < looked:
+                    event = FeedbackEvent(
+                        event_id=f"{n} {item_id}", user_id=f"visitor-{n}", item_id=item_id,
+                        event="click", request_id=shown.request_id,
+                    )  # fmt: skip
+                    feedback.append(domain, [event])
+    with closing(LearningLog()) as notes, closing(DomainLearner(domain, notes)) as learner:
+        while learner.step():
+            pass
+    return LearnerStore(domain).state().belief
+
+
+def weights_by(belief: Belief, shown: ShownList) -> dict[str, float]:
+    return TO_LEARN.frame.weights(belief.mean, shown.context)
+
+
 def of(judgement: Judgement) -> dict[str, tuple[float, float, float]]:
     return {one.name: (one.low, one.value, one.high) for one in judgement.estimates}
 
@@ -85,6 +154,27 @@ def test_estimates_hold_what_weights_earn_when_they_are_used(town: Shop):
     log.close()
 
 
+def test_what_chance_taught_is_judged_to_earn_what_chance_earns(fresh_home: Path):
+    earns, judged, own = sum(LOOKED), [], []
+    for seed in range(4):
+        domain = f"town-{seed}"
+        belief = taught_by_chance(domain, seed)
+        found = verbs.judge(domain, "learned")
+        assert re.fullmatch(
+            r"300 answers given while learning, the later half; weights learned anew from 3\d\d"
+            r" choices out of the earlier half",
+            found.log,
+        )
+        judged += [of(found.judgement)[name] for name in RIGHT]
+        with closing(LearningLog()) as log:
+            all_answers = logged_answers(log, domain, ["click"], 0.0, partial(weights_by, belief))
+        own += [of(judge(all_answers.rounds))[name] for name in RIGHT]
+    assert not [low for low, _, _ in judged if low > earns]
+    assert len([high for _, _, high in judged if high < earns]) <= 1  # of twelve, at 95 %
+    # on what taught them, weights that chance taught would be said to be worth something
+    assert len([low for low, _, _ in own if low > earns]) >= 4
+
+
 def test_the_propensity_of_a_position_is_that_of_the_arms_that_agree_on_it(town: Shop):
     answered(town, 60)
     town.weights.close()
@@ -104,7 +194,8 @@ def test_the_verb_judges_weights_by_name_and_says_what_it_cannot(town: Shop):
     answered(town, 120)
     town.step()
     learned = verbs.judge("films", "learned")
-    assert learned.log == "120 answers given while learning"
+    assert learned.log.startswith("60 answers given while learning, the later half; weights")
+    assert learned.judgement.n == 60 * K
     assert verbs.judge("films", {"price": 1.0}).policy == "price=1"
     assert verbs.judge("films", "declared").judgement.n == 120 * K
     with pytest.raises(ConfigError, match="does not know 'prise': did you mean 'price'"):

@@ -73,6 +73,39 @@ def rollback(
 
 
 @app.command()
+def trial(
+    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
+) -> None:
+    """Learn and explore, while the declared weights answer the rest: to judge before going live."""
+    _show(verbs.learner(domain, "trial", url=url, api_key=api_key), as_json)
+
+
+@app.command()
+def go_live(
+    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
+) -> None:
+    """Let the learned weights answer."""
+    _show(verbs.learner(domain, "go-live", url=url, api_key=api_key), as_json)
+
+
+@app.command()
+def explore(
+    domain: OneDomain,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Of requests, at most; 0: none. None: what the YAML declares."
+        ),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explore for another share of requests, or for none; learning goes on."""
+    _show(verbs.learner(domain, "explore", share=share, url=url, api_key=api_key), as_json)
+
+
+@app.command()
 def judge(
     domain: OneDomain,
     policy: Annotated[
@@ -95,6 +128,8 @@ def judge(
     as_json: AsJson = False,
 ) -> None:
     """What a policy would have earned, from logged propensities, before it goes live.
+
+    What is learned is learned from the earlier half of the answers, and judged on the later half.
 
     \b
     crossrec learner judge restaurants_sim --policy price=0.5 --policy distance=1
@@ -140,6 +175,7 @@ def _show(status: LearnerStatus, as_json: bool) -> None:
         print_json(status.model_dump(mode="json"))
         return
     doing = f"learning, exploring {status.explore_share:.0%}" if status.learning else "frozen"
+    doing += "" if status.live else ", on trial: the declared weights answer"
     at = f"{datetime.fromtimestamp(status.at, UTC):%Y-%m-%d %H:%M:%S} UTC"
     out.print(
         f"{status.domain}, version {status.version} ({status.why}, {at}), {doing}", markup=False

@@ -194,7 +194,10 @@ class Learning(_Strict):
     """Learned weights differ from the declared ones by at most this."""
     explore_share: float = Field(0.05, ge=0, le=0.5)
     """Of the requests, at most, that are answered with weights drawn from what is believed, in the
-    place of its mean; 0: none."""
+    place of its mean; 0: none. An operator can say less."""
+    live: bool = True
+    """Whether what is learned answers from the start; false: it is on trial until an operator says
+    `go-live`. Declared weights answer, but for what is explored, so it can be judged before."""
     half_life: float = Field(20_000, ge=100)
     """Choices after which an earlier one counts half."""
     per_user: int = Field(10, ge=0)

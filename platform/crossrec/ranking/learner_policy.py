@@ -160,6 +160,13 @@ class Drawn:
         """Whether a draw was used in the place of the mean."""
         return self.arm > 0
 
+    @property
+    def share(self) -> float:
+        """Probability with which any one of the other arms was to be used; it may be another by
+        the time that the answer is noted.
+        """
+        return self.propensity if self.explored else (1 - self.propensity) / (N_ARMS - 1)
+
 
 class Exploration:
     """Who is shown explored weights: by a hash, at most a share of this process's requests.

@@ -190,14 +190,18 @@ class Client:
         return self._get(_path(domain, "learner"), LearnerStatus)
 
     def order_learner(
-        self, domain: str, action: Action, version: int | None = None
+        self,
+        domain: str,
+        action: Action,
+        version: int | None = None,
+        share: float | None = None,
     ) -> LearnerStatus:
-        """Freeze, resume, reset or roll back a learner; needs the scope `admin`.
+        """Order a learner, see `LearnerOrder`; needs the scope `admin`.
 
         Raises:
-            RequestError: no such version.
+            RequestError: no such version, or more exploring than the domain's YAML declares.
         """
-        order = _build(LearnerOrder, {"action": action, "version": version})
+        order = _build(LearnerOrder, {"action": action, "version": version, "share": share})
         return self._post(_path(domain, "learner"), order, LearnerStatus)
 
     def _get(self, path: str, answer: type[Answer], params: dict[str, Any] | None = None) -> Answer:

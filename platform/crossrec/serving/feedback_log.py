@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -133,12 +133,15 @@ class Erasure:
 class FeedbackLog:
     """Appends and reads feedback; safe to use from several threads and processes."""
 
-    def __init__(self, address: Path | str | None = None) -> None:
+    def __init__(
+        self, address: Path | str | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         """Open the log, or make it; an older one gets the tables of today.
 
         Args:
             address: path of an SQLite file, or URL of a PostgreSQL database; None: see
                 `log_address`.
+            clock: seconds since 1970, for when events came.
 
         Raises:
             ServiceError: it cannot be opened, is no log, or was written by a newer crossrec.
@@ -147,6 +150,7 @@ class FeedbackLog:
         migrate(self._storage)
         self._writer = GroupWriter(self._storage, _INSERT)
         self._reader = Reader(self._storage)
+        self._clock = clock
 
     def append(
         self, domain: str, events: list[FeedbackEvent], seen_by: SeenBy | None = None
@@ -162,7 +166,7 @@ class FeedbackLog:
             ServiceError: (from the future) they could not be stored, for example on a full disk;
                 none of them was.
         """
-        now = time.time()
+        now = self._clock()
         rows: list[Row] = [
             (
                 *(domain, event.event_id, event.user_id, event.item_id, event.event),

@@ -166,9 +166,8 @@ class LearnedWeights:
         frame = now.state.frame
         features = frame.context(context)
         arms = frame.weights_of_arms(now.arms[drawn.version], features)
-        share = now.exploration.share / max(len(arms) - 1, 1)
         names = tuple(feature.name for feature in frame.features)
-        policy = Policy(frame.objectives, names, features, arms, share, frame.relevance)
+        policy = Policy(frame.objectives, names, features, arms, drawn.share, frame.relevance)
         at = self._clock()
         record = shown_list(request_id, user_id, at, drawn, seen, item_ids, policy)
         if (notes := self._opened()) is not None:
@@ -258,7 +257,7 @@ class _Learned:
 
 
 def _learned(state: State, before: _Learned | None) -> _Learned:
-    share = state.explore_share if state.learning else 0.0
+    share = state.exploring
     recent: Mapping[int, NDArray[np.float64]] = {}
     exploration = Exploration(share, state.salt)
     if before is not None and before.state.frame == state.frame:

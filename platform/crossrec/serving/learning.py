@@ -3,13 +3,12 @@
 A plain class without Ray. A choice is an event of interest on an answer that was given with learned
 weights, by whom it was given to. State and place in the feedback log are one file, so after
 `kill -9` it goes on where the file says, and no choice counts twice or is left out. Leaves to
-others: the mathematics (ranking/learner.py), files (learning_store.py), processes
-(learning_service.py).
+others: what events say (learning_choices.py), the mathematics (ranking/learner.py), files
+(learning_store.py), processes (learning_service.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -23,8 +22,8 @@ import numpy as np
 from crossrec.errors import RequestError, ServiceError
 from crossrec.ranking.learner import Choice
 from crossrec.ranking.learner_caps import Caps
-from crossrec.ranking.learner_trust import Trust
-from crossrec.serving.learning_log import Heard, LearningLog, ShownList
+from crossrec.serving.learning_choices import BATCH, ChoiceReader
+from crossrec.serving.learning_log import Heard, LearningLog
 from crossrec.serving.learning_messages import LearnerOrder, LearnerStatus
 from crossrec.serving.learning_status import set_gauges, status_of
 from crossrec.serving.learning_store import LearnerStore, State, ToLearn, first_state, fitted
@@ -32,10 +31,6 @@ from crossrec.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
-"""Events that one step reads at most."""
-MAX_AGE_S = 86_400.0
-"""A choice out of an answer given longer ago is none."""
 KEPT_S = 30 * 86_400.0
 """How long answers are kept, for judging."""
 PRUNE_EVERY_S = 3_600.0
@@ -76,8 +71,7 @@ class DomainLearner:
         self._state: State | None = None
         self._to_learn: ToLearn | None = None
         self._stamp = 0
-        self._caps: Caps | None = None
-        self._trust = Trust()
+        self._reader: ChoiceReader | None = None
         self._pruned_at = 0.0
         self._put_at = 0.0
         self._lock = threading.Lock()
@@ -94,19 +88,20 @@ class DomainLearner:
             assert self._state is not None
             if not self._state.learning:
                 return 0
-            events = self._noted(self._came(self._state))
-            return self._learn(events) if events else 0
+            assert self._reader is not None
+            events = self._noted(self._came(self._state), self._reader)
+            return self._learn(events, self._reader) if events else 0
 
     def order(self, order: LearnerOrder) -> LearnerStatus:
         """Do what an operator asks.
 
         Raises:
-            RequestError: no such version.
+            RequestError: no such version, or more exploring than the YAML declares.
             ServiceError: (503) this process is not the domain's learner (yet).
         """
         with self._lock:
             state = self._expected()
-            self._put(getattr(self, f"_{order.action}")(state, order.version))
+            self._put(getattr(self, f"_{order.action.replace('-', '_')}")(state, order))
             log.warning("learner of '%s': %s", self.domain, order.action)
             return self._status()
 
@@ -121,7 +116,7 @@ class DomainLearner:
         with self._lock:
             if self._held is not None and self._state is not None:
                 now = self._clock()
-                set_gauges(self._metrics, self.domain, self._state, self._caps, now)
+                set_gauges(self._metrics, self.domain, self._state, self._counted(), now)
 
     def close(self) -> None:
         """Let another process be the learner."""
@@ -148,29 +143,24 @@ class DomainLearner:
         self._to_learn = self._store.to_learn()
         if self._to_learn is None:
             return False
-        learning = self._to_learn.learning
-        counted = self._caps
-        caps = Caps(learning.per_user, learning.per_address, learning.window_s)
-        if counted is not None and counted.window_s == learning.window_s:
-            caps = replace(counted, per_user=learning.per_user, per_address=learning.per_address)
         if self._state is None:
             first = first_state(self._to_learn, self._clock(), self._log.last(), self._salt)
             self._put(replace(first, version=self._number()))
-        elif counted is None:
-            self._recount(caps, self._state)
         assert self._state is not None
+        if self._reader is None:
+            self._reader = self._remembering(self._to_learn, self._state)
+        self._reader.follow(self._to_learn)
         if (now := fitted(self._state, self._to_learn)) is not self._state:
             self._put(self._next(now, "declared"))
-        self._caps, self._stamp = caps, stamp  # at last: whatever failed is done anew
+        self._stamp = stamp  # at last: whatever failed is done anew
         return True
 
-    def _recount(self, caps: Caps, state: State) -> None:
-        """After a restart: who had how many choices in this window already."""
-        begin = self._clock() // caps.window_s * caps.window_s
-        for event in self._log.heard_since(self.domain, begin, state.cursor):
-            shown = self._shown(event) if event.event in self._interests() else None
-            if shown is not None:
-                caps.take(*self._who(event, shown, state))
+    def _remembering(self, to_learn: ToLearn, state: State) -> ChoiceReader:
+        """A reader that knows, after a restart, who had how many choices in this window already."""
+        reader = ChoiceReader(self.domain, self._log, to_learn, state.salt)
+        begin = self._clock() // reader.caps.window_s * reader.caps.window_s
+        reader.recount(self._log.heard_since(self.domain, begin, state.cursor))
+        return reader
 
     def _expected(self) -> State:
         if not self._ready() or self._state is None:
@@ -209,109 +199,38 @@ class DomainLearner:
             self._state = replace(state, cursor=last)
         return events
 
-    def _noted(self, events: list[Heard]) -> list[Heard]:
+    def _noted(self, events: list[Heard], reader: ChoiceReader) -> list[Heard]:
         """The events up to one whose answer may still be on its way to the file."""
         for place, event in enumerate(events):
-            if self._clock() - event.received_at >= NOTE_DELAY_S or not event.request_id:
+            if self._clock() - event.received_at >= NOTE_DELAY_S or not reader.is_choice(event):
                 continue
-            is_choice = event.event in self._interests()
-            if is_choice and self._log.find(self.domain, event.request_id) is None:
+            if self._log.find(self.domain, event.request_id or "") is None:
                 return events[:place]
         return events
 
-    def _learn(self, events: list[Heard]) -> int:
-        state, to_learn = self._state, self._to_learn
+    def _learn(self, events: list[Heard], reader: ChoiceReader) -> int:
+        state = self._state
         assert state is not None
-        assert to_learn is not None
-        came: Counter[str] = Counter()
-        choices = []
-        for event in events:
-            if event.event not in self._interests() or event.request_id is None:
-                continue
-            found = self._choice(event, state)
-            came[found if isinstance(found, str) else "learned"] += 1
-            if isinstance(found, Choice):
-                trust = self._trust.weigh(_keyed(event.user_id, state), found, state.belief)
-                choices.append(replace(found, weight=found.weight * trust))
-        for outcome, n in came.items():
+        said = reader.read(events, state.belief)
+        for what, key in said.flagged:
+            log.warning(
+                "learner of '%s': the %s %s is beyond its cap; what more comes in this window"
+                " is stored, and not learned from", self.domain, what, key
+            )  # fmt: skip
+        for outcome, n in said.counts.items():
             self._metrics.add("crossrec_learner_choices", n, domain=self.domain, outcome=outcome)
-        counts = dict(Counter(state.counts) + came)  # in the order in which they came first
+        counts = dict(Counter(state.counts) + said.counts)  # in the order in which they came first
         self._state = replace(state, cursor=events[-1].row, counts=counts)
-        if not choices:
+        if not said.choices:
             # A restart reads again what is not on disk, and counts it then.
             if self._clock() > self._put_at + FLUSH_EVERY_S:
                 self._put(self._state)
             return 0
-        belief = state.belief.updated(choices, state.frame.prior(), to_learn.learning.half_life)
-        context = _mean_context(state, choices)
+        half_life = reader.to_learn.learning.half_life
+        belief = state.belief.updated(said.choices, state.frame.prior(), half_life)
+        context = _mean_context(state, said.choices)
         self._put(self._next(replace(self._state, belief=belief, context=context), "learned"))
-        return len(choices)
-
-    def _choice(self, event: Heard, state: State) -> Choice | str:
-        """What an event says, or why it says nothing."""
-        shown = self._shown(event)
-        if shown is None:
-            return "without an answer of theirs"
-        weight = self._weight(event, shown, state)
-        if not weight:
-            return "beyond a cap"
-        listed = shown.item_ids[: shown.n_shown]
-        left = np.ones(shown.n_shown, bool)
-        for item_id, kind in self._log.taken_before(self.domain, event):
-            if item_id in listed and kind in self._interests():
-                left[listed.index(item_id)] = False
-        taken = listed.index(event.item_id)
-        if not left[taken]:
-            return "again"
-        names = [feature.name for feature in state.frame.features]
-        if shown.features != names:
-            return "of another release"
-        standings = shown.standings_of(state.frame.objectives)[: shown.n_shown]
-        relevance = shown.relevance[: shown.n_shown]
-        return Choice(relevance, standings, taken, left, shown.context, weight)
-
-    def _shown(self, event: Heard) -> ShownList | None:
-        """The answer that an event is on, if that was given to its user, not long ago, with the
-        item in its list.
-        """
-        shown = self._log.find(self.domain, event.request_id or "")
-        if shown is None or not -1 <= event.received_at - shown.at <= MAX_AGE_S:
-            return None
-        is_whose = shown.user_id is None or shown.user_id == event.user_id
-        is_listed = event.item_id in shown.item_ids[: shown.n_shown]
-        return shown if is_whose and is_listed else None
-
-    def _interests(self) -> tuple[str, ...]:
-        return () if self._to_learn is None else self._to_learn.interests
-
-    def _who(
-        self, event: Heard, shown: ShownList, state: State
-    ) -> tuple[str, str | None, float, str | None]:
-        """What `Caps.take` is to know: user, address, moment, and the answer if it was nobody's."""
-        answer = None if shown.user_id is not None else _keyed(f"answer {shown.request_id}", state)
-        origin = self._log.origin(self.domain, event.event_id)
-        return _keyed(event.user_id, state), origin, event.received_at, answer
-
-    def _weight(self, event: Heard, shown: ShownList, state: State) -> float:
-        """What a choice counts, 0 beyond a cap; whoever goes beyond one is said in the log, once a
-        window.
-        """
-        caps = self._caps
-        assert caps is not None
-        user, origin, at, answer = self._who(event, shown, state)
-        weight = caps.take(user, origin, at, answer)
-        beyond = {
-            "user": 0 < caps.per_user == caps.users[user] - 1,
-            "address": origin is not None and 0 < caps.per_address == caps.addresses[origin] - 1,
-        }
-        for what, first in beyond.items():
-            if first:
-                key = user if what == "user" else origin
-                log.warning(
-                    "learner of '%s': the %s %s is beyond its cap; what more comes in this window"
-                    " is stored, and not learned from", self.domain, what, key
-                )  # fmt: skip
-        return weight
+        return len(said.choices)
 
     def _prune(self) -> None:
         now = self._clock()
@@ -319,22 +238,39 @@ class DomainLearner:
             self._log.prune(now - KEPT_S, self.domain)
             self._pruned_at = now
 
-    def _freeze(self, state: State, version: int | None) -> State:
+    def _freeze(self, state: State, order: LearnerOrder) -> State:
         return self._next(replace(state, learning=False), "frozen")
 
-    def _resume(self, state: State, version: int | None) -> State:
+    def _resume(self, state: State, order: LearnerOrder) -> State:
         cursor = state.cursor if state.learning else self._log.last()
         return self._next(replace(state, learning=True, cursor=cursor), "resumed")
 
-    def _reset(self, state: State, version: int | None) -> State:
+    def _reset(self, state: State, order: LearnerOrder) -> State:
         belief, cursor = state.frame.prior(), self._log.last()
         return self._next(
             replace(state, belief=belief, cursor=cursor, counts={}, context=[]), "reset"
         )
 
-    def _rollback(self, state: State, version: int | None) -> State:
+    def _trial(self, state: State, order: LearnerOrder) -> State:
+        return replace(self._resume(state, order), live=False, why="on trial")
+
+    def _go_live(self, state: State, order: LearnerOrder) -> State:
+        return self._next(replace(state, live=True), "live")
+
+    def _explore(self, state: State, order: LearnerOrder) -> State:
+        most = state.explore_share
+        share = most if order.share is None else order.share
+        if share > most:
+            raise RequestError(
+                f"got the share {share:g}; expected at most {most:g}, which is what the YAML of"
+                f" '{self.domain}' lets be explored"
+            )
+        limit = 1.0 if order.share is None else share
+        return self._next(replace(state, explore_limit=limit), f"exploring {share:.3g}")
+
+    def _rollback(self, state: State, order: LearnerOrder) -> State:
         kept = [number for number in self._store.versions() if number < state.version]
-        number = version if version is not None else max(kept, default=0)
+        number = order.version if order.version is not None else max(kept, default=0)
         found = self._store.version(number) if number in kept else None
         if found is None:
             names = ", ".join(map(str, kept[-KEPT_NAMED:])) or "there is none yet"
@@ -351,7 +287,10 @@ class DomainLearner:
 
     def _status(self) -> LearnerStatus:
         assert self._state is not None
-        return status_of(self.domain, self._state, self._caps, self._store, self._clock())
+        return status_of(self.domain, self._state, self._counted(), self._store, self._clock())
+
+    def _counted(self) -> Caps | None:
+        return None if self._reader is None else self._reader.caps
 
 
 def _mean_context(state: State, choices: list[Choice]) -> list[float]:
@@ -360,8 +299,3 @@ def _mean_context(state: State, choices: list[Choice]) -> list[float]:
     for number, one in enumerate(choices, start=n + 1):
         mean += (one.context - mean) * max(1 / number, LEAST_SHARE)
     return [float(value) for value in mean]
-
-
-def _keyed(text: str, state: State) -> str:
-    key = state.salt.encode()
-    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8, key=key).hexdigest()

@@ -3,13 +3,15 @@
 A list is judged position by position (the item-position model of Li et al., KDD 2018): the log's
 propensity of an item at a position is that of all arms that would have put it there, known
 exactly, for arms are few and drawn. What was not noted of an answer, below its best candidates,
-cannot be judged. Leaves to others: the estimators (evaluation/off_policy.py).
+cannot be judged. What was fitted to choices looks better on them than it is, so what is learned is
+learned anew from a part of the answers, and judged on others. Leaves to others: the estimators
+(evaluation/off_policy.py), what events say (learning_choices.py).
 Sizes: S noted candidates, k of them shown, M arms, D objectives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,10 @@ from numpy.typing import NDArray
 
 from crossrec.errors import DataError
 from crossrec.evaluation.off_policy import Rounds
-from crossrec.serving.learning_log import LearningLog, ShownList
+from crossrec.ranking.learner import Belief
+from crossrec.serving.learning_choices import BATCH, ChoiceReader
+from crossrec.serving.learning_log import Heard, LearningLog, ShownList
+from crossrec.serving.learning_store import ToLearn
 
 Wide = NDArray[np.float64]
 WeightsOf = Callable[[ShownList], dict[str, float]]
@@ -59,7 +64,7 @@ def logged_answers(
     if not answers:
         raise DataError(
             f"no answers of '{domain}' are kept that a policy could be judged on; they are while"
-            f" its learner learns: crossrec learner resume {domain}"
+            f" its learner learns: crossrec learner trial {domain}"
         )
     parts = [_positions(one, weights_of(one), chosen) for one in answers]
     reward, propensity, chance, shown, picked = (
@@ -79,6 +84,42 @@ def logged_answers(
         cluster=np.repeat(users, length),
     )
     return LoggedAnswers(rounds, len(answers), float(reward.sum() / len(answers)))
+
+
+@dataclass(frozen=True)
+class Relearned:
+    """What a learner believes after a part of the answers."""
+
+    belief: Belief
+    n_choices: int
+
+
+def relearned(
+    log: LearningLog, domain: str, to_learn: ToLearn, salt: str, since: float, until: float
+) -> Relearned:
+    """What a learner makes of the choices out of the answers of a span, from the declared weights.
+
+    Args:
+        salt: of the keys that users go by.
+        since: seconds since 1970.
+        until: likewise; answers given then or later say nothing.
+    """
+    reader = ChoiceReader(domain, log, to_learn, salt, (since, until))
+    prior, n_choices = to_learn.frame.prior(), 0
+    belief = prior
+    for events in _pages(log, domain, since):
+        choices = reader.read(events, belief).choices
+        belief = belief.updated(choices, prior, to_learn.learning.half_life)
+        n_choices += len(choices)
+    return Relearned(belief, n_choices)
+
+
+def _pages(log: LearningLog, domain: str, since: float) -> Iterator[list[Heard]]:
+    """Events that came at `since` or later, as a learner reads them."""
+    row = log.row_before(domain, since)
+    while events := log.heard(domain, row, BATCH):
+        yield events
+        row = events[-1].row
 
 
 def _chosen(

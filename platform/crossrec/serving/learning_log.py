@@ -51,6 +51,10 @@ _ALL = (
     "SELECT request_id, user_id, at, body FROM learner_shown WHERE domain = ? AND at >= ?"
     " AND (at > ? OR (at = ? AND request_id > ?)) ORDER BY at, request_id LIMIT ?"
 )
+_N_GIVEN = "SELECT count(*) FROM learner_shown WHERE domain = ? AND at >= ?"
+_NTH_GIVEN = (
+    "SELECT at FROM learner_shown WHERE domain = ? AND at >= ? ORDER BY at LIMIT 1 OFFSET ?"
+)
 _FIND_ORIGIN = "SELECT origin FROM learner_origins WHERE domain = ? AND event_id = ?"
 _EVENTS = (
     "SELECT rowid, event_id, user_id, item_id, event, request_id, received_at FROM feedback"
@@ -67,6 +71,7 @@ _TAKEN = (
 _IDS = "SELECT event_id FROM feedback WHERE domain = ? AND user_id = ?"
 _N_OF_USERS = "SELECT count(*) FROM learner_shown WHERE user_id IS NOT NULL"
 _LAST = "SELECT max(rowid) FROM feedback"
+_BEFORE = "SELECT min(rowid) FROM feedback WHERE domain = ? AND received_at >= ?"
 _OF_REQUESTS = (
     "SELECT request_id, user_id, item_id, event FROM feedback WHERE domain = ? AND received_at >= ?"
     " AND request_id IS NOT NULL"
@@ -184,6 +189,14 @@ class LearningLog:
             yield from (_read(*row) for row in rows)
             last, at = rows[-1][0], rows[-1][2]
 
+    def middle(self, domain: str, since: float) -> float:
+        """When the first of the later half of the answers since was given; `since` where there are
+        none (both in seconds since 1970).
+        """
+        n_given = int(self._reader.execute(_N_GIVEN, (domain, since))[0][0])
+        rows = self._reader.execute(_NTH_GIVEN, (domain, since, n_given // 2))
+        return float(rows[0][0]) if rows else since
+
     def origin(self, domain: str, event_id: str) -> str | None:
         """Where an event came from; None: nobody noted it."""
         rows = self._reader.execute(_FIND_ORIGIN, (domain, event_id))
@@ -200,6 +213,13 @@ class LearningLog:
     def heard_since(self, domain: str, since: float, up_to: int) -> list[Heard]:
         """Events on answers that came at `since` (seconds since 1970) or later, up to a row."""
         return [Heard(*row) for row in self._heard.execute(_EVENTS_SINCE, (domain, since, up_to))]
+
+    def row_before(self, domain: str, at: float) -> int:
+        """Row number after which all events are that came at a moment (seconds since 1970) or
+        later.
+        """
+        first = self._heard.execute(_BEFORE, (domain, at))[0][0]
+        return self.last() if first is None else int(first) - 1
 
     def last(self) -> int:
         """Row number of the newest event of any domain; 0: there is none."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Action = Literal["freeze", "resume", "reset", "rollback"]
+Action = Literal["freeze", "resume", "reset", "rollback", "trial", "go-live", "explore"]
 
 
 class _Message(BaseModel):
@@ -22,9 +22,13 @@ class LearnerOrder(_Message):
     action: Action
     """freeze: the weights hold as they are, nothing is learned or explored. resume: go on, with
     what is done from now on. reset: begin again at the declared weights. rollback: take the
-    weights of an earlier version, and go on from there."""
+    weights of an earlier version, and go on from there. trial: learn and explore, while the
+    declared weights answer whatever is not explored. go-live: let the learned weights answer.
+    explore: for a share of requests, 0 for none, from now on; learning goes on."""
     version: int | None = Field(None, ge=1)
     """Of `rollback`; none: the version before the current one."""
+    share: float | None = Field(None, ge=0, le=1)
+    """Of `explore`: at most what the domain's YAML declares; none: as much."""
 
     @model_validator(mode="after")
     def _fits(self) -> LearnerOrder:
@@ -32,6 +36,10 @@ class LearnerOrder(_Message):
             raise ValueError(
                 f"got {self.action} and version {self.version}; expected a version with rollback"
                 " alone"
+            )
+        if self.share is not None and self.action != "explore":
+            raise ValueError(
+                f"got {self.action} and share {self.share:g}; expected a share with explore alone"
             )
         return self
 
@@ -70,8 +78,12 @@ class LearnerStatus(_Message):
     """Of the version, in seconds since 1970 UTC."""
     why: str
     learning: bool
+    live: bool
+    """Whether the learned weights answer; false: on trial, they are only explored."""
     explore_share: float
     """Of requests, at most; 0 while frozen."""
+    explore_most: float
+    """What an operator can say for it: as the domain's YAML declares."""
     weights: dict[str, LearnedWeight]
     counts: dict[str, int]
     """Since the last reset: choices learned from, beyond the cap of a user or an address, of nobody

@@ -35,7 +35,9 @@ def learner_routes(backend: LearnerBackend) -> APIRouter:
 
     @routes.post("/learner", response_model=LearnerStatus)
     async def order(order: LearnerOrder) -> Response:
-        """Freeze, resume, reset, or roll back to an earlier version; needs the scope `admin`."""
+        """Freeze, resume, reset, roll back to an earlier version, put on trial, go live, or explore
+        more or less; needs the scope `admin`.
+        """
         return _json(await backend.learner(order))
 
     return routes

@@ -63,11 +63,13 @@ class State:
     at: float
     """Seconds since 1970."""
     why: str
-    """learned, reset, frozen, resumed, rolled back to 7, declared."""
+    """declared, learned, or what an operator ordered: reset, frozen, resumed, rolled back to 7, on
+    trial, live, exploring 0.05."""
     learning: bool
     """False: frozen; the weights hold, nothing is learned, explored or noted."""
     frame: Frame
     explore_share: float
+    """As the YAML declares."""
     belief: Belief
     salt: str
     cursor: int
@@ -77,16 +79,28 @@ class State:
     context: list[float] = field(default_factory=list)
     """(C,) mean context of the choices so far, newer ones counting a thousandth at least; empty:
     none yet."""
+    live: bool = True
+    """False: on trial; the declared weights answer whatever is not explored."""
+    explore_limit: float = 1.0
+    """What an operator bounds the share by, beside the YAML."""
+
+    @property
+    def exploring(self) -> float:
+        """Share of requests, at most, that are explored."""
+        return min(self.explore_share, self.explore_limit) if self.learning else 0.0
 
     @property
     def arms(self) -> NDArray[np.float64]:
-        """(M, P)."""
-        return arms_of(self.belief, self.salt)
+        """(M, P): what answers first, then draws of what is believed."""
+        found = arms_of(self.belief, self.salt)
+        if not self.live:
+            found[0] = self.frame.prior().mean
+        return found
 
     @property
     def moved(self) -> bool:
-        """Whether the weights are no longer what was declared."""
-        return not np.array_equal(self.belief.mean, self.frame.prior().mean)
+        """Whether the weights that answer are no longer what was declared."""
+        return self.live and not np.array_equal(self.belief.mean, self.frame.prior().mean)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, exact."""
@@ -192,6 +206,7 @@ def first_state(to_learn: ToLearn, at: float, cursor: int, salt: str | None = No
         belief=to_learn.frame.prior(),
         salt=salt or secrets.token_hex(8),
         cursor=cursor,
+        live=to_learn.learning.live,
     )
 
 

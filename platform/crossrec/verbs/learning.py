@@ -6,7 +6,7 @@ Leaves to others: learning (serving/learning.py), the estimators (evaluation/off
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from crossrec.config import DEFAULT_URL
 from crossrec.domains import load_domain
@@ -17,9 +17,10 @@ from crossrec.verbs.feedback import moment
 if TYPE_CHECKING:
     from crossrec.evaluation.logged import Policy
     from crossrec.evaluation.off_policy import Judgement
-    from crossrec.serving.learning_log import ShownList
-    from crossrec.serving.learning_messages import LearnerStatus
-    from crossrec.serving.learning_store import State
+    from crossrec.serving.learning_judge import WeightsOf
+    from crossrec.serving.learning_log import LearningLog, ShownList
+    from crossrec.serving.learning_messages import Action, LearnerStatus
+    from crossrec.serving.learning_store import ToLearn
 
 OWN = ("learned", "declared")
 RECORDED = ("uniform", "popular")
@@ -38,8 +39,9 @@ class Judged(NamedTuple):
 
 def learner(
     domain: str,
-    action: Literal["freeze", "resume", "reset", "rollback"] | None = None,
+    action: Action | None = None,
     version: int | None = None,
+    share: float | None = None,
     *,
     url: str = DEFAULT_URL,
     api_key: str | None = None,
@@ -47,11 +49,13 @@ def learner(
     """What the learner of a served domain has learned, after an order.
 
     Args:
-        action: freeze, resume, reset, rollback (needs a key with the scope admin); None: only look.
+        action: freeze, resume, reset, rollback, trial, go-live, explore (needs a key with the scope
+            admin); None: only look.
         version: that `rollback` goes back to; None: the one before.
+        share: of requests, at most, that `explore` is about; None: what the YAML declares.
 
     Raises:
-        RequestError: no such version.
+        RequestError: no such version, or more exploring than the YAML declares.
         ServiceError: no service answers, or no learner.
     """
     from crossrec.serving.client import Client
@@ -59,7 +63,7 @@ def learner(
     with Client(url, api_key) as client:
         if action is None:
             return client.learner(domain)
-        return client.order_learner(domain, action, version)
+        return client.order_learner(domain, action, version, share)
 
 
 def judge(
@@ -73,10 +77,10 @@ def judge(
     """What a policy would have earned, judged on logged propensities; no service is needed.
 
     Args:
-        policy: weights by objective, `learned` (of the learner's current version) or `declared`,
-            judged on this domain's own answers; `uniform` or `popular`, judged on exposures that
-            the data recorded with propensities (such as `ads`); `popular` learns on their earlier
-            half and is judged on the later one.
+        policy: weights by objective, `learned` or `declared`, judged on this domain's own answers;
+            `uniform` or `popular`, judged on exposures that the data recorded with propensities
+            (such as `ads`). What is learned, `learned` and `popular`, is learned from their
+            earlier half and judged on the later one; else it would look better than it is.
         since: of own answers, those given then or later, see `moment`.
         logged_by: of recorded exposures, the policy that logged them.
         pool: of recorded exposures, the value of the domain's pool column.
@@ -106,7 +110,7 @@ def _judge_own(domain: str, policy: str | Mapping[str, float], since: float) -> 
         load_domain(domain)  # where it is the name that is wrong, that is said
         raise DataError(
             f"nothing was learned of '{domain}' yet, so no answers are kept; serve it and run:"
-            f" crossrec learner resume {domain}"
+            f" crossrec learner trial {domain}"
         )
     if not isinstance(policy, str):
         for name in policy:
@@ -116,21 +120,48 @@ def _judge_own(domain: str, policy: str | Mapping[str, float], since: float) -> 
                     f" {suggest(name, state.frame.objectives)}"
                 )
 
-    def weights_of(shown: ShownList) -> dict[str, float]:
-        return _weights(policy, state, shown)
-
     with closing(LearningLog()) as log:
-        found = logged_answers(log, domain, to_learn.interests, since, weights_of)
+        if policy == "learned":
+            wanted = _relearned(log, domain, to_learn, state.salt, since)
+        else:
+            said = {} if isinstance(policy, str) else dict(policy)
+            weights = dict(zip(state.frame.objectives, state.frame.declared, strict=True)) | said
+            wanted = _Wanted(lambda shown: weights, since, "answers given while learning")
+        found = logged_answers(log, domain, to_learn.interests, wanted.since, wanted.weights_of)
     named = policy if isinstance(policy, str) else _named(policy)
-    name = f"{found.n_answers:,} answers given while learning"
+    name = f"{found.n_answers:,} {wanted.judged_on}"
     return Judged(named, name, found.logged, "choices an answer", judged(found.rounds))
 
 
-def _weights(policy: str | Mapping[str, float], state: State, shown: ShownList) -> dict[str, float]:
-    declared = dict(zip(state.frame.objectives, state.frame.declared, strict=True))
-    if policy == "learned" and [one.name for one in state.frame.features] == shown.features:
-        return state.frame.weights(state.belief.mean, shown.context)
-    return declared if isinstance(policy, str) else declared | dict(policy)
+class _Wanted(NamedTuple):
+    """A policy, and the answers that it can be judged on."""
+
+    weights_of: WeightsOf
+    since: float
+    judged_on: str
+
+
+def _relearned(
+    log: LearningLog, domain: str, to_learn: ToLearn, salt: str, since: float
+) -> _Wanted:
+    """The learner's weights after the earlier half of the answers, for the later half."""
+    from crossrec.serving.learning_judge import relearned
+
+    later = log.middle(domain, since)
+    found = relearned(log, domain, to_learn, salt, since, later)
+    frame = to_learn.frame
+    names = [feature.name for feature in frame.features]
+    declared = dict(zip(frame.objectives, frame.declared, strict=True))
+
+    def weights_of(shown: ShownList) -> dict[str, float]:
+        fits = shown.features == names
+        return frame.weights(found.belief.mean, shown.context) if fits else declared
+
+    judged_on = (
+        "answers given while learning, the later half; weights learned anew from"
+        f" {found.n_choices:,} choices out of the earlier half"
+    )
+    return _Wanted(weights_of, later, judged_on)
 
 
 def _named(weights: Mapping[str, float]) -> str:

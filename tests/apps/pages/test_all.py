@@ -320,7 +320,9 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> None:
         at=20.0,
         why="learned",
         learning=True,
+        live=False,
         explore_share=0.1,
+        explore_most=0.2,
         weights={"price": LearnedWeight(declared=0.1, weight=0.2, **bounds)},
         counts={},
         flagged_users={},
@@ -347,6 +349,12 @@ def test_live_shows_the_course_of_requests_from_refresh_to_refresh(open_page: Op
     ]
     frame = course.frame(seen, "films")
     assert frame.rows() == [(20.0, 1.0, 4.0), (30.0, 0.0, None)]
+
+
+@pytest.mark.usefixtures("busy")
+def test_live_says_that_learned_weights_are_on_trial(open_page: Open) -> None:
+    app = open_page("live", **{"live.domain": "films"})
+    assert "learning · on trial: the declared weights answer" in said(app)
 
 
 def test_without_the_right_key_there_is_one_sentence(
