@@ -50,17 +50,22 @@ class Outcome:
 
     Attributes:
         times_ms: of the requests that were answered with 200.
-        errors: status or error → how often.
+        failed_at: status or error → when each of them ended, by the clock.
         seconds: from the first request to the last answer.
         first_errors: the same as `errors`, of requests that were asked once more.
         hit_at: when a request ended that was asked once more, or took over SLOW_S, by the clock.
     """
 
     times_ms: list[float] = field(default_factory=list)
-    errors: dict[str, int] = field(default_factory=dict)
+    failed_at: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
     first_errors: dict[str, int] = field(default_factory=dict)
     hit_at: list[float] = field(default_factory=list)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Status or error → how often."""
+        return {status: len(moments) for status, moments in self.failed_at.items()}
 
     @property
     def per_second(self) -> float:
@@ -153,7 +158,7 @@ async def offer(load: Load) -> Outcome:
             if status == "200":
                 outcome.times_ms.append(took * 1000)
             else:
-                outcome.errors[status] = outcome.errors.get(status, 0) + 1
+                outcome.failed_at.setdefault(status, []).append(time.time())
         connections.close()
 
     await asyncio.gather(*(client() for _ in range(load.n_clients)))

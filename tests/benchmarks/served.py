@@ -19,6 +19,7 @@ from crossrec.config import AdapterConfig, load_config
 from crossrec.data.dataset import Dataset
 from crossrec.data.importing import imported
 from crossrec.data.sequences import load_sequences
+from crossrec.domains.spec import Learning
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.encoder import TextEncoder
 from crossrec.models.text_signals import RequestSignal, unit
@@ -43,21 +44,25 @@ def on_one_thread() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
-def trained(store: ReleaseStore) -> LoadedRelease:
-    """The current release of DOMAIN below `$CROSSREC_HOME`; trained for an epoch where none is.
+def trained(store: ReleaseStore, domain: str = DOMAIN) -> LoadedRelease:
+    """The domain's current release below `$CROSSREC_HOME`; trained for an epoch where none is.
 
     Neither memory nor time of an answer depend on how long it was trained.
     """
-    imported(DOMAIN)
-    if DOMAIN not in store.domains():
-        train_here(DOMAIN, load_config(overrides=["training.max_epochs=1"]))
-    return store.load(DOMAIN)
+    imported(domain)
+    if domain not in store.domains():
+        train_here(domain, load_config(overrides=["training.max_epochs=1"]))
+    return store.load(domain)
 
 
-def copies(store: ReleaseStore, n: int, anew: bool = True) -> list[str]:
+def copies(
+    store: ReleaseStore, n: int, anew: bool = True, learning: Learning | None = None
+) -> list[str]:
     """Names of `n` domains, each with a release of its own: DOMAIN's, with another adapter.
 
-    Where not `anew`, those that an earlier run made of the same release stay.
+    Args:
+        anew: False: those that an earlier run made of the same release stay.
+        learning: what the copies learn from feedback; such have names of their own.
     """
     loaded, dataset = trained(store), Dataset.open(DOMAIN)
     manifest, sequences = loaded.release.manifest, load_sequences(dataset)
@@ -66,11 +71,12 @@ def copies(store: ReleaseStore, n: int, anew: bool = True) -> list[str]:
     texts = dataset.catalogue()[TEXT].to_list()
     tokens = config.model.max_text_tokens
     lower = LayerCache.build(encoder, texts, config.adapter.n_layers, tokens)
-    names = [f"{DOMAIN}_{number}" for number in range(1, n + 1)]
+    kind = DOMAIN if learning is None else f"{DOMAIN}_learns"
+    names = [f"{kind}_{number}" for number in range(1, n + 1)]
     for number, name in enumerate(names):
         if not anew and _is_copy(store, name, loaded.release.version):
             continue
-        domain = loaded.model.domain.model_copy(update={"name": name})
+        domain = loaded.model.domain.model_copy(update={"name": name, "learning": learning})
         adapted = random_adapter(encoder, config.adapter, number)
         model = _with_texts_of(adapted, lower.batch(range(len(texts))), loaded.model)
         with tempfile.TemporaryDirectory() as folder:

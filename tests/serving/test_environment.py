@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +32,16 @@ def test_no_free_block_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch):
         other.listen()
         with pytest.raises(ServiceError, match="no block of ports is free from 19000 to 19500"):
             environment.local_ray_environment()
+
+
+def test_settings_for_throughput_go_with_haproxy_unless_the_caller_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def throughput(mode: str) -> str:
+        return environment.serve_environment(mode, tmp_path)[environment.THROUGHPUT]
+
+    monkeypatch.delenv(environment.THROUGHPUT, raising=False)
+    assert (throughput("haproxy"), throughput("plain")) == ("1", "0")
+    for said in ("0", "1"):
+        monkeypatch.setenv(environment.THROUGHPUT, said)
+        assert throughput("haproxy") == throughput("plain") == said

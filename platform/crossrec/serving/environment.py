@@ -6,6 +6,7 @@ checked on Ray 2.60.
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import socket
@@ -20,6 +21,8 @@ PORT_BLOCKS = range(20_000, 30_000, 500)
 """Where blocks of ports for replicas begin; below those that the system gives to connections."""
 SINGLE_PORTS = range(31_000, 32_700)
 """Above the ports of Serve and its replicas, below those of connections (Linux)."""
+THROUGHPUT = "RAY_SERVE_THROUGHPUT_OPTIMIZED"
+"""Serve's settings for throughput: gRPC between replicas, no thread of its own for our code."""
 _given: set[int] = set()
 PROBED_PORTS = 10
 PROXY_CHECK_S = 2
@@ -36,6 +39,8 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     """Variables for one service on this machine, whose files lie in `folder`.
 
     OMP_NUM_THREADS keeps numpy in the replicas of many domains from fighting over the cores.
+    Serve's settings for throughput go with HAProxy (`serve_modes`), unless the caller's environment
+    says otherwise.
 
     Raises:
         ConfigError: HAProxy is asked for and not installed.
@@ -53,8 +58,9 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(PROXY_START_S),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "crossrec.serving.request_ids.middlewares",
     }
+    throughput = os.environ.get(THROUGHPUT)
     if mode == "plain":
-        return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+        return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", THROUGHPUT: throughput or "0"}
     stats_port, metrics_port = free_ports(2)
     wrapper = write_wrapper(folder / "haproxy-loopback", [stats_port, metrics_port])
     own = {
@@ -76,7 +82,7 @@ def serve_environment(mode: str, folder: Path) -> dict[str, str]:
     }
     return (
         common
-        | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+        | {"RAY_SERVE_ENABLE_HA_PROXY": "1", THROUGHPUT: throughput or "1"}
         | {f"RAY_SERVE_HAPROXY_{name}": value for name, value in own.items()}
     )
 
