@@ -130,5 +130,5 @@ def shop(loaded: LoadedRelease, home: Path) -> Shop:
     weights = LearnedWeights("films")
     recommender = Recommender(loaded, WordCounter(), log, weigh=weights)
     weights.declare(recommender)
-    learner = DomainLearner("films", notes)
+    learner = DomainLearner("films", notes, salt="of the shop")
     return Shop(recommender, weights, learner, log, notes)

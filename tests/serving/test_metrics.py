@@ -37,8 +37,8 @@ from tests.serving.conftest import WordCounter
 from tests.serving.test_http_api import Backend
 from tests.small_release import genre_of
 
-CLOCKS_S = 1e-4
-"""What may pass unseen between two readings of a clock, in a handful of requests."""
+SLOW_S = 0.02
+"""How much longer each part is made to take; a busy machine adds less between two laps."""
 
 
 def page(folder: Path) -> dict[str, dict[tuple[str, ...], float]]:
@@ -89,37 +89,56 @@ class Ask:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
 
+PARTS = {
+    "filter": ("catalogue", "mask"),
+    "queue": ("_encode", "__call__"),
+    "log": ("_log", "recent"),
+    "read": ("_reader", "read"),
+    "search": ("scorer", "score"),
+    "rank": ("ranker", "rank"),
+}
+"""Stage → what of the recommender does it."""
+
+
+def _slow_down(
+    monkeypatch: pytest.MonkeyPatch, recommender: Recommender, stage: str, seconds: float
+) -> None:
+    part, name = PARTS[stage]
+    owner = type(getattr(recommender, part))
+    work = getattr(owner, name)
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(seconds)
+        return work(*args, **options)
+
+    monkeypatch.setattr(owner, name, slowly)
+
+
+ASKED = {"user_id": "user-1", "text": "a film", "filters": {"year": {"min": 1}}}
+
+
 def test_the_parts_of_a_request_sum_to_the_whole_timed_apart(
-    asks: Ask, metrics: Metrics, tmp_path: Path
+    asks: Ask,
+    recommender: Recommender,
+    metrics: Metrics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    for user in ("user-1", "user-2", "nobody"):
-        asks("POST", "/recommendations", json={"user_id": user, "text": f"a film for {user}"})
-    asks("POST", "/recommendations", json={"filters": {"year": {"min": 1}}, "explain": True})
+    for stage in PARTS:
+        _slow_down(monkeypatch, recommender, stage, SLOW_S)
+    asks("POST", "/recommendations", json={**ASKED, "explain": True})
     write(tmp_path, "a", metrics)
     found = page(tmp_path)
     whole = found["crossrec_request_seconds_sum"]["films", "recommendations", "200"]
-    parts = found["crossrec_stage_seconds_sum"]
-    assert sum(parts.values()) == pytest.approx(whole, abs=CLOCKS_S)
-    # so close that without any one of them they do not sum to it
-    assert min(parts.values()) > CLOCKS_S
-    stages = {stage for _, _, stage in parts}
-    assert {"admit", "filter", "queue", "log", "read", "search", "rank", "explain", "answer"} == (
-        stages
-    )
-    assert found["crossrec_request_seconds_count"]["films", "recommendations", "200"] == 4
+    parts = {stage: value for (*_, stage), value in found["crossrec_stage_seconds_sum"].items()}
+    # nearer than that the sum would not be without any of the parts that were slowed down
+    assert sum(parts.values()) == pytest.approx(whole, abs=SLOW_S / 2)
+    assert min(parts[stage] for stage in PARTS) >= SLOW_S
+    assert set(parts) == {*PARTS, "admit", "explain", "answer"}
+    assert found["crossrec_request_seconds_count"]["films", "recommendations", "200"] == 1
 
 
-@pytest.mark.parametrize(
-    ("stage", "part", "name"),
-    [
-        ("filter", "catalogue", "mask"),
-        ("queue", "_encode", "__call__"),
-        ("log", "_log", "recent"),
-        ("read", "_reader", "read"),
-        ("search", "scorer", "score"),
-        ("rank", "ranker", "rank"),
-    ],
-)
+@pytest.mark.parametrize("stage", PARTS)
 def test_a_part_that_takes_long_is_told_under_its_own_name(
     asks: Ask,
     recommender: Recommender,
@@ -127,19 +146,9 @@ def test_a_part_that_takes_long_is_told_under_its_own_name(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
-    part: str,
-    name: str,
 ):
-    owner = type(getattr(recommender, part))
-    work = getattr(owner, name)
-
-    def slowly(*args: Any, **options: Any) -> Any:
-        time.sleep(0.1)
-        return work(*args, **options)
-
-    monkeypatch.setattr(owner, name, slowly)
-    asked = {"user_id": "user-1", "text": "a film", "filters": {"year": {"min": 1}}}
-    asks("POST", "/recommendations", json=asked)
+    _slow_down(monkeypatch, recommender, stage, 0.1)
+    asks("POST", "/recommendations", json=ASKED)
     write(tmp_path, "a", metrics)
     parts = page(tmp_path)["crossrec_stage_seconds_sum"]
     seconds = {stage: value for (_, _, stage), value in parts.items()}
@@ -153,7 +162,7 @@ def test_what_was_timed_elsewhere_is_a_part_of_what_passed_here():
     stages.split("queue", {"tokenise": 0.0005, "encode": 0.001})
     whole = time.perf_counter() - begin
     assert stages.seconds["tokenise"] == 0.0005
-    assert stages.seconds["queue"] == pytest.approx(whole - 0.0015, abs=CLOCKS_S)
+    assert 0.002 - 0.0015 <= stages.seconds["queue"] <= whole - 0.0015
     stages.split("queue", {"encode": 60.0})  # the other clock is wrong
     assert stages.seconds["encode"] < 1
     assert min(stages.seconds.values()) >= 0
