@@ -1,4 +1,5 @@
-"""One changer of a domain's data, or of its releases, at a time, whatever the process.
+"""One changer of a domain's data, of its releases, or of a new SQLite file's way of writing, at a
+time, whatever the process.
 
 Standard library only: a served domain takes such a lock too. Leaves to others: what is changed
 (rebuild.py, importing.py, releases/forgetting.py).
@@ -7,6 +8,7 @@ Standard library only: a served domain takes such a lock too. Leaves to others: 
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +57,29 @@ def only_one(folder: Path, domain: str, wait_s: float | None = None) -> Iterator
             yield
         finally:
             _held.paths.discard(str(path))
+
+
+def write_ahead(database: sqlite3.Connection, wait_s: float) -> None:
+    """Have a file written ahead (WAL), which it then is for everybody.
+
+    While another connection turns it so, or is the last to leave it, SQLite says at once that it is
+    locked, whatever the connection's timeout.
+
+    Args:
+        wait_s: how long to try, in seconds.
+
+    Raises:
+        sqlite3.OperationalError: it was locked all the time.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as err:
+            if err.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def _wait(descriptor: int, path: Path, wait_s: float) -> None:

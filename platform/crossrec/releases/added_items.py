@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.config import home
+from crossrec.data.locks import write_ahead
 
 Floats = NDArray[np.float32]
 _BUSY_S = 30.0
@@ -64,7 +65,7 @@ class AddedItems:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, timeout=_BUSY_S)
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            write_ahead(db, _BUSY_S)
             db.execute("PRAGMA synchronous = FULL")
             db.execute(
                 "CREATE TABLE IF NOT EXISTS items"

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from crossrec.data.locks import write_ahead
 from crossrec.errors import ServiceError
 from crossrec.serving.feedback_tables import (
     READ_VERSION,
@@ -88,9 +89,9 @@ class SqliteFile:
         database = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        synchronous = f"synchronous = {self.synchronous}"
-        for setting in ("journal_mode = WAL", synchronous, "secure_delete = ON"):
-            database.execute(f"PRAGMA {setting}")
+        write_ahead(database, BUSY_TIMEOUT_S)
+        database.execute(f"PRAGMA synchronous = {self.synchronous}")
+        database.execute("PRAGMA secure_delete = ON")
         return _Sqlite(database)
 
     def lock_of_migrations(self, connection: Connection) -> None:
