@@ -187,7 +187,7 @@ def _rows(
     common = {
         "domain": DOMAIN,
         "n": N_ROUNDS,
-        "seeds": list(SEEDS[: len(found)]),
+        "seeds": list(SEEDS),
         "data_hash": loaded.release.manifest.data_hash,
     }
     rows = []
@@ -239,7 +239,7 @@ def _injection(pulled: Wide, loaded: LoadedRelease) -> list[dict[str, Any]]:
     each = _said(dict(zip(LEARNED.objectives, means.tolist(), strict=True)))
     return [
         {
-            "name": "learner_injection",
+            "name": "learner_injection_mean",
             "value": round(float(abs(means[most])), 4),
             "ci95": [round(float(abs(means[most]) + side * half), 4) for side in (-1, 1)],
             "protocol": f"simulated: mean over seeds of how far the weight moved that moved most"
@@ -247,7 +247,7 @@ def _injection(pulled: Wide, loaded: LoadedRelease) -> list[dict[str, Any]]:
             **common,
         },
         {
-            "name": "learner_injection_most",
+            "name": "learner_injection",
             "value": round(float(np.abs(pulled).max()), 4),
             "protocol": f"simulated: the most that any of {pulled.shape[1]} weights moved in any"
             f" seed, chance included, {how}",

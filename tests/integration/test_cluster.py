@@ -197,6 +197,12 @@ def _wait_for_replicas(cluster: LocalCluster, n: int, n_nodes: int) -> None:
     _until(there, 120)
 
 
+def _deploy_on_both_nodes(cluster: LocalCluster, folder: Path, port: int) -> None:
+    """Four replicas, on both nodes by Serve's own policy: nothing asks for it."""
+    _deploy(cluster, folder, port, replicas=4)
+    _wait_for_replicas(cluster, 4, n_nodes=2)
+
+
 def _until(holds: Callable[[], bool], within_s: float) -> None:
     """Errors on the way are as if it did not hold."""
     deadline = time.monotonic() + within_s
@@ -225,8 +231,7 @@ def test_a_choice_moves_the_weights_of_the_replicas_on_both_nodes(
     cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path, port: int
 ):
     key = KeyRing().create("chooser", ["read", "feedback", "admin"])
-    _deploy(cluster, tmp_path, port, replicas=4)
-    _wait_for_replicas(cluster, 4, n_nodes=2)
+    _deploy_on_both_nodes(cluster, tmp_path, port)
     with Client(f"http://127.0.0.1:{port}", key) as client:
         _until(lambda: client.order_learner("tiny_city", "resume").learning, 30)
         answer = client.recommend("tiny_city", user_id="somebody", k=3)
@@ -271,8 +276,7 @@ def test_what_one_node_is_told_the_other_knows(
     cluster: LocalCluster, trained: dict[str, Any], towns: Path, tmp_path: Path, port: int
 ):
     key = KeyRing().create("teller", ["read", "feedback", "admin"])
-    _deploy(cluster, tmp_path, port, replicas=4)
-    _wait_for_replicas(cluster, 4, n_nodes=2)
+    _deploy_on_both_nodes(cluster, tmp_path, port)
     with Client(f"http://127.0.0.1:{port}", key) as client:
 
         def in_words(_: int) -> RecommendResponse:
@@ -309,8 +313,7 @@ def test_replicas_on_two_nodes_answer_and_those_of_one_do_when_the_other_is_gone
 ):
     """The last test: the second node does not come back."""
     key = KeyRing().create("nodes", ["read"])
-    _deploy(cluster, tmp_path, port, replicas=4)
-    _wait_for_replicas(cluster, 4, n_nodes=2)  # by Serve's own policy, nothing asks for it
+    _deploy_on_both_nodes(cluster, tmp_path, port)
     bodies = [{"user_id": f"somebody {n}", "k": 3} for n in range(20)]
     first = [_answered(port, key, body, within_s=60).json() for body in bodies]
     cluster.kill_second()

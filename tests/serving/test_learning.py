@@ -538,6 +538,8 @@ def test_an_erasure_says_what_learned_weights_may_hold_until_they_are_reset(town
     visits(town, 40)
     town.step()
     assert remains("nobody").startswith("the objectives' weights that were learned online may")
+    town.order("trial")  # what is explored is still drawn from it
+    assert "online" in remains("nobody")
     of_somebody = remains("user-1")
     assert "were trained with this user's events" in of_somebody
     assert "crossrec learner reset films takes it out of what is in use at once" in of_somebody

@@ -5,6 +5,7 @@ Leaves to others: learning (serving/learning.py), judging (evaluation/off_policy
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -16,10 +17,18 @@ from crossrec.commands.output import AsJson, Commands, OneDomain, err, out, prin
 from crossrec.commands.serving import ApiKey, Url
 from crossrec.config import DEFAULT_URL
 from crossrec.errors import ConfigError
-from crossrec.serving.learning_messages import LearnerStatus
+from crossrec.serving.learning_messages import Action, LearnerStatus
 
 app = typer.Typer(cls=Commands, no_args_is_help=True)
 
+ORDERS: dict[Action, str] = {
+    "freeze": "Let the weights hold as they are: nothing is learned or explored.",
+    "resume": "Learn (again), from what is done from now on.",
+    "reset": "Begin again at the declared weights.",
+    "trial": "Learn and explore, while the declared weights answer the rest: to judge before going"
+    " live.",
+    "go-live": "Let the learned weights answer.",
+}
 FEW = 100
 """Effective rounds below which a judgement says little."""
 FAR = 0.1
@@ -34,28 +43,19 @@ def status(
     _show(verbs.learner(domain, url=url, api_key=api_key), as_json)
 
 
-@app.command()
-def freeze(
-    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
-) -> None:
-    """Let the weights hold as they are: nothing is learned or explored."""
-    _show(verbs.learner(domain, "freeze", url=url, api_key=api_key), as_json)
+def _ordering(action: Action) -> Callable[..., None]:
+    """The command of an order that needs nothing but its name."""
+
+    def order(
+        domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
+    ) -> None:
+        _show(verbs.learner(domain, action, url=url, api_key=api_key), as_json)
+
+    return order
 
 
-@app.command()
-def resume(
-    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
-) -> None:
-    """Learn (again), from what is done from now on."""
-    _show(verbs.learner(domain, "resume", url=url, api_key=api_key), as_json)
-
-
-@app.command()
-def reset(
-    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
-) -> None:
-    """Begin again at the declared weights."""
-    _show(verbs.learner(domain, "reset", url=url, api_key=api_key), as_json)
+for _action, _help in ORDERS.items():
+    app.command(_action, help=_help)(_ordering(_action))
 
 
 @app.command()
@@ -70,22 +70,6 @@ def rollback(
 ) -> None:
     """Take the weights of an earlier version, and go on from there."""
     _show(verbs.learner(domain, "rollback", to, url=url, api_key=api_key), as_json)
-
-
-@app.command()
-def trial(
-    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
-) -> None:
-    """Learn and explore, while the declared weights answer the rest: to judge before going live."""
-    _show(verbs.learner(domain, "trial", url=url, api_key=api_key), as_json)
-
-
-@app.command()
-def go_live(
-    domain: OneDomain, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
-) -> None:
-    """Let the learned weights answer."""
-    _show(verbs.learner(domain, "go-live", url=url, api_key=api_key), as_json)
 
 
 @app.command()

@@ -250,7 +250,7 @@ class _Learned:
 
     state: State
     moved: bool
-    """Whether it is no longer what was declared."""
+    """Whether the weights that answer are no longer what was declared."""
     arms: Mapping[int, NDArray[np.float64]]
     """Version → (M, P); of the last few of the same frame, for answers under way."""
     exploration: Exploration
@@ -265,7 +265,8 @@ def _learned(state: State, before: _Learned | None) -> _Learned:
     if before is not None:
         kept = before.exploration
         exploration = kept if (kept.share, kept.salt) == (share, state.salt) else exploration
-    return _Learned(state, state.moved, {**recent, state.version: state.arms}, exploration)
+    moved = state.live and state.moved
+    return _Learned(state, moved, {**recent, state.version: state.arms}, exploration)
 
 
 def what_to_learn(

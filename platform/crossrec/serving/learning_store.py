@@ -99,8 +99,8 @@ class State:
 
     @property
     def moved(self) -> bool:
-        """Whether the weights that answer are no longer what was declared."""
-        return self.live and not np.array_equal(self.belief.mean, self.frame.prior().mean)
+        """Whether what is believed is no longer what was declared."""
+        return not np.array_equal(self.belief.mean, self.frame.prior().mean)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, exact."""
