@@ -13,7 +13,7 @@ from crossrec.models.context import ContextEncoder
 from crossrec.models.domain_model import DomainModel
 from crossrec.models.fusion import FEATURES, Fusion
 from crossrec.models.query import Queries
-from crossrec.models.remembered import Remembered
+from crossrec.models.remembered import MAX_ONCE, Remembered
 from crossrec.models.sequence import SequenceTower
 from crossrec.models.sequence_signal import SequenceSignal
 from crossrec.models.text_signals import unit
@@ -23,12 +23,27 @@ from tests.small_release import N_ITEMS, WIDTH, SmallDomain
 ROW = np.arange(4, dtype=np.float32)
 
 
+def _put_twice(lately: Remembered, key: bytes, row: np.ndarray) -> None:
+    lately.put(key, {"text": row})
+    lately.put(key, {"text": row})
+
+
+def test_who_goes_through_all_users_once_pushes_nobody_out() -> None:
+    lately = Remembered(max_bytes=2 * ROW.nbytes)
+    _put_twice(lately, b"again", ROW)
+    for user in range(3 * MAX_ONCE):
+        lately.put(b"once %d" % user, {"text": ROW})
+    assert len(lately) == 1
+    assert lately.get(b"again")
+    assert len(lately._once) == MAX_ONCE  # what is known of the others has a bound too
+
+
 def test_what_was_asked_for_last_stays() -> None:
     lately = Remembered(max_bytes=2 * ROW.nbytes)
     for key in (b"a", b"b"):
-        lately.put(key, {"text": ROW})
+        _put_twice(lately, key, ROW)
     assert lately.get(b"a")
-    lately.put(b"c", {"text": ROW})
+    _put_twice(lately, b"c", ROW)
     assert lately.get(b"b") == {}
     assert (lately.get(b"a")["text"] == ROW).all()
     assert len(lately) == 2
@@ -36,13 +51,13 @@ def test_what_was_asked_for_last_stays() -> None:
 
 def test_rows_larger_than_the_room_are_left_out() -> None:
     lately = Remembered(max_bytes=ROW.nbytes - 1)
-    lately.put(b"a", {"text": ROW})
+    _put_twice(lately, b"a", ROW)
     assert len(lately) == 0
 
 
 def test_rows_are_copies() -> None:
     lately, given = Remembered(), np.ones(3, np.float32)
-    lately.put(b"a", {"text": given})
+    _put_twice(lately, b"a", given)
     given[:] = 0
     assert (lately.get(b"a")["text"] == 1).all()
 
@@ -111,14 +126,14 @@ def test_what_is_remembered_changes_no_score(model: DomainModel):
     asked = _asked()
     fresh = [model.score(query.take(np.array([0, 0])))[0] for query in asked]
     assert len({row.tobytes() for row in fresh}) == len(asked)  # nobody's answer is another's
-    for _ in range(2):
+    for _ in range(3):  # new, remembered, taken from there
         for query, expected in zip([*asked, *asked[::-1]], [*fresh, *fresh[::-1]], strict=True):
             np.testing.assert_allclose(model.score(query)[0], expected, atol=1e-4)
 
 
 def test_nobody_can_change_what_is_remembered(model: DomainModel):
     [query, *_] = _asked()
-    first = model.score(query)
+    first = [model.score(query) for _ in range(2)][1]
     for part in model.signals(query).values():
         if part.flags.writeable:
             part[:] = 0
