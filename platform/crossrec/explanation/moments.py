@@ -26,10 +26,31 @@ MOMENT_ROWS = 4096
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance over the catalogue of vectors x_i: those of c·x_i for any c."""
+    """Mean and covariance over the catalogue of vectors x_i: those of c·x_i for any c.
+
+    Of the covariance three quarters are kept, for it is symmetric: a domain has two of 384 x 384.
+    """
 
     mean: Doubles  # (E,)
-    covariance: Floats  # (E, E)
+    upper: (
+        Floats  # (E // 2, E): its first rows, twice what lies right of the square they begin with
+    )
+    rest: Floats  # (E - E // 2, E - E // 2): the square at its end
+
+    @classmethod
+    def with_covariance(cls, mean: Doubles, covariance: Floats) -> Moments:
+        """Of a mean (E,) and a covariance (E, E)."""
+        half = len(mean) // 2
+        upper, rest = covariance[:half].copy(), covariance[half:, half:].copy()
+        upper[:, half:] *= 2
+        return cls(mean, upper, rest)
+
+    @property
+    def covariance(self) -> Floats:
+        """(E, E), made anew."""
+        half = len(self.upper)
+        beside = self.upper[:, half:] / 2
+        return np.block([[self.upper[:, :half], beside], [beside.T, self.rest]])
 
     @classmethod
     def of(cls, vectors: Callable[[slice], Floats], n: int) -> Moments:
@@ -44,7 +65,7 @@ class Moments:
         assert total is not None
         assert products is not None
         mean = total / n
-        return cls(mean, (products / n - np.outer(mean, mean)).astype(np.float32))
+        return cls.with_covariance(mean, _covariance(products / n, mean))
 
     def changed(self, n: int, gone: Floats, come: Floats) -> Moments:
         """Of the same n vectors less some, (m, E), and with others, (l, E)."""
@@ -54,12 +75,19 @@ class Moments:
         ) / left
         products = (self.covariance.astype(np.float64) + np.outer(self.mean, self.mean)) * n
         products += come.T.astype(np.float64) @ come - gone.T.astype(np.float64) @ gone
-        return Moments(mean, (products / left - np.outer(mean, mean)).astype(np.float32))
+        return Moments.with_covariance(mean, _covariance(products / left, mean))
 
     def at(self, c: Floats) -> tuple[Doubles, Doubles]:
         """Mean and variance of c·x_i, (B,) each, for c (B, E)."""
-        spread = np.vecdot(c @ self.covariance, c).astype(np.float64)
-        return c @ self.mean, np.maximum(spread, 0)
+        half = len(self.upper)
+        spread = np.vecdot(c[:, :half] @ self.upper, c)
+        spread += np.vecdot(c[:, half:] @ self.rest, c[:, half:])
+        return c @ self.mean, np.maximum(spread.astype(np.float64), 0)
+
+
+def _covariance(products: Doubles, mean: Doubles) -> Floats:
+    """Of the mean of products (E, E) and the mean."""
+    return (products - np.outer(mean, mean)).astype(np.float32)
 
 
 def moments_of(signal: Signal) -> Moments:

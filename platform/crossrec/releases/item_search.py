@@ -124,7 +124,7 @@ def _named(name: str, moments: Moments) -> Tensors:
 
 
 def _moments(facts: Mapping[str, NDArray[Any]], name: str) -> Moments:
-    return Moments(facts[f"{name}.mean"], facts[f"{name}.covariance"])
+    return Moments.with_covariance(facts[f"{name}.mean"], facts[f"{name}.covariance"])
 
 
 def _write(folder: Path, facts: Tensors) -> None:
