@@ -25,7 +25,8 @@ from crossrec.serving.messages import FeedbackEvent
 
 MAX_RECENT = 1000
 PAGE_ROWS = 10_000
-"""Rows read at a time where all of a domain are read."""
+"""Rows read at a time where all of a domain are read, and forgotten at a time: between two times
+others may write."""
 
 _COLUMNS = (
     "domain, event_id, user_id, item_id, event, timestamp, value, request_id, received_at"
@@ -49,6 +50,11 @@ _COUNTS = (
 _PER_DAY = (
     "SELECT domain, CAST(received_at AS BIGINT) / 86400, event, count(*), count(DISTINCT user_id)"
     " FROM feedback WHERE received_at >= ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+)
+_DOMAINS = "SELECT DISTINCT domain FROM feedback"
+_FORGET = (
+    "DELETE FROM feedback WHERE rowid IN"
+    " (SELECT rowid FROM feedback WHERE domain = ? AND received_at < ? LIMIT ?)"
 )
 _ERASE = "DELETE FROM feedback WHERE domain = ? AND user_id = ?"
 _ERASE_ANSWERS = "DELETE FROM answers WHERE domain = ? AND user_id = ?"
@@ -208,7 +214,17 @@ class FeedbackLog:
         where, values = ("", (before,)) if domain is None else (" AND domain = ?", (before, domain))
         with self._changing() as connection:
             connection.change(f"DELETE FROM answers WHERE last_at < ?{where}", [values])
-            return connection.change(f"DELETE FROM feedback WHERE received_at < ?{where}", [values])
+        all_of_them = (row[0] for row in self._reader.execute(_DOMAINS, ()))
+        return sum(self._forget(one, before) for one in ([domain] if domain else all_of_them))
+
+    def _forget(self, domain: str, before: float) -> int:
+        n_events = 0
+        while True:
+            with self._changing() as connection:
+                n_gone = connection.change(_FORGET, [(domain, before, PAGE_ROWS)])
+            n_events += n_gone
+            if n_gone < PAGE_ROWS:
+                return n_events
 
     def erase(self, domain: str, user_id: str, user_key: str, releases: Sequence[str]) -> int:
         """Remove a user's events and remember, by the keyed hash alone, that it was done.

@@ -37,6 +37,7 @@ from crossrec.serving.arguments import Scaled, parse
 from crossrec.serving.auth import KeyRing
 from crossrec.serving.environment import local_ray_environment, serve_environment
 from crossrec.serving.process_tree import end_tree, has_ended, tree_of
+from crossrec.serving.retention import keep_feedback_days
 from crossrec.serving.shared_encoder import encoder_of
 
 Mode = Literal["haproxy", "plain"]
@@ -194,8 +195,8 @@ def serve_domains(
     Raises:
         UnknownDomainError, ReleaseError: a domain has no release, or they share no encoder.
         ConfigError: the port is taken, the access is not safe, fewer replicas at most than at
-            least, a domain is to be apart that is none of the domains, or the trusted proxies
-            are no networks.
+            least, a domain is to be apart that is none of the domains, the trusted proxies are
+            no networks, or feedback is to be kept for no number of days.
         AuthError: keys are asked for and none exists.
         ServiceError: the service did not come up; the message has the end of its log.
     """
@@ -203,6 +204,7 @@ def serve_domains(
     encoder_of(domains, ReleaseStore())
     _check_access(access, host, address)
     trusted_proxies()  # to say what is wrong with them here and now
+    keep_feedback_days()
     for name in apart:
         if name not in domains:
             raise ConfigError(f"'{name}' is to be apart and not served: {suggest(name, domains)}")

@@ -34,6 +34,7 @@ from crossrec.serving.metrics import (
     own_file,
     write_figures,
 )
+from crossrec.serving.retention import Retention, keep_feedback_days
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +46,19 @@ N_CPUS = 0.05
 
 
 class Learners:
-    """The learners of all domains that a replica has ever said what to learn of.
+    """The learners of all domains that a replica has ever said what to learn of; their thread also
+    forgets what is too old, for there is one in the whole service.
 
     Args:
         figures: folder for a file with the figures of this process; None: nobody reads them.
         poll_s: between two looks at the feedback log.
+
+    Raises:
+        ConfigError: as `keep_feedback_days`.
     """
 
     def __init__(self, figures: Path | None = None, poll_s: float = POLL_S) -> None:
+        self._retention = Retention(keep_feedback_days())
         self._log = LearningLog()
         self._learners: dict[str, DomainLearner] = {}
         self._metrics = Metrics()
@@ -87,6 +93,7 @@ class Learners:
     def _run(self) -> None:
         while not self._ended.wait(self._poll_s):
             self.step()
+            self._retention.step()
             if self._figures and time.monotonic() >= self._written_at + WRITE_EVERY_S:
                 self._written_at = time.monotonic()
                 try:
@@ -130,10 +137,11 @@ def build_learner(arguments: dict[str, Any]) -> serve.Application:
     """The learners' application, in the service once.
 
     Raises:
-        ConfigError: it got an argument; it takes none.
+        ConfigError: it got an argument, for it takes none; or as `keep_feedback_days`.
     """
     if arguments:
         raise ConfigError(f"the learners take no arguments; got {', '.join(arguments)}")
+    keep_feedback_days()  # a replica that cannot read it would say so in a log alone
     deployment = serve.deployment(
         LearnerDeployment,
         name=LEARNER,

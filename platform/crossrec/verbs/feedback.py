@@ -73,18 +73,11 @@ def prune_feedback(keep_days: float, domain: str | None = None) -> int:
     Raises:
         ConfigError: a negative number of days.
     """
-    from contextlib import closing
-
-    from crossrec.serving.feedback_log import FeedbackLog
-    from crossrec.serving.learning_log import kept_answers
+    from crossrec.serving.retention import forget_before
 
     if not keep_days >= 0:
         raise ConfigError(f"got {keep_days} days to keep; expected 0 or more")
-    before = time.time() - keep_days * DAY_S
-    with kept_answers() as answers, closing(FeedbackLog()) as log:
-        if answers is not None:
-            answers.prune(before, domain)
-        return log.prune(before, domain)
+    return forget_before(time.time() - keep_days * DAY_S, domain)
 
 
 def add_feedback(
