@@ -66,6 +66,22 @@ def test_only_the_first_interaction_with_an_item_stays() -> None:
     assert got.times.tolist() == [0, 1, 3]
 
 
+def test_the_event_of_a_step_is_the_last_before_another_item() -> None:
+    rows = [("u", item, time, event) for time, (item, event) in enumerate(
+        [("a", "browse"), ("a", "cheaper"), ("b", "browse"), ("a", "nicer"), ("c", "browse"),
+         ("c", "closer")]
+    )] + [("v", "c", 9, "nicer"), ("v", "a", 10, "browse"), ("v", "b", 11, "browse")]  # fmt: skip
+    interactions = pl.DataFrame(
+        rows, schema=["user_id", "item_id", "timestamp", "event"], orient="row"
+    )
+    got = sequences_from(ITEMS, interactions.lazy(), DOMAIN)
+    assert ids(got, got.rows(0)) == "abc"
+    assert [got.event_names[code] for code in got.events] == [
+        "cheaper", "browse", "closer", "nicer", "browse", "browse",
+    ]  # fmt: skip
+    assert got.times.tolist()[:3] == [0, 2, 4]  # the moments are those of the first
+
+
 def test_users_with_fewer_than_three_items_are_left_out() -> None:
     got = sequences([*visits("one", "a"), *visits("two", "ab"), *visits("three", "abc")])
     assert got.user_ids == ["three"]

@@ -58,7 +58,8 @@ def sequences_from(
 
     Rows of `dropped_events` and of items outside the catalogue are left out first; every other
     event counts, whatever its rating. Rows are sorted by user (as string) and time, ties in the
-    order of the table.
+    order of the table. The event of a step is the last that the user did with the item before
+    turning to another: who looks at a restaurant and then asks for a cheaper one has criticised it.
 
     Args:
         items: column `item_id`, unique, and those that context fields restrict candidates by.
@@ -81,6 +82,7 @@ def sequences_from(
         .filter(pl.col(_ITEM_IDX).is_not_null())
         .select(USER_ID, _ITEM_IDX, TIMESTAMP, *_optional(names), *fields.expressions)
         .sort(USER_ID, TIMESTAMP, maintain_order=True)
+        .with_columns(pl.col(EVENT).last().over(pl.struct(USER_ID, _ITEM_IDX).rle_id()))
         .unique([USER_ID, _ITEM_IDX], keep="first", maintain_order=True)
         .filter(pl.len().over(USER_ID) >= min_interactions)
         .collect()
