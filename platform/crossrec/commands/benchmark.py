@@ -70,11 +70,11 @@ def quality(
     from crossrec import verbs
     from crossrec.benchmark.report import write_report
     from crossrec.benchmark.run import Benchmark, make_plan, settings_of
-    from crossrec.verbs.data import at_hand
+    from crossrec.verbs.data import at_hand, import_data
 
     cells = make_plan(domains or (), splits or (), seeds, peers, ours=ours)
     settings = verbs.settings(config, overrides or ())
-    bench = Benchmark(to, cells, settings, make, at_hand)
+    bench = Benchmark(to, cells, settings, make, at_hand, import_data)
     with progress_bars() as progress:
         task = progress.add_task("quality", total=len(cells))
         outcome = bench.run(
