@@ -10,6 +10,7 @@ import pytest
 from crossrec.benchmark import run as run_module
 from crossrec.benchmark.cells import MINE, Cell
 from crossrec.benchmark.contestants import settings_of_ours
+from crossrec.benchmark.exchange import NotRunError, scripts
 from crossrec.benchmark.run import make_plan
 from crossrec.config import RunConfig
 from crossrec.errors import ConfigError, UnknownDomainError
@@ -195,14 +196,10 @@ def test_without_the_repository_the_packages_own_baselines_still_run(
     assert run_module.SPLITS[0] == "leave_one_out"
 
 
-@pytest.mark.mirror
-def test_peers_of_the_harness_agree_with_the_published_ones(
-    run: Run, data_mirror: Path, tmp_path: Path
-):
+def expect_published_figures(run: Run, out: Path, names: list[str]) -> None:
     """Within two standard errors of the published figure, the grids' chances included."""
-    names = ["popularity", "itemknn", "itemknn_recency", "ease", "ease_recency"]
     plan = ["--domains", "travel", "movies", "--splits", "leave_one_out", "--no-ours"]
-    answer = run("benchmark", "quality", *plan, "--peers", *names, "--out", tmp_path, "--json")
+    answer = run("benchmark", "quality", *plan, "--peers", *names, "--out", out, "--json")
     assert answer.exit_code == 0, answer.stderr
     cells = json.loads(answer.stdout)["cells"]
     assert len(cells) == 2 * len(names)
@@ -210,3 +207,21 @@ def test_peers_of_the_harness_agree_with_the_published_ones(
         published = cell["published"]
         off = cell["test"]["metrics"]["ndcg@10"] - published["ndcg@10"]
         assert abs(off) < 2 * published["ndcg@10_se"], (cell["domain"], cell["model"])
+
+
+@pytest.mark.mirror
+def test_peers_of_the_harness_agree_with_the_published_ones(
+    run: Run, data_mirror: Path, tmp_path: Path
+):
+    names = ["popularity", "itemknn", "itemknn_recency", "ease", "ease_recency"]
+    expect_published_figures(run, tmp_path, names)
+
+
+@pytest.mark.mirror
+def test_als_agrees_with_the_published_one(run: Run, data_mirror: Path, tmp_path: Path):
+    """Another version of the library, and another draw of its first factors."""
+    try:
+        scripts()["implicit_als"].python()
+    except NotRunError as missing:
+        pytest.skip(str(missing))
+    expect_published_figures(run, tmp_path, ["implicit_als"])

@@ -210,7 +210,9 @@ def told(domain: str, model: str) -> str:
     fields = [one.name for one in declared.context if one.derive != "last_item"]
     moment = ["its moment"] if declared.time_kind == "unix_seconds" else []
     read = ", ".join([*moment, *fields])
-    return f"ours is told of the request: {read}; peers are not" if read else "nothing is known of the request"
+    if not read:
+        return "nothing is known of the request"
+    return f"ours is told of the request: {read}; peers are not"
 
 
 def _mean(
