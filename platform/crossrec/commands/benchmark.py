@@ -57,6 +57,9 @@ def quality(
 ) -> None:
     """Train ours and the peers on the same splits, judge all by one judge, write a report.
 
+    With leave_one_out ours is trained a second time, told neither moment nor context of the
+    request, as no peer is: crossrec_blind.
+
     Every cell (domain, split, model, seed) is a file below --out, kept until its data,
     settings or code change: what was interrupted goes on. Peers with an environment of
     their own need tests/benchmarks/peers/make_env.sh once. Writes quality.json, quality.md
