@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crossrec.benchmark.cells import (
+    BLIND,
     OURS,
     Cell,
     CellStore,
@@ -82,6 +83,7 @@ def test_only_what_has_randomness_runs_with_several_seeds():
     assert [cell.seed for cell in cells if cell.model == "ease"] == [0]
     assert [cell.seed for cell in cells if cell.model == "sasrec_own"] == [0, 1, 2]
     assert [cell.seed for cell in cells if cell.model == OURS] == [0, 1, 2]
+    assert [cell.seed for cell in cells if cell.model == BLIND] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from crossrec.benchmark.cells import FUSION, OURS
-from crossrec.benchmark.compare import best_peer, geometric, groups, ratio, select
+from crossrec.benchmark.cells import FUSION, MINE, OURS
+from crossrec.benchmark.compare import (
+    best_peer,
+    geometric,
+    groups,
+    over_best_on_test,
+    ratio,
+    select,
+)
 from tests.benchmark.test_cells import result
 
 SECOND = 1 / np.log2(3)  # NDCG of rank 2
@@ -51,7 +58,7 @@ def test_the_best_peer_is_best_on_validation_and_never_the_fusion():
             result("ease", [1], validation=[5]),
             result("itemknn", [9], validation=[2]),
             result(FUSION, [1], validation=[1]),
-            result(OURS, [1], validation=[1]),
+            *(result(model, [1], validation=[1]) for model in MINE),
         ]
     )
     best = best_peer(found, "films", "leave_one_out")
@@ -59,6 +66,23 @@ def test_the_best_peer_is_best_on_validation_and_never_the_fusion():
     assert best.model == "itemknn"
     assert best_peer(found, "films", "temporal") is None
     assert select(found, "films", "leave_one_out", "ease") is not None
+
+
+def test_the_peer_best_on_test_is_another_figure():
+    found = groups(
+        [
+            result(OURS, [1]),
+            result("ease", [1], validation=[5]),
+            result("itemknn", [2], validation=[2]),
+        ]
+    )
+    chosen = best_peer(found, "films", "leave_one_out")
+    assert chosen is not None
+    one = ratio(found[0], chosen)
+    after = over_best_on_test(found, one)
+    assert after is not None
+    assert (one.peer, one.value) == ("itemknn", pytest.approx(1 / SECOND))
+    assert (after.peer, after.value) == ("ease", pytest.approx(1))
 
 
 def test_a_geometric_mean_of_ratios():

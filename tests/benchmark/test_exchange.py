@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from crossrec.benchmark import exchange
 from crossrec.benchmark.exchange import (
     ENVIRONMENTS,
+    SCRIPTS,
     NotRunError,
     Script,
     expect_checkout,
@@ -87,6 +91,20 @@ def test_a_missing_environment_is_said_with_how_to_make_it(rings: Split):
     assert not (ENVIRONMENTS / "nowhere").exists()
     with pytest.raises(NotRunError, match=r"make it with tests/.*make_env.sh nowhere"):
         run_script(peer, rings, None, seed=0)
+
+
+def test_an_environment_that_does_not_install_leaves_a_note_for_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    there = tmp_path / "tests" / "benchmarks" / "peers" / "make_env.sh"
+    there.parent.mkdir(parents=True)
+    shutil.copy(SCRIPTS / "make_env.sh", there)
+    done = subprocess.run(["bash", there, "rectools"], env={**os.environ, "PYTHON": "false"})
+    assert done.returncode == 1
+    monkeypatch.setattr(exchange, "ENVIRONMENTS", tmp_path / ".venv-peers")
+    why = r"does not install \(make_env.sh rectools ended with code 1 on \d{4}-\d\d-\d\d\)"
+    with pytest.raises(NotRunError, match=why):
+        Script("als", "als.py", "rectools").python()
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,19 @@ def test_items_withheld_for_test_are_late_and_those_of_validation_are_not() -> N
     assert not (split.late & split.warm).any()
 
 
+def test_nothing_after_the_test_target_of_cold_items_is_training() -> None:
+    whole = sequences(shuffled_visits(400))
+    split = split_sequences(whole, "cold_items", seed=3)
+    later = 0
+    for user, target in zip(split.test.users, whole.target_rows(split.test), strict=True):
+        rows = np.arange(target + 1, whole.offsets[user + 1])
+        later += len(rows)
+        assert not split.train[rows].any()
+    assert later > len(split.test)  # there was something to leave out
+    others = ~np.isin(np.arange(whole.n_users), split.test.users)
+    assert split.train[np.repeat(others, np.diff(whole.offsets))].any()
+
+
 def test_cold_items_differ_by_seed_and_do_not_by_run() -> None:
     whole = sequences(shuffled_visits(20))
     cold = [

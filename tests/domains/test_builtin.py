@@ -73,14 +73,19 @@ class TestFromMirror:
                 kept = dataset.scan(table).select(columns).collect()
                 assert kept.equals(original.collect()), table
 
-    def test_no_context_field_is_a_property_of_the_item(self, imported: Imported, name: str):
+    def test_no_context_field_half_tells_the_item(self, imported: Imported, name: str):
+        """Fewer than a quarter of the rows lie on items that occur with one of its values only;
+        items that occur once say nothing.
+        """
         dataset = imported(name)
         fields = [f for f in dataset.domain.context if f.derive is None and f.kind == "category"]
         for field in fields:
-            values = dataset.scan("interactions").select("item_id", pl.col(field.name)).unique()
-            per_item = values.group_by("item_id").len().collect()["len"]
-            several = values.select(pl.col(field.name).n_unique()).collect().item() > 1
-            told = several and per_item.max() == 1
+            rows = dataset.scan("interactions").select("item_id", value=field.name)
+            counts = pl.len().alias("rows"), pl.col("value").n_unique().alias("values")
+            per_item = rows.group_by("item_id").agg(*counts).filter(pl.col("rows") > 1).collect()
+            with_one = per_item.filter(pl.col("values") == 1)["rows"].sum() / per_item["rows"].sum()
+            several = rows.select(pl.col("value").n_unique()).collect().item() > 1
+            told = several and with_one > 0.25
             assert told == ((name, field.name) in KNOWN_WHEN_ASKED), field.name
 
     def test_every_canonical_table_has_its_schema(self, imported: Imported, name: str):

@@ -64,7 +64,7 @@ def tasty(city: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A larger one: fifteen items of validation tell what a modality says of new items."""
     root = tmp_path_factory.mktemp("large")
-    city = make_city(root, n_users=150, n_items=300)
+    city = make_city(root, n_users=400, n_items=300)
     return with_tastes(city, root / "tasty" / city.folder.name)
 
 

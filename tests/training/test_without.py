@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.benchmark.cells import BLIND, OURS, Cell
+from crossrec.benchmark.contestants import settings_of_ours
 from crossrec.config import Placement, load_config
 from crossrec.data.batches import queries_for
 from crossrec.data.dataset import Dataset
@@ -22,7 +24,7 @@ from crossrec.training.assemble import assemble, mixed
 from crossrec.training.closed_form import fit_closed_form
 from crossrec.training.loop import Fitted, fit
 from crossrec.training.network import Network
-from crossrec.training.prepare import Prepared
+from crossrec.training.prepare import Prepared, prepare
 from tests.training.small import prepare_city
 
 FP32 = Placement(precision="fp32")
@@ -63,6 +65,24 @@ def test_what_a_left_out_part_hears_changes_nothing(
         signal, queries = network.export(), queries_of(network.prepared)
         gap = np.abs(signal.score(queries) - signal.score(changed(part, queries))).max()
         assert (gap > 1e-3) == hears
+
+
+def test_the_blind_one_of_the_benchmark_hears_neither_moment_nor_context(
+    city: Dataset, tiny: TextEncoder
+) -> None:
+    """The whole model: towers and fusion."""
+    heard = {}
+    for name in (OURS, BLIND):
+        given = prepare_city(city, tiny, "training.max_epochs=1")
+        config = settings_of_ours(given.config, Cell("city", given.split.protocol, name))
+        prepared = prepare(city, config, encoder=tiny)
+        model = assemble(prepared, fit(prepared, placement=FP32))
+        queries = queries_of(prepared)
+        other = {field: np.full_like(of, np.nan) for field, of in queries.context.items()}
+        later = replace(queries, now=queries.now + 10**7, context=other)
+        heard[name] = np.abs(model.score(later) - model.score(queries)).max()
+    assert heard[OURS] > 0.01
+    assert heard[BLIND] == 0
 
 
 def test_an_item_without_its_text_is_its_id_alone(city: Dataset, tiny: TextEncoder) -> None:

@@ -36,6 +36,9 @@ COLD = ("movies", "industrial")
 """Domains with too few cold targets of their own: there items are withheld (`cold_items`)."""
 
 OURS = "crossrec"
+BLIND = "crossrec_blind"
+"""Ours again, told of the request what peers are told: the history before it, no more."""
+MINE = (OURS, BLIND)
 FUSION = "peer_fusion"
 TEXT = "frozen_text"
 
@@ -103,7 +106,8 @@ def plan(
 
     `temporal` and `cold_items` are planned for the domains they suit (TEMPORAL, COLD) and for
     domains this file does not know. With `cold_items` each seed withholds other items, and only
-    ours and frozen text run. Peers without randomness have one seed.
+    ours and frozen text run. Peers without randomness have one seed. What the moment and context
+    of the request are worth is asked with `leave_one_out` (BLIND).
 
     Args:
         peers: names in the order they run.
@@ -120,7 +124,8 @@ def plan(
                 n = seeds if cold or peer in random else 1
                 cells += [Cell(domain, split, peer, seed) for seed in range(n)]
             if ours:
-                cells += [Cell(domain, split, OURS, seed) for seed in range(seeds)]
+                models = MINE if split == "leave_one_out" else (OURS,)
+                cells += [Cell(domain, split, m, seed) for m in models for seed in range(seeds)]
     return cells
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrec.benchmark.cells import FUSION, OURS, Result
+from crossrec.benchmark.cells import FUSION, MINE, Result
 from crossrec.evaluation import peers
 from crossrec.evaluation.protocols import Evaluation, Part, known
 
@@ -80,11 +80,18 @@ def select(found: Sequence[Group], domain: str, split: str, model: str) -> Group
     return next((g for g in found if (g.domain, g.split, g.model) == wanted), None)
 
 
-def best_peer(found: Sequence[Group], domain: str, split: str) -> Group | None:
-    """The peer with the best NDCG@10 on validation, not the fusion; None without a peer."""
+def best_peer(
+    found: Sequence[Group], domain: str, split: str, part: Part = "validation"
+) -> Group | None:
+    """The peer with the best NDCG@10 on validation, not the fusion; None without a peer.
+
+    Args:
+        part: `test` names the peer that turned out best, which nobody could have chosen: where
+            validation is noisy, the one chosen may be far from it.
+    """
     there = [g for g in found if (g.domain, g.split) == (domain, split)]
-    rivals = [g for g in there if g.model not in (OURS, FUSION)]
-    return max(rivals, key=lambda group: group.mean(part="validation"), default=None)
+    rivals = [g for g in there if g.model not in (*MINE, FUSION)]
+    return max(rivals, key=lambda group: group.mean(part=part), default=None)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ class Ratio:
 
     domain: str
     split: str
+    model: str
+    """Which of ours."""
     metric: str
     kind: str
     ours: float
@@ -123,6 +132,7 @@ def ratio(ours: Group, peer: Group, metric: str = MAIN, kind: str = "all") -> Ra
     return Ratio(
         ours.domain,
         ours.split,
+        ours.model,
         metric,
         kind,
         _mean(mine),
@@ -133,6 +143,13 @@ def ratio(ours: Group, peer: Group, metric: str = MAIN, kind: str = "all") -> Ra
         (low, high),
         draws,
     )
+
+
+def over_best_on_test(found: Sequence[Group], one: Ratio) -> Ratio | None:
+    """The same figure over the peer that is best on test instead; None without ours or a peer."""
+    ours = select(found, one.domain, one.split, one.model)
+    best = best_peer(found, one.domain, one.split, "test")
+    return None if ours is None or best is None else ratio(ours, best, one.metric, one.kind)
 
 
 def _on_cases_of(group: Group, other: Group) -> Group:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 import crossrec
 from crossrec.benchmark import fusion
 from crossrec.benchmark.cells import (
+    BLIND,
     FUSION,
-    OURS,
+    MINE,
     PARTS,
     TEXT,
     Cell,
@@ -131,9 +132,10 @@ class Ours(Contestant):
     """crossrec with its settings as given, by default the defaults."""
 
     def settings(self, cell: Cell, arena: Arena) -> list[Any]:
-        """All settings, and the code of models and training."""
-        rooms = [*(PACKAGE / "models").glob("*.py"), *(PACKAGE / "training").glob("*.py")]
-        return [arena.config.model_dump(mode="json"), code_hash(*sorted(rooms))]
+        """All settings, the domain's declaration, and the code of data, models and training."""
+        declared = arena.dataset.domain.model_dump(mode="json")
+        code = sorted(path for room in _ROOMS for path in (PACKAGE / room).glob("*.py"))
+        return [arena.config.model_dump(mode="json"), declared, code_hash(*code)]
 
     def run(self, cell: Cell, key: str, arena: Arena, needed: Mapping[str, Result]) -> Result:
         """As `crossrec train` does, without a release."""
@@ -149,6 +151,22 @@ class Ours(Contestant):
         epochs = len(fitted.history)
         ended = epochs < arena.config.training.max_epochs
         return _result(cell, key, arena, evaluations, {}, seconds, seconds, ended, epochs)
+
+
+_ROOMS = ("data", "models", "training")
+"""Packages that decide a figure of ours; what a rank is, JUDGE says."""
+
+
+def settings_of_ours(config: RunConfig, cell: Cell) -> RunConfig:
+    """Those of a cell: its protocol and seed; BLIND reads neither context nor any clock, so that it
+    is told less than peers could read (gaps between the steps of a history are hidden, too).
+    """
+    model, training = config.model, config.training.model_copy(update={"seed": cell.seed})
+    if cell.model == BLIND:
+        without = list(dict.fromkeys([*model.without, "gaps"]))
+        model = model.model_copy(update={"use_context": False, "without": without})
+    update = {"protocol": cell.split, "training": training, "model": model}
+    return config.model_copy(update=update)
 
 
 class Simple(Contestant):
@@ -287,7 +305,7 @@ class Fused(Contestant):
 
 def contestant(name: str) -> Contestant:
     """The model of that name; KeyError for one that is not in `peer_names` nor ours."""
-    if name == OURS:
+    if name in MINE:
         return Ours()
     if name == FUSION:
         return Fused()

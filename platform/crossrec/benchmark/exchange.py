@@ -34,6 +34,9 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 SCRIPTS = CHECKOUT / "tests" / "benchmarks" / "peers"
 ENVIRONMENTS = CHECKOUT / ".venv-peers"
 
+NOT_INSTALLED = "its environment does not install"
+"""The one reason for which a peer may be missing from a mean."""
+
 
 class NotRunError(Exception):
     """A peer cannot run here; the message says why. Never leaves the benchmark."""
@@ -66,10 +69,14 @@ class Script:
         """The interpreter that runs it.
 
         Raises:
-            NotRunError: its environment was not made.
+            NotRunError: its environment was not made, or make_env.sh could not make it.
         """
         if self.environment == "own":
             return Path(sys.executable)
+        failed = ENVIRONMENTS / f"{self.environment}.failed"
+        if failed.is_file():
+            why = failed.read_text(encoding="utf-8").strip()
+            raise NotRunError(f"not run: {NOT_INSTALLED} ({why})")
         python = ENVIRONMENTS / self.environment / "bin" / "python"
         if not python.is_file():
             command = f"{SCRIPTS.relative_to(CHECKOUT)}/make_env.sh {self.environment}"

@@ -6,13 +6,15 @@ Leaves to others: the cells (cells.py), who fills them (contestants.py), the rep
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from crossrec.benchmark.cells import (
+    BLIND,
     COLD,
     DOMAINS,
+    MINE,
     OURS,
     TEMPORAL,
     TEXT,
@@ -28,11 +30,13 @@ from crossrec.benchmark.contestants import (
     Scripted,
     contestant,
     peer_names,
+    settings_of_ours,
 )
 from crossrec.benchmark.exchange import NotRunError, expect_checkout, scripts
 from crossrec.config import RunConfig
 from crossrec.data.dataset import Dataset
-from crossrec.data.importing import imported
+from crossrec.data.freshness import why_stale
+from crossrec.data.importing import import_domain, imported
 from crossrec.domains import load_domain
 from crossrec.errors import ConfigError, suggest
 from crossrec.models import baselines
@@ -57,6 +61,7 @@ class Benchmark:
         config: settings of ours; protocol and seed are set by the cell.
         make: whether to make what is missing, or only to say that it is.
         data: name of a domain → its data set, imported if need be.
+        anew: the same, imported again: for data that are not what the YAML or files now say.
     """
 
     folder: Path
@@ -64,10 +69,12 @@ class Benchmark:
     config: RunConfig = field(default_factory=RunConfig)
     make: bool = True
     data: Callable[[str], Dataset] = imported
+    anew: Callable[[str], Dataset] = lambda name: import_domain(load_domain(name))
 
     def __post_init__(self) -> None:
         self.store = CellStore(self.folder)
-        self._arenas: dict[tuple[str, str, int], Arena] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._arenas: dict[Cell, Arena] = {}
         self._results: dict[Cell, Result] = {}
 
     def run(self, on_cell: Callable[[Cell, bool], None] = lambda cell, made: None) -> Outcome:
@@ -103,6 +110,8 @@ class Benchmark:
         key = model.key(cell, arena, keys)
         result = self.store.load(cell, key)
         if result is None:
+            if isinstance(model, Scripted):
+                model.script.python()  # why it cannot run says more than that it did not
             if not self.make:
                 raise NotRunError("not run yet")
             result = model.run(cell, key, arena, needed)
@@ -134,15 +143,21 @@ class Benchmark:
 
     def _arena(self, cell: Cell) -> Arena:
         """The split, shared by the cells of a domain; only one is kept, for they are large."""
-        ours = cell.model == OURS or cell.split == "cold_items"
-        place = (cell.domain, cell.split, cell.seed if ours else 0)
+        seed = cell.seed if cell.model in MINE or cell.split == "cold_items" else 0
+        place = replace(cell, model=BLIND if cell.model == BLIND else OURS, seed=seed)
         if place not in self._arenas:
             self._arenas.clear()
-            training = self.config.training.model_copy(update={"seed": place[2]})
-            update = {"protocol": cell.split, "training": training}
-            config = self.config.model_copy(update=update)
-            self._arenas[place] = Arena(self.data(cell.domain), config)
+            config = settings_of_ours(self.config, place)
+            self._arenas[place] = Arena(self._dataset(cell.domain), config)
         return self._arenas[place]
+
+    def _dataset(self, name: str) -> Dataset:
+        """The domain's data as its YAML and files are now; looked at once a run."""
+        if name not in self._datasets:
+            found = self.data(name)
+            stale = why_stale(found, load_domain(name))
+            self._datasets[name] = self.anew(name) if stale else found
+        return self._datasets[name]
 
 
 def _differs_by_seed(name: str, cell: Cell) -> bool:

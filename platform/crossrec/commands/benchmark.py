@@ -57,6 +57,9 @@ def quality(
 ) -> None:
     """Train ours and the peers on the same splits, judge all by one judge, write a report.
 
+    With leave_one_out ours is trained a second time, told neither moment nor context of the
+    request, as no peer is: crossrec_blind.
+
     Every cell (domain, split, model, seed) is a file below --out, kept until its data,
     settings or code change: what was interrupted goes on. Peers with an environment of
     their own need tests/benchmarks/peers/make_env.sh once. Writes quality.json, quality.md
@@ -70,11 +73,11 @@ def quality(
     from crossrec import verbs
     from crossrec.benchmark.report import write_report
     from crossrec.benchmark.run import Benchmark, make_plan, settings_of
-    from crossrec.verbs.data import at_hand
+    from crossrec.verbs.data import at_hand, import_data
 
     cells = make_plan(domains or (), splits or (), seeds, peers, ours=ours)
     settings = verbs.settings(config, overrides or ())
-    bench = Benchmark(to, cells, settings, make, at_hand)
+    bench = Benchmark(to, cells, settings, make, at_hand, import_data)
     with progress_bars() as progress:
         task = progress.add_task("quality", total=len(cells))
         outcome = bench.run(

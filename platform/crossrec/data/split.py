@@ -188,8 +188,9 @@ def split_sequences(sequences: Sequences, protocol: str, *, seed: int = 0) -> Sp
       drawn by a hash of seed and item id. A user's test case is the last row with an item
       withheld for test, the validation case the last row with any other item: so validation
       holds cold targets at their natural share, and what is tuned on it learns no favour for
-      cold items. All other rows with items that are not withheld are training, also those
-      after a target.
+      cold items. All other rows with items that are not withheld are training, but those of a
+      user after the test target: they tell of it, and models that train on nothing never see
+      them.
 
     In all three the history of a case is everything the user did before the target.
 
@@ -295,10 +296,17 @@ def _withheld(sequences: Sequences, seed: int) -> tuple[NDArray[np.bool_], NDArr
 def _cold_items(
     sequences: Sequences, test: NDArray[np.bool_], validation: NDArray[np.bool_]
 ) -> _Parts:
-    train = ~(test | validation)[sequences.items]
-    held_out = _last_with(sequences, ~test)
+    held_out, tested = _last_with(sequences, ~test), _last_with(sequences, test)
+    train = ~(test | validation)[sequences.items] & _before(sequences, tested)
     train[sequences.target_rows(held_out)] = False
-    return train, held_out, _last_with(sequences, test)
+    return train, held_out, tested
+
+
+def _before(sequences: Sequences, cases: Cases) -> NDArray[np.bool_]:
+    """(N,) rows before their user's target; all rows of users without a case."""
+    ends = sequences.offsets[1:].copy()
+    ends[cases.users] = sequences.target_rows(cases)
+    return np.arange(len(sequences.items)) < np.repeat(ends, np.diff(sequences.offsets))
 
 
 def _last_with(sequences: Sequences, wanted: NDArray[np.bool_]) -> Cases:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environments of the peers that cannot share ours: rectools (with implicit), recbole,
 # surprise and obp, or those named. They go to .venv-peers/ in the checkout; repeat after a change of
-# requirements.
+# requirements. Of one that does not install, NAME.failed there says so: the benchmark reads it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)/.venv-peers
@@ -9,7 +9,17 @@ python=${PYTHON:-python3}
 names=("$@")
 [ $# -gt 0 ] || names=(rectools recbole surprise obp)
 
+name=
+mkdir -p "$root"
+note_failure() {
+    local code=$?
+    [ $code -eq 0 ] || [ $code -gt 128 ] || [ -z "$name" ] || # above 128: interrupted
+        echo "make_env.sh $name ended with code $code on $(date -u +%F)" > "$root/$name.failed"
+}
+trap note_failure EXIT
+
 for name in "${names[@]}"; do
+    rm -f "$root/$name.failed"
     "$python" -m venv "$root/$name"
     pip=("$root/$name/bin/pip" install --quiet --disable-pip-version-check)
     "${pip[@]}" -r "$here/requirements_$name.txt"
