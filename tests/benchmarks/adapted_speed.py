@@ -2,7 +2,7 @@
 
 Ours is the trainer that `crossrec train` runs, in `adapted` mode: an epoch is all its steps, the
 refresh of all texts and validation. The ordinary loop is that trainer with other texts: each
-occurrence in a batch, and each text of the refresh, goes through all layers of peft's own model.
+occurrence in a batch, and each text of the refresh (once), goes through all layers of peft's model.
 Same LoRA, windows, loss, optimiser, precision and threads; a text counts each time it occurs in a
 training window. The cache of lower layers is built anew, and its seconds are shared over the
 epochs measured. Epochs alternate.
@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from crossrec.config import AdapterConfig, Placement, RunConfig, load_config
 from crossrec.data.dataset import Dataset
 from crossrec.data.importing import imported
 from crossrec.models.adapters import adapt
-from crossrec.models.encoder import TextEncoder
+from crossrec.models.encoder import TextEncoder, unique_texts
 from crossrec.models.passes import BATCH_TOKENS, length_batches, mean_pool, pad
 from crossrec.models.upper import LayerCache
 from crossrec.training.adapted import AdaptedTexts
@@ -56,16 +56,30 @@ PEER = "peft, all layers, every occurrence"
 CPU = Placement(use_gpu=False)
 
 
+@dataclass(frozen=True)
+class TokenBatch:
+    """Tokens of texts, and which of them each of n texts is."""
+
+    tokens: list[list[int]]
+    places: Ints  # (n,)
+
+
 class Tokens:
     """Tokens of all texts, made once; what the peer has in place of the cached layers."""
 
     def __init__(self, encoder: TextEncoder, texts: list[str], max_tokens: int) -> None:
-        made = encoder.tokenize(texts, max_tokens)
-        self.of = [ids if text.strip() else [] for ids, text in zip(made, texts, strict=True)]
+        unique, self.text_idx = unique_texts(texts)
+        made = encoder.tokenize(unique, max_tokens)
+        self.of = [ids if text.strip() else [] for ids, text in zip(made, unique, strict=True)]
 
-    def batch(self, indices: Ints) -> list[list[int]]:
-        """Of the texts at `indices`, which may repeat; nothing of a blank text."""
-        return [self.of[index] for index in indices]
+    def every(self, indices: Ints) -> TokenBatch:
+        """Of the texts at `indices`, each as often as it occurs: a step of the peer."""
+        return TokenBatch([self.of[n] for n in self.text_idx[indices]], np.arange(len(indices)))
+
+    def batch(self, indices: Ints) -> TokenBatch:
+        """Each once: the refresh, where an ordinary loop would not repeat itself either."""
+        rows, places = np.unique(self.text_idx[indices], return_inverse=True)
+        return TokenBatch([self.of[row] for row in rows], places)
 
 
 class AllLayers(nn.Module):
@@ -85,14 +99,17 @@ class AllLayers(nn.Module):
         self.model.eval()
         return self
 
-    def forward(self, tokens: list[list[int]]) -> Tensor:
-        """(n, E) of every one, in parts of similar length that stay in the processor's cache."""
-        groups = length_batches([len(ids) for ids in tokens], BATCH_TOKENS)
-        vectors = [self._run([tokens[row] for row in group]) for group in groups]
-        places = np.full(len(tokens), -1)
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """(n, E), in parts of similar length that stay in the processor's cache; zeros for a blank
+        text.
+        """
+        groups = length_batches([len(ids) for ids in batch.tokens], BATCH_TOKENS)
+        vectors = [self._run([batch.tokens[row] for row in group]) for group in groups]
+        places = np.full(len(batch.tokens), -1)
         order = np.concatenate(groups)
         places[order] = np.arange(len(order))
-        return torch.cat([*vectors, torch.zeros(1, self.dim)])[torch.from_numpy(places)]
+        whole = torch.cat([*vectors, torch.zeros(1, self.dim)])  # place -1
+        return whole[torch.from_numpy(places[batch.places])]
 
     def _run(self, tokens: list[list[int]]) -> Tensor:
         ids, mask = pad(tokens)
@@ -109,7 +126,8 @@ class PeftTexts(AdaptedTexts):
         config, encoder = prepared.config, prepared.encoder
         texts = [*prepared.texts, *prepared.wishes]
         self.upper = AllLayers(encoder, config.adapter, config.training.seed)  # type: ignore[assignment]
-        self._cache = Tokens(encoder, texts, config.model.max_text_tokens)  # type: ignore[assignment]
+        self._tokens = Tokens(encoder, texts, config.model.max_text_tokens)
+        self._cache = self._tokens  # type: ignore[assignment]
         self.occurring = np.empty(0, np.int64)
         """(P,) items of the batch at work, each as often as it occurs."""
 
@@ -124,7 +142,7 @@ class PeftTexts(AdaptedTexts):
         order = torch.randperm(len(items), generator=generator).numpy()  # drawn as ours draws
         self._drawn = items[order]
         place = torch.from_numpy(np.argsort(order)[np.searchsorted(items, self.occurring)])
-        vectors = self._whiten(self.upper(self._cache.batch(self.occurring)))
+        vectors = self._whiten(self.upper(self._tokens.every(self.occurring)))
         total = vectors.new_zeros(len(items), vectors.shape[1]).index_add(0, place, vectors)
         self._own = total / torch.bincount(place)[:, None]
         self._fresh = self._own.detach().requires_grad_()

@@ -14,7 +14,7 @@ from crossrec.models.encoder import TextEncoder
 from crossrec.training.loop import Trainer
 from crossrec.training.prepare import prepare
 from tests.benchmarks import adapted_speed
-from tests.benchmarks.adapted_speed import PeftTrainer, with_all_texts
+from tests.benchmarks.adapted_speed import AllLayers, PeftTrainer, Tokens, with_all_texts
 from tests.training.small import settings
 
 FP32 = Placement(precision="fp32", use_gpu=False)
@@ -74,3 +74,16 @@ def test_an_epoch_is_charged_with_its_share_of_the_cache(
     assert row["ci95"] == [2.4, 4.0]
     assert row["value"] == round(int(prepared.split.train.sum()) / 4, 1)
     assert "cached once in 4.0 s" in row["protocol"]
+
+
+def test_a_step_of_the_peer_encodes_every_occurrence_and_its_refresh_each_text_once(
+    tiny: TextEncoder,
+) -> None:
+    tokens = Tokens(tiny, ["a quiet place", "loud music", "a quiet place", ""], 16)
+    rows = np.array([0, 1, 0, 2, 3])
+    every, once = tokens.every(rows), tokens.batch(rows)
+    assert [len(every.tokens), len(once.tokens)] == [5, 3]
+    upper = AllLayers(tiny, settings().adapter, seed=0)
+    with torch.no_grad():
+        torch.testing.assert_close(upper(every), upper(once))
+        assert not upper(every)[4].any()
