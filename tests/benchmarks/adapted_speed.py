@@ -1,287 +1,298 @@
 """Texts a second of adapted training over an ordinary peft loop (rows `adapted_speed`).
 
-A text counts each time it occurs in a batch of training windows, so texts a second are occurrences
-a second in both. Ours encodes the unique texts of a batch through the upper layers, over cached
-activations; the loop sends every occurrence through all layers of peft's own model. Same LoRA,
-windows, head, loss, optimiser and precision, so that the gradients are the same but for rounding
-(`tests/training/test_adapted_speed.py` holds them equal). Steps of both alternate.
+Ours is the trainer that `crossrec train` runs, in `adapted` mode: an epoch is all its steps, the
+refresh of all texts and validation. The ordinary loop is that trainer with other texts: each
+occurrence in a batch, and each text of the refresh (once), goes through all layers of peft's model.
+Same LoRA, windows, loss, optimiser, precision and threads; a text counts each time it occurs in a
+training window. The cache of lower layers is built anew, and its seconds are shared over the
+epochs measured. Epochs alternate.
+
+`adapted_speed`: all texts of a batch carry gradients in ours too, so that the gradients are the
+same but for rounding (`tests/training/test_adapted_speed.py` holds them equal).
+`adapted_speed_shipped`: as many as `adapter.texts_per_step` has by default; the protocol says what
+both reach on validation. An epoch of the peer takes a minute (travel), 4 or 16 (movies).
+Leaves to others: the trainer (crossrec.training.loop), its texts (crossrec.training.adapted).
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import itertools
+import os
 import statistics
+import tempfile
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crossrec.benchmark.compare import N_DRAWS
-from crossrec.config import AdapterConfig, load_config
+from crossrec.config import AdapterConfig, Placement, RunConfig, load_config
 from crossrec.data.dataset import Dataset
 from crossrec.data.importing import imported
-from crossrec.data.split import Split, make_split
 from crossrec.models.adapters import adapt
-from crossrec.models.encoder import TextEncoder, has_bf16
-from crossrec.models.losses import softmax_cross_entropy
+from crossrec.models.encoder import TextEncoder, unique_texts
 from crossrec.models.passes import BATCH_TOKENS, length_batches, mean_pool, pad
-from crossrec.models.towers import UserTower
-from crossrec.models.upper import LayerCache, UpperEncoder
-from crossrec.schema import TEXT
-from crossrec.training.windows import make_batches, make_windows
+from crossrec.models.upper import LayerCache
+from crossrec.training.adapted import AdaptedTexts
+from crossrec.training.loop import Trainer
+from crossrec.training.optimiser import make_optimiser
+from crossrec.training.prepare import Prepared, prepare
 from tests.benchmarks.rows import write_rows
 
 Row = dict[str, Any]
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Precision = Literal["fp32", "bf16"]
 
 BATCHES = {"travel": 128, "industrial": 128, "movies": 32}
 """Domain → windows a step: the default, fewer where a window has up to 50 texts."""
-WIDTH = 128
+ALL = 10**6
+"""Texts of a step that carry gradients: whatever a batch has."""
 PEER = "peft, all layers, every occurrence"
+CPU = Placement(use_gpu=False)
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Windows of training rows."""
+class TokenBatch:
+    """Tokens of texts, and which of them each of n texts is."""
 
-    texts: Ints
-    """(P,) text of each real position, window after window: every occurrence."""
-    real: NDArray[np.bool_]  # (B, T)
-
-
-def batches(split: Split, size: int, length: int, n: int) -> list[Batch]:
-    """The first `n` batches of training, as the loop would draw them."""
-    rng = np.random.default_rng(0)
-    windows = make_windows(split, length, rng)
-    drawn = itertools.islice(make_batches(windows, size, rng), n)
-    items = split.sequences.items.astype(np.int64)
-    return [Batch(items[targets[real]], real) for targets, real in drawn]
+    tokens: list[list[int]]
+    places: Ints  # (n,)
 
 
-class Head(nn.Module):
-    """What stands on the texts in both: the user tower, and a softmax over the batch's texts."""
+class Tokens:
+    """Tokens of all texts, made once; what the peer has in place of the cached layers."""
 
-    def __init__(self, text_dim: int, length: int, seed: int) -> None:
+    def __init__(self, encoder: TextEncoder, texts: list[str], max_tokens: int) -> None:
+        unique, self.text_idx = unique_texts(texts)
+        made = encoder.tokenize(unique, max_tokens)
+        self.of = [ids if text.strip() else [] for ids, text in zip(made, unique, strict=True)]
+
+    def every(self, indices: Ints) -> TokenBatch:
+        """Of the texts at `indices`, each as often as it occurs: a step of the peer."""
+        return TokenBatch([self.of[n] for n in self.text_idx[indices]], np.arange(len(indices)))
+
+    def batch(self, indices: Ints) -> TokenBatch:
+        """Each once: the refresh, where an ordinary loop would not repeat itself either."""
+        rows, places = np.unique(self.text_idx[indices], return_inverse=True)
+        return TokenBatch([self.of[row] for row in rows], places)
+
+
+class AllLayers(nn.Module):
+    """peft's model as it comes; the encoder's own dropout stays off, as in ours."""
+
+    def __init__(self, encoder: TextEncoder, config: AdapterConfig, seed: int) -> None:
         super().__init__()
-        torch.manual_seed(seed)
-        self.items = nn.Linear(text_dim, WIDTH, bias=False)
-        self.users = UserTower(
-            dim=WIDTH,
-            text_dim=text_dim,
-            n_events=1,
-            context_dim=0,
-            n_blocks=2,
-            n_heads=2,
-            max_steps=length,
-            dropout=0.0,
-        )
-
-    def loss(self, vectors: Tensor, batch: Batch) -> Tensor:
-        """Mean -log p of each text given those before it in its window, p over the texts of the
-        batch.
-
-        Args:
-            vectors: (P, E), one for each occurrence.
-        """
-        real = torch.from_numpy(batch.real)
-        items = nn.functional.normalize(self.items(vectors), dim=-1)
-        history = items.new_zeros(*real.shape, WIDTH)
-        history[real] = items
-        shifted = torch.zeros_like(history)
-        shifted[:, 1:] = history[:, :-1]
-        present = torch.zeros_like(real)
-        present[:, 1:] = real[:, :-1]
-        present &= real
-        nothing = torch.zeros(real.shape, dtype=torch.long)
-        request = vectors.new_zeros(*real.shape, vectors.shape[1])
-        context = vectors.new_zeros(*real.shape, 0)
-        users = self.users(
-            shifted * present[..., None],
-            nothing,
-            nothing,
-            present,
-            request,
-            torch.zeros_like(real),
-            context,
-        )[real]
-        _, first, place = np.unique(batch.texts, return_index=True, return_inverse=True)
-        loss = softmax_cross_entropy(
-            users / 0.07,
-            items[torch.from_numpy(first)],
-            items.new_zeros(len(first)),
-            torch.from_numpy(place),
-            items.new_ones(len(place)),
-        )
-        return loss / len(place)
-
-
-class Side:
-    """One of the two: encodes the occurrences of a batch, and makes a step on them."""
-
-    def __init__(self, parameters: list[nn.Parameter], head: Head) -> None:
-        self.head = head
-        self.lora = parameters
-        self.optimiser = torch.optim.AdamW([*parameters, *head.parameters()], lr=5e-4, foreach=True)
-
-    def encode(self, texts: Ints) -> Tensor:
-        """(P, E) with gradients to LoRA."""
-        raise NotImplementedError
-
-    def gradients(self, batch: Batch) -> float:
-        """Loss of a batch; its gradients are in the parameters."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.head.loss(self.encode(batch.texts), batch)
-        torch.autograd.backward(loss)
-        return float(loss.detach())
-
-    def step(self, batch: Batch) -> float:
-        """Seconds of one step."""
-        start = time.perf_counter()
-        self.gradients(batch)
-        self.optimiser.step()
-        return time.perf_counter() - start
-
-
-class Ours(Side):
-    """Upper layers over cached activations, each text of the batch once."""
-
-    def __init__(
-        self, encoder: TextEncoder, texts: list[str], config: AdapterConfig, tokens: int, head: Head
-    ) -> None:
-        self.cache = LayerCache.build(encoder, texts, config.n_layers, tokens)
-        self.upper = UpperEncoder(encoder, config, seed=0)
-        super().__init__(list(self.upper.parameters()), head)
-
-    def encode(self, texts: Ints) -> Tensor:
-        """The batch knows which texts repeat."""
-        unique, place = np.unique(texts, return_inverse=True)
-        vectors: Tensor = self.upper(self.cache.batch(unique))
-        return vectors[torch.from_numpy(place)]
-
-
-class Peft(Side):
-    """peft's model as it comes: all layers of every occurrence, padded among its like."""
-
-    def __init__(
-        self, encoder: TextEncoder, texts: list[str], config: AdapterConfig, tokens: int, head: Head
-    ) -> None:
-        self.encoder = encoder
-        self.tokens = encoder.tokenize(texts, tokens)
         model = copy.deepcopy(encoder.model)
-        if encoder.precision == "bf16":
+        self.bf16, self.dim = encoder.precision == "bf16", encoder.dim
+        if self.bf16:
             model.set_attn_implementation("eager")  # the faster one, see models/upper.py
-        self.model = adapt(model, encoder.name, config, seed=0)
-        super().__init__([p for p in self.model.parameters() if p.requires_grad], head)
+        self.model = adapt(model, encoder.name, config, seed)
 
-    def encode(self, texts: Ints) -> Tensor:
-        """Every occurrence, in parts of similar length that stay in the processor's cache."""
-        tokens = [self.tokens[text] for text in texts]
-        groups = length_batches([len(ids) for ids in tokens], BATCH_TOKENS)
-        vectors = [self._run([tokens[row] for row in group]) for group in groups]
-        order = np.argsort(np.concatenate(groups))
-        return torch.cat(vectors)[torch.from_numpy(order)]
+    def train(self, mode: bool = True) -> AllLayers:
+        """LoRA's dropout is 0 by default, and there is no other."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """(n, E), in parts of similar length that stay in the processor's cache; zeros for a blank
+        text.
+        """
+        groups = length_batches([len(ids) for ids in batch.tokens], BATCH_TOKENS)
+        vectors = [self._run([batch.tokens[row] for row in group]) for group in groups]
+        places = np.full(len(batch.tokens), -1)
+        order = np.concatenate(groups)
+        places[order] = np.arange(len(order))
+        whole = torch.cat([*vectors, torch.zeros(1, self.dim)])  # place -1
+        return whole[torch.from_numpy(places[batch.places])]
 
     def _run(self, tokens: list[list[int]]) -> Tensor:
         ids, mask = pad(tokens)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.encoder.precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         return mean_pool(hidden, mask)
 
 
-def two_sides(
-    encoder: TextEncoder, texts: list[str], config: AdapterConfig, tokens: int, length: int
-) -> tuple[Ours, Peft]:
-    """Both with equal weights."""
-    sides = Ours, Peft
-    ours, peer = (
-        side(encoder, texts, config, tokens, Head(encoder.dim, length, seed=0)) for side in sides
-    )
-    return ours, peer
+class PeftTexts(AdaptedTexts):
+    """Texts as an ordinary loop has them: nothing cached, nothing encoded once for many."""
+
+    def __init__(self, prepared: Prepared, device: torch.device) -> None:
+        super().__init__(prepared, device)
+        config, encoder = prepared.config, prepared.encoder
+        texts = [*prepared.texts, *prepared.wishes]
+        self.upper = AllLayers(encoder, config.adapter, config.training.seed)  # type: ignore[assignment]
+        self._tokens = Tokens(encoder, texts, config.model.max_text_tokens)
+        self._cache = self._tokens  # type: ignore[assignment]
+        self.occurring = np.empty(0, np.int64)
+        """(P,) items of the batch at work, each as often as it occurs."""
+
+    def table(
+        self, items: Ints, generator: torch.Generator, requests: Ints | None = None
+    ) -> Tensor:
+        """(N, E) whitened; an item's vector is the mean of its occurrences, which are equal, so
+        that each gets its share of the gradient.
+        """
+        if not self.training:
+            return self._table
+        order = torch.randperm(len(items), generator=generator).numpy()  # drawn as ours draws
+        self._drawn = items[order]
+        place = torch.from_numpy(np.argsort(order)[np.searchsorted(items, self.occurring)])
+        vectors = self._whiten(self.upper(self._tokens.every(self.occurring)))
+        total = vectors.new_zeros(len(items), vectors.shape[1]).index_add(0, place, vectors)
+        self._own = total / torch.bincount(place)[:, None]
+        self._fresh = self._own.detach().requires_grad_()
+        fresh, places = self._fresh_items()
+        return self._table.index_copy(0, places, fresh)
 
 
-def measure(dataset: Dataset, precision: Precision, runs: int) -> tuple[Row, Floats]:
-    """One row, and the speeds of all steps of both, (runs, 2)."""
-    name = dataset.domain.name
-    config = load_config()
-    model = config.model
-    encoder = TextEncoder.load(device="cpu", precision=precision)
-    split = make_split(dataset, "leave_one_out")
-    texts = dataset.catalogue()[TEXT].to_list()
-    sides = two_sides(encoder, texts, config.adapter, model.max_text_tokens, model.history_length)
-    drawn = batches(split, BATCHES[name], model.history_length, runs + 1)
-    times = np.array([in_turns(sides, batch, turn) for turn, batch in enumerate(drawn)])
-    counts = np.array([len(batch.texts) for batch in drawn])
-    speeds = (counts[:, None] / times)[1:]  # the first warms up
-    repeats = statistics.mean(len(b.texts) / len(np.unique(b.texts)) for b in drawn[1:])
-    lora = config.adapter
+class PeftTrainer(Trainer):
+    """The same trainer, with `PeftTexts`."""
+
+    def __init__(self, prepared: Prepared, placement: Placement) -> None:
+        super().__init__(prepared, placement)
+        self.texts = PeftTexts(prepared, self.network.device)
+        self.network.texts = self.texts
+        self.optimiser = make_optimiser([self.network], self.config)
+        self.best_state = self.network.trained_state()
+
+    def step(
+        self, targets: Ints, real: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[float, int]:
+        """As the trainer's; the texts are told all that occurs."""
+        items = self.prepared.split.sequences.items
+        self.texts.occurring = items[targets[real]].astype(np.int64)
+        return super().step(targets, real, rng)
+
+
+def with_all_texts(config: RunConfig) -> RunConfig:
+    """The config in which every text of a batch carries gradients."""
+    adapter = config.adapter.model_copy(update={"texts_per_step": ALL})
+    return config.model_copy(update={"adapter": adapter})
+
+
+def measure(dataset: Dataset, epochs: int) -> list[Row]:
+    """Rows of one domain: of the same gradient, and as shipped."""
+    batch = f"training.batch_size={BATCHES[dataset.domain.name]}"
+    config = load_config(overrides=["training.mode=adapted", batch])
+    shipped = prepare(dataset, config, encoder=TextEncoder.load(device="cpu"))
+    exact = replace(shipped, config=with_all_texts(config))
+    with empty_home():
+        cache_s = build_cache(shipped)
+        peer = PeftTrainer(exact, CPU)
+        ours = {
+            "adapted_speed": ("all texts of a batch carry gradients", Trainer(exact, CPU)),
+            "adapted_speed_shipped": (
+                f"{config.adapter.texts_per_step} texts of a batch carry gradients",
+                Trainer(shipped, CPU),
+            ),
+        }
+        sides = [peer, *(trainer for _, trainer in ours.values())]
+        for turn in range(epochs):
+            for trainer in sides if turn % 2 else reversed(sides):
+                trainer.epoch()
+        return [row(name, told, one, peer, cache_s) for name, (told, one) in ours.items()]
+
+
+@contextmanager
+def empty_home() -> Iterator[None]:
+    """Nothing that an earlier run cached is found."""
+    before = os.environ.get("CROSSREC_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CROSSREC_HOME"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["CROSSREC_HOME"]
+            if before is not None:
+                os.environ["CROSSREC_HOME"] = before
+
+
+def build_cache(prepared: Prepared) -> float:
+    """Seconds it takes to compute the lower layers of all texts, once for all epochs."""
+    config, texts = prepared.config, [*prepared.texts, *prepared.wishes]
+    started = time.perf_counter()
+    LayerCache.build(prepared.encoder, texts, config.adapter.n_layers, config.model.max_text_tokens)
+    return time.perf_counter() - started
+
+
+def row(name: str, told: str, ours: Trainer, peer: Trainer, cache_s: float) -> Row:
+    """Occurrences a second of both over the median epoch, ours with its share of the cache."""
+    prepared, lora = ours.prepared, ours.config.adapter
+    share = cache_s / len(ours.history)
+    mine = np.array([epoch["seconds"] for epoch in ours.history]) + share
+    theirs = np.array([epoch["seconds"] for epoch in peer.history])
+    n, ratios = int(prepared.split.train.sum()), theirs / mine
+    value, other = float(n / np.median(mine)), float(n / np.median(theirs))
     protocol = (
-        f"{name}, {precision}, {BATCHES[name]} windows a step, where a text occurs"
-        f" {repeats:.1f} times; occurrences a second, 1 thread, median of steps in turns; LoRA rank"
-        f" {lora.rank} on {'+'.join(lora.targets)} of the upper {lora.n_layers} layers; tokens and"
-        " lower layers made before; ci95 is of the ratio"
+        f"{prepared.domain.name}, {prepared.encoder.precision},"
+        f" {ours.config.training.batch_size} windows a step, where a text occurs"
+        f" {repeats(ours):.1f} times; {told}; occurrences a second, {torch.get_num_threads()}"
+        f" thread, median of {len(mine)} whole epochs in turns, with refresh and validation; LoRA"
+        f" rank {lora.rank} on {'+'.join(lora.targets)} of the upper {lora.n_layers} layers; an"
+        f" epoch takes {np.median(mine):.1f} s, of which {share:.1f} s are its share of the lower"
+        f" layers, cached once in {cache_s:.1f} s; the peer's {np.median(theirs):.1f} s;"
+        f" {quality(ours, peer)}; ci95 holds the ratios of all epochs"
     )
-    return row(name, speeds, protocol) | {"data_hash": dataset.content_hash}, speeds
-
-
-def in_turns(sides: tuple[Side, ...], batch: Batch, turn: int) -> list[float]:
-    """Seconds of a step of each side; who goes first alternates."""
-    seconds = [0.0] * len(sides)
-    order = range(len(sides))
-    for number in order if turn % 2 else reversed(order):
-        seconds[number] = sides[number].step(batch)
-    return seconds
-
-
-def row(domain: str, speeds: Floats, protocol: str) -> Row:
-    """Medians of both and their ratio."""
-    ours, peer = (statistics.median(speeds[:, side].tolist()) for side in (0, 1))
     return {
-        "name": "adapted_speed",
-        "domain": domain,
-        "value": round(ours, 1),
+        "name": name,
+        "domain": prepared.domain.name,
+        "value": round(value, 1),
         "unit": "texts/s",
         "peer": PEER,
-        "peer_value": round(peer, 1),
-        "ratio": round(ours / peer, 2),
-        "n": len(speeds),
-        "ci95": [round(float(q), 2) for q in np.quantile(ratios(speeds), [0.025, 0.975])],
-        "seeds": [0],
+        "peer_value": round(other, 1),
+        "ratio": round(value / other, 2),
+        "n": len(mine),
+        "ci95": [round(float(ratios.min()), 2), round(float(ratios.max()), 2)],
+        "seeds": [ours.config.training.seed],
         "protocol": protocol,
+        "data_hash": prepared.data_hash,
     }
 
 
-def ratios(speeds: Floats) -> Floats:
-    """(K,) ratio of medians in bootstrap draws over the pairs of steps."""
-    rows = np.random.default_rng(0).integers(0, len(speeds), (N_DRAWS, len(speeds)))
-    ours, peer = np.median(speeds[rows], axis=1).T
-    return np.asarray(ours / peer, np.float64)
+def repeats(trainer: Trainer) -> float:
+    """How often a text of a batch occurs in it, mean over the batches of an epoch."""
+    items = trainer.prepared.split.sequences.items
+    occurring = [
+        items[targets[real]] for targets, real in trainer.batches(np.random.default_rng(0))
+    ]
+    return statistics.mean(len(one) / len(np.unique(one)) for one in occurring)
 
 
-def together(rows: list[Row], speeds: list[Floats]) -> Row:
-    """Geometric means over the rows."""
-    values, peers = ([one[name] for one in rows] for name in ("value", "peer_value"))
-    draws = np.exp(np.mean([np.log(ratios(one)) for one in speeds], axis=0))
-    ours, theirs = statistics.geometric_mean(values), statistics.geometric_mean(peers)
+def quality(ours: Trainer, peer: Trainer) -> str:
+    """What both reach on the same validation cases, in words."""
+    mine, theirs = ours.each_case(), peer.each_case()
+    gain = mine - theirs
+    half = 1.96 * gain.std() / np.sqrt(len(gain))
+    return (
+        f"validation NDCG@10 {mine.mean():.4f}, the peer's {theirs.mean():.4f}, difference"
+        f" {gain.mean() - half:+.4f} to {gain.mean() + half:+.4f} (95 %)"
+    )
+
+
+def together(rows: list[Row]) -> Row:
+    """Geometric means over the domains of rows of one name."""
+    value, other, low, high = (
+        statistics.geometric_mean(column)
+        for column in zip(*((r["value"], r["peer_value"], *r["ci95"]) for r in rows), strict=True)
+    )
     return {
-        "name": "adapted_speed",
+        "name": rows[0]["name"],
         "domain": "all",
-        "value": round(ours, 1),
+        "value": round(value, 1),
         "unit": "texts/s",
         "peer": PEER,
-        "peer_value": round(theirs, 1),
-        "ratio": round(ours / theirs, 2),
+        "peer_value": round(other, 1),
+        "ratio": round(value / other, 2),
         "n": len(rows),
-        "ci95": [round(float(q), 2) for q in np.quantile(draws, [0.025, 0.975])],
-        "seeds": [0],
-        "protocol": "geometric mean of the rows of the default precision; ci95 is of the ratio",
+        "ci95": [round(low, 2), round(high, 2)],
+        "seeds": rows[0]["seeds"],
+        "protocol": f"geometric mean of {', '.join(r['domain'] for r in rows)}; ci95 is that of"
+        " the ends of the ratio",
     }
 
 
@@ -289,15 +300,12 @@ def main() -> None:
     """Measure all rows and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--domains", nargs="*", default=list(BATCHES), choices=list(BATCHES))
-    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    usual: Precision = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
-    found = [measure(imported(name), usual, given.runs) for name in given.domains]
-    rows = [one for one, _ in found]
-    rows.append(together(rows, [speeds for _, speeds in found]))
-    if usual != "fp32":
-        rows.append(measure(imported(given.domains[0]), "fp32", given.runs)[0])
+    rows = [row for name in given.domains for row in measure(imported(name), given.epochs)]
+    names = dict.fromkeys(row["name"] for row in rows)
+    rows += [together([row for row in rows if row["name"] == name]) for name in names]
     write_rows("adapted_speed", rows)
     for one in rows:
         print(f"{one['ratio']:.2f} {one['ci95']} {one['domain']} {one['protocol']}")

@@ -3,9 +3,10 @@
 Rows `rate_rmse`, `rate_mae` (movies: beside biases alone, and matrix factorisation with biases in
 the environment of `peers/make_env.sh surprise`), `classify_f1` (macro-F1 beside logistic regression
 on frozen embeddings), `answers_mrr` (beside frozen text and BM25). Every peer is tuned on the same
-validation cases. About an hour on two cores: LoRA trains for the labels. Predictions of a seed are
-kept under `<home>/cache/tasks`, so that a run goes on where it was cut off and seeds can be added;
-after a change of the code, `--fresh` makes them anew.
+validation cases; those of ratings are then fitted on them too, as our history at test holds them.
+About an hour on two cores: LoRA trains for the labels. Predictions of a seed are kept under
+`<home>/cache/tasks`, so that a run goes on where it was cut off and seeds can be added; after a
+change of the code, `--fresh` makes them anew.
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ def rate_rmse(n_seeds: int) -> list[Row]:
     }
     return [
         row(name, metric, unit, peer, ours, theirs, given, prepared, n_seeds,
-            "leave_one_out, each user's last rating")
+            "leave_one_out, each user's last rating; peers chosen on validation, then fitted on"
+            " training and validation ratings")
         for name, metric, unit in (("rate_rmse", rmse, "RMSE"), ("rate_mae", mae, "MAE"))
         for peer, theirs in peers.items()
     ]  # fmt: skip

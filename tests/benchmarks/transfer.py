@@ -2,9 +2,11 @@
 
 Each domain in turn begins with weights of all others, alone and averaged (and learned together,
 with --together); what is chosen, by nearness or validation, is compared with frozen text
-(zero-shot), or with the best of the package's baselines learned from the same users, best by
-validation. Rows of domains and shares that are not named stay. About five minutes a target and
-seed, with `--shares 0` two.
+(zero-shot), or with the best peer learned from the same users, best by validation: the package's
+baselines and the scripts of `peers/` named in SCRIPTED (one needs `peers/make_env.sh rectools`).
+Each script's cell is kept under `<home>/cache/transfer`, so that a run goes on where it was cut
+off. Rows of domains and shares that are not named stay. About five minutes a target and seed
+besides the scripts, with `--shares 0` two.
 Leaves to others: trying and choosing (crossrec.training.transfer).
 """
 
@@ -13,21 +15,30 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from crossrec.benchmark.cells import Cell, CellStore, Result
 from crossrec.benchmark.compare import interval, ratio_draws
-from crossrec.config import load_config
+from crossrec.benchmark.contestants import Arena, contestant
+from crossrec.config import RunConfig, home, load_config
+from crossrec.data.dataset import Dataset
+from crossrec.data.few_shot import few_shot
 from crossrec.data.importing import imported
+from crossrec.data.split import Split
 from crossrec.evaluation.metrics import bootstrap_interval
 from crossrec.evaluation.protocols import Evaluation
 from crossrec.training.network import State
+from crossrec.training.prepare import split_for
 from crossrec.training.transfer import (
     AVERAGE,
     SCRATCH,
     SHARED,
+    Peer,
     ShareReport,
     TransferReport,
     transfer,
@@ -38,7 +49,53 @@ Row = dict[str, Any]
 DOMAINS = ("movies", "movies_recent", "industrial", "fashion", "travel", "music")
 SHARES = {0.0: "zero_shot", 0.1: "few_shot_10"}
 SOURCE_USERS = 1000
+MAX_EPOCHS = 12
+"""Of ours here, in place of the default."""
+SCRIPTED = ("sasrec_own", "unisrec_text", "unisrec_text_id", "implicit_als")
 METRIC = "ndcg@10"
+
+
+class FewShot(Arena):
+    """A domain with few known users, as peers' scripts see it."""
+
+    def __init__(self, dataset: Dataset, config: RunConfig, share: float) -> None:
+        super().__init__(dataset, config)
+        self.share = share
+
+    @cached_property
+    def split(self) -> Split:
+        """The very one that `transfer` makes of the share."""
+        whole = split_for(self.dataset, self.config)
+        return few_shot(whole, self.share, self.config.training.seed)
+
+
+def with_scripts(report: TransferReport, dataset: Dataset, config: RunConfig) -> TransferReport:
+    """The report with the peers' scripts beside the baselines, where somebody is known."""
+    shares = []
+    for one in report.shares:
+        arena = FewShot(dataset, config, one.share)
+        scripted = [_scripted(name, arena) for name in SCRIPTED if one.share]
+        shares.append(replace(one, peers=[*one.peers, *scripted]))
+    return replace(report, shares=shares)
+
+
+def _scripted(name: str, arena: FewShot) -> Peer:
+    """A script tuned and trained on the arena's split, now or by an earlier run."""
+    seed = arena.config.training.seed
+    cell = Cell(arena.dataset.domain.name, f"few_shot_{arena.share:g}", name, seed)
+    found = _result(cell, arena).evaluations
+    print(f"{cell}: {METRIC} {found['test'].mean(METRIC):.4f}", flush=True)
+    return Peer(name, found["validation"], found["test"])
+
+
+def _result(cell: Cell, arena: FewShot) -> Result:
+    store, model = CellStore(home() / "cache" / "transfer"), contestant(cell.model)
+    key = model.key(cell, arena, {})
+    result = store.load(cell, key)
+    if result is None:
+        result = model.run(cell, key, arena, {})
+        store.save(result)
+    return result
 
 
 def rows_of(
@@ -93,7 +150,8 @@ def _row(
         "n": len(ours),
         "ci95": list(bootstrap_interval(ours, np.random.default_rng(0))),
         "seeds": [report.seed for report in reports],
-        "protocol": f"leave_one_out; {about}; ratio {low:.3f} to {high:.3f} (95 %, users in pairs)",
+        "protocol": f"leave_one_out; {about}; ours trains at most {MAX_EPOCHS} epochs; ratio"
+        f" {low:.3f} to {high:.3f} (95 %, users in pairs)",
         "data_hash": reports[0].data_hash,
     }
 
@@ -141,10 +199,12 @@ def main() -> None:
     for target in given.domains:
         reports = []
         for seed, starts in known.items():
+            epochs = f"training.max_epochs={MAX_EPOCHS}"
+            config = load_config(overrides=[f"training.seed={seed}", epochs])
             report = transfer(
                 [imported(name) for name in DOMAINS if name != target],
                 imported(target),
-                load_config(overrides=[f"training.seed={seed}", "training.max_epochs=12"]),
+                config,
                 given.shares,
                 source_users=SOURCE_USERS,
                 starts=starts,
@@ -152,7 +212,7 @@ def main() -> None:
                 tell=lambda step: print(step, flush=True),
             )
             starts |= {n: s for n, s in report.starts.items() if n not in (AVERAGE, SHARED)}
-            reports.append(report)
+            reports.append(with_scripts(report, imported(target), config))
         rows += rows_of(target, reports, given.shares)
         write_rows("transfer", rows + _means(rows))
 

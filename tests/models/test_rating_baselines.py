@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from crossrec.data.split import Cases
-from crossrec.models.rating_baselines import Biases, tune_biases
+from crossrec.models.rating_baselines import PULLS, Biases, tune_biases
 from tests.training.test_rating_fit import rated
 
 
@@ -28,13 +30,20 @@ def test_biases_are_the_ridge_solution() -> None:
     np.testing.assert_allclose(np.r_[found.users, found.items], exact, atol=1e-3)
 
 
-def test_tuning_takes_the_pulls_that_validation_likes_best() -> None:
+def test_tuned_biases_have_the_best_pulls_and_know_the_validation_ratings() -> None:
     split = rated()
+    rows = split.sequences.target_rows(split.validation)
+    given = split.sequences.ratings[rows]
 
-    def error(one: Biases) -> float:
-        cases: Cases = split.validation
-        given = split.sequences.ratings[split.sequences.target_rows(cases)]
-        return float(((one.predict(split, cases) - given) ** 2).mean())
+    def error(pulls: tuple[float, float]) -> float:
+        predicted = Biases.fit(split, *pulls).predict(split, split.validation)
+        return float(((predicted - given) ** 2).mean())
 
-    best = error(tune_biases(split))
-    assert best <= min(error(Biases.fit(split, pull, pull)) for pull in (1.0, 5.0, 40.0))
+    best = min(itertools.product(PULLS, PULLS), key=error)
+    known = split.train.copy()
+    known[rows] = True
+    expected = Biases.fit(replace(split, train=known), *best)
+    found = tune_biases(split)
+    assert found.mean == expected.mean != Biases.fit(split, *best).mean
+    np.testing.assert_array_equal(found.users, expected.users)
+    np.testing.assert_array_equal(found.items, expected.items)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 
+from crossrec.benchmark import exchange
 from crossrec.config import Placement
 from crossrec.data.dataset import Dataset
 from crossrec.data.importing import import_domain
@@ -31,6 +32,8 @@ from crossrec.training.transfer import (
     transfer,
 )
 from crossrec.training.transfer_chart import frame
+from tests.benchmark.test_exchange import LAST_ITEM
+from tests.benchmarks.transfer import rows_of, with_scripts
 from tests.models.tiny import make_tiny_encoder
 from tests.training.small import prepare_city, settings
 
@@ -172,6 +175,31 @@ def test_several_sources_are_averaged_and_shared_and_known_starts_are_not_learne
     )
     assert not any("epoch" in line for line in told)
     assert again.to_dict()["shares"][0]["starts"].keys() == {*first.starts, SCRATCH}
+
+
+def test_scripts_of_peers_learn_from_the_same_users_and_run_once(
+    city: Dataset, town: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CROSSREC_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(exchange, "SCRIPTS", tmp_path)
+    monkeypatch.setattr("tests.benchmarks.transfer.SCRIPTED", ("last",))
+    (tmp_path / "peers.yaml").write_text("last: {script: last.py, environment: own}")
+    users = 'open(__file__ + ".log", "a").write(f"{(np.diff(data[\'train_offsets\']) > 0).sum()} ")'
+    (tmp_path / "last.py").write_text(LAST_ITEM + users)
+    encoder = str(make_tiny_encoder(tmp_path / "tiny"))
+    config = settings("training.max_epochs=1").model_copy(update={"encoder": encoder})
+    bare = transfer([town], city, config, (0.0, 0.3), placement=FP32)
+    report = with_scripts(with_scripts(bare, city, config), city, config)
+    nobody, some = report.shares
+    assert [peer.name for peer in nobody.peers] == ["frozen_text"]
+    assert [peer.name for peer in some.peers[len(bare.shares[1].peers) :]] == ["last", "last"]
+    assert (tmp_path / "last.py.log").read_text() == f"{some.n_users} "  # the second was kept
+    baseline, script = some.peers[0], some.peers[-1]
+    assert script.test.fingerprint == baseline.test.fingerprint
+    assert script.validation is not None
+    assert baseline.validation is not None
+    assert script.validation.fingerprint == baseline.validation.fingerprint
+    assert all("at most 12 epochs" in row["protocol"] for row in rows_of("city", [report]))
 
 
 @pytest.mark.parametrize("names", [[], ["restaurants_sim"], ["town", "town"]])

@@ -1,7 +1,8 @@
 """Seconds of each training epoch of RecTools' SASRec, for tests/benchmarks/user_model_speed.py.
 
-Reads a task as peers do (exchange.py), with `settings`: width, batch, epochs, threads; writes
-`seconds.json`: a list, one an epoch, and how many steps (targets) an epoch had.
+Reads a task as peers do (exchange.py), with `settings`: width, batch, epochs, threads and
+precision (Lightning's word for it); writes `seconds.json`: a list, one an epoch, and how many steps
+(targets) an epoch had.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from typing import Any
 
 import torch
 from exchange import folders, read_task
@@ -16,7 +18,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from rectools.models import SASRecModel
 from rectools_sasrec import LENGTH, chunks
 
-EPOCHS: list[int] = []
+SETTINGS: dict[str, Any] = {}
+"""Of the task, where `trainer` finds them: RecTools calls it without arguments."""
 
 
 class Clock(Callback):
@@ -32,9 +35,10 @@ class Clock(Callback):
 
 
 def trainer() -> Trainer:
-    """Of as many epochs as the task says."""
+    """Of as many epochs, and in the precision, as the task says."""
     return Trainer(
-        max_epochs=EPOCHS[-1],
+        max_epochs=SETTINGS["epochs"],
+        precision=SETTINGS["precision"],
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
@@ -50,9 +54,9 @@ def main() -> None:
     source, target = folders()
     task = read_task(source)
     settings = task.settings
+    SETTINGS.update(settings)
     torch.set_num_threads(settings["threads"])
     seed_everything(task.seed)
-    EPOCHS.append(settings["epochs"])
     model = SASRecModel(
         n_blocks=2,
         n_heads=2,

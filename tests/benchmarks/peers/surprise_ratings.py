@@ -3,8 +3,9 @@ Volinsky 2009, eq. 4), in an environment of its own.
 
 `python surprise_ratings.py TASK ANSWER SEED...`: TASK is an .npz of `users`, `items`, `ratings`
 (one row a rating), and row numbers `train`, `validation`, `test`; the ratings of test rows are NaN.
-The settings with the lowest validation RMSE on the first seed are used for all. ANSWER gets
-`validation` and `test` predictions, (seeds, n), and the settings in words.
+The settings with the lowest validation RMSE on the first seed are used for all; with them a model
+is fitted on the training and validation ratings, for these are known when test is asked. ANSWER
+gets its `test` predictions, (seeds, n), and the settings in words.
 
 Leaves to others: judging (tests/benchmarks/tasks.py).
 """
@@ -27,15 +28,15 @@ GRID = {
 }
 
 
-def trainset(task: Any) -> Trainset:
-    """Surprise's own form of the training ratings; inner ids are ours."""
+def trainset(task: Any, known: np.ndarray) -> Trainset:
+    """Surprise's own form of the ratings in the `known` rows; inner ids are ours."""
     by_user, by_item = defaultdict(list), defaultdict(list)
-    for row in task["train"]:
+    for row in known:
         user, item = int(task["users"][row]), int(task["items"][row])
         by_user[user].append((item, float(task["ratings"][row])))
         by_item[item].append((user, float(task["ratings"][row])))
     n_users, n_items = (int(task[name].max()) + 1 for name in ("users", "items"))
-    ratings = task["ratings"][task["train"]]
+    ratings = task["ratings"][known]
     for rows, n in ((by_user, n_users), (by_item, n_items)):
         for one in range(n):
             rows[one]  # everybody is known, with no rating at least
@@ -53,7 +54,7 @@ def predict(model: SVD, task: Any, part: str) -> np.ndarray:
 def main() -> None:
     task = np.load(sys.argv[1])
     seeds = [int(seed) for seed in sys.argv[3:]]
-    data, given = trainset(task), task["ratings"][task["validation"]]
+    data, given = trainset(task, task["train"]), task["ratings"][task["validation"]]
     tried = []
     for values in itertools.product(*GRID.values()):
         settings = dict(zip(GRID, values, strict=True))
@@ -61,9 +62,10 @@ def main() -> None:
         error = ((predict(model, task, "validation") - given) ** 2).mean()
         tried.append((float(error) ** 0.5, settings))
     best = min(tried, key=lambda one: one[0])[1]
-    models = [SVD(random_state=seed, **best).fit(data) for seed in seeds]
-    answers = {part: [predict(m, task, part) for m in models] for part in ("validation", "test")}
-    np.savez(sys.argv[2], settings=str(best), **{k: np.array(v) for k, v in answers.items()})
+    whole = trainset(task, np.union1d(task["train"], task["validation"]))
+    models = [SVD(random_state=seed, **best).fit(whole) for seed in seeds]
+    test = np.array([predict(model, task, "test") for model in models])
+    np.savez(sys.argv[2], settings=str(best), test=test)
 
 
 if __name__ == "__main__":
