@@ -197,7 +197,7 @@ def expect_cases(split: Split, domain: str) -> None:
     Raises:
         DataError: nobody has enough of them.
     """
-    if not len(split.test):
+    if not split.train.any():
         raise DataError(
             f"no user of '{domain}' has 3 interactions with different items; expected at least one"
             f" such user. What needs none: crossrec train {domain}, which serves item texts alone"
