@@ -185,3 +185,5 @@ def test_zero_shot_publishes_what_is_made_without_any_interaction_of_the_target(
         assert "sequence" in answer.items[0].signals
     with pytest.raises(DataError, match="no user of 'shop' has 3 interactions"):
         crossrec.transfer("other", to="shop", shares=[0.1], overrides=overrides)
+    with pytest.raises(DataError, match="no user of 'shop' has 3 interactions"):
+        crossrec.transfer("shop", to="other", shares=[0.0], overrides=overrides)

@@ -226,6 +226,8 @@ def transfer(
     few = {share: few_shot(split, share, config.training.seed) for share in shares}
     given = source_config(config, source_users)
     prepared = [prepare(source, given, encoder=encoder) for source in sources]
+    for source in prepared:
+        expect_cases(source.split, source.domain.name)
     starts = learn_starts(prepared, starts or {}, placement, tell, together=together)
     near: dict[str, float] = {}
     found = []
