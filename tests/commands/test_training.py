@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from crossrec.releases.store import ReleaseStore
-from tests.commands.conftest import Run
+from tests.commands.conftest import Run, write_shop
 
 SMALL = [
     *("--set", "training.max_epochs=1"),
@@ -42,6 +42,23 @@ def test_train_here_publishes_a_release_that_evaluate_judges(run: Run, shop_doma
     refused = run("evaluate", "shop", "--baseline", "popularity")
     assert refused.exit_code == 2
     assert "train again" in refused.stderr
+
+
+def test_items_alone_go_from_init_to_a_release_that_says_it_has_no_figures(
+    run: Run, tmp_path: Path
+):
+    items, _ = write_shop(tmp_path / "files")
+    assert run("domain", "init", "shop", "--items", str(items), "--yes").exit_code == 0
+    assert "0 interactions" in run("data", "import", "shop").stdout
+    trained = run("train", "shop", "--workers", "0", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    untaught = "no interaction of 'shop' was learned from: it ranks by item texts alone"
+    assert untaught in trained.stdout
+    shown = run("release", "show", "shop")
+    assert shown.exit_code == 0, shown.stderr
+    assert untaught in shown.stdout
+    assert "ndcg" not in shown.stdout
+    assert "NDCG" not in run("release", "list").stdout
 
 
 def test_a_release_of_another_task_is_warned_of(run: Run, shop_domain: Path, fresh_home: Path):

@@ -207,3 +207,22 @@ def test_a_misspelt_override_names_near_matches(
 ):
     with pytest.raises(ConfigError, match=message):
         infer_domain("own", *films, override)
+
+
+def test_items_alone_are_a_domain_that_nobody_has_used(films: tuple[Path, Path], tmp_path: Path):
+    domain = infer_domain("own", films[0], None).domain
+    assert set(domain.tables) == {"items"}
+    assert domain.tables["items"].columns == {"item_id": "movieId", "category": "genres"}
+    assert (domain.time_kind, domain.context) == ("unix_seconds", [])
+    dataset = import_domain(domain, tmp_path / "data", progress=False)
+    assert dataset.card["tables"] == {"items": 3, "interactions": 0}
+    with pytest.raises(ConfigError, match=r"there is no file of interactions"):
+        infer_domain("own", films[0], None, {"interactions.user_id": "userId"})
+
+
+def test_items_without_anything_like_an_id_are_refused(tmp_path: Path):
+    path = write(tmp_path / "items.csv", ["kind,what", "tea,green leaves", "mug,white clay"])
+    with pytest.raises(DataError, match=r"looks like an item id .* name it.*items\.item_id=sku"):
+        infer_domain("own", path, None)
+    domain = infer_domain("own", path, None, {"items.item_id": "kind"}).domain
+    assert domain.tables["items"].columns["item_id"] == "kind"

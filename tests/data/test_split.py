@@ -17,9 +17,11 @@ from crossrec.data.sequences import load_sequences, sequences_from
 from crossrec.data.split import (
     Sequences,
     draw_users,
+    expect_cases,
     fingerprint,
     make_split,
     split_sequences,
+    unused_split,
 )
 from crossrec.domains.registry import load_domain
 from crossrec.domains.spec import ContextField, Domain
@@ -29,10 +31,13 @@ DOMAIN = Domain(name="tiny", title="Tiny")
 ITEMS = pl.DataFrame({"item_id": list("abcdefghij")})
 
 
-def sequences(rows: list[tuple[str, str, int]], domain: Domain = DOMAIN) -> Sequences:
+def sequences(
+    rows: list[tuple[str, str, int]], domain: Domain = DOMAIN, min_interactions: int = 3
+) -> Sequences:
     """Sequences of (user, item, time) rows in the order of a table."""
     schema = ["user_id", "item_id", "timestamp"]
-    return sequences_from(ITEMS, pl.LazyFrame(rows, schema, orient="row"), domain)
+    frame = pl.LazyFrame(rows, schema, orient="row")
+    return sequences_from(ITEMS, frame, domain, min_interactions)
 
 
 def ids(whole: Sequences, rows: slice) -> str:
@@ -93,9 +98,14 @@ def test_rows_of_items_outside_the_catalogue_are_left_out() -> None:
     assert ids(got, got.rows(0)) == "abc"
 
 
-def test_nobody_with_three_interactions_is_an_error_that_says_so() -> None:
+def test_without_anybody_with_three_interactions_nothing_is_learned_and_judging_says_so() -> None:
+    assert not sequences(visits("u", "ab")).n_users
+    split = unused_split(sequences(visits("u", "ab"), min_interactions=1), "leave_one_out")
+    assert (split.sequences.n_users, len(split.validation), len(split.test)) == (1, 0, 0)
+    assert not split.train.any()
+    assert not split.warm.any()
     with pytest.raises(DataError, match="no user of 'tiny' has 3 interactions"):
-        sequences(visits("u", "ab"))
+        expect_cases(split, "tiny")
 
 
 def test_dropped_events_are_no_interactions_and_missing_events_are() -> None:

@@ -70,9 +70,12 @@ class Arena:
     @cached_property
     def split(self) -> Split:
         """Training rows and cases."""
+        from crossrec.data.split import expect_cases
         from crossrec.training.prepare import split_for
 
-        return split_for(self.dataset, self.config)
+        split = split_for(self.dataset, self.config)
+        expect_cases(split, self.dataset.domain.name)
+        return split
 
     @cached_property
     def prepared(self) -> Prepared:

@@ -78,7 +78,10 @@ def show(domain: OneDomain, as_json: AsJson = False) -> None:
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, _.")],
     items: Annotated[Path, typer.Option(metavar="FILE", help="CSV, TSV, Parquet or JSON Lines.")],
-    interactions: Annotated[Path, typer.Option(metavar="FILE", help="Likewise.")],
+    interactions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Likewise; none: nobody has used the domain yet."),
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,6 +97,7 @@ def init(
 
     \b
     crossrec domain init shop --items items.csv --interactions sales.parquet
+    crossrec domain init shop --items items.csv
     crossrec domain init shop --items items.csv --interactions sales.csv --yes \\
         --column interactions.timestamp=sold_at
     """

@@ -58,8 +58,12 @@ def show(domain: OneDomain, version: Version = "current", as_json: AsJson = Fals
     out.print(f"  encoder   {manifest.encoder}")
     out.print(f"  data hash {manifest.data_hash[:12]}")
     out.print(f"  protocol  {release.metrics.get('protocol')}")
+    if untaught := release.metrics.get("untaught"):
+        out.print(f"  {untaught}", markup=False, soft_wrap=True)
     intervals = release.metrics.get("ci95", {})
     for name, value in release.metrics.get("metrics", {}).items():
+        if value is None:
+            continue
         interval = "[{:.4f}, {:.4f}]".format(*intervals[name]) if name in intervals else ""
         out.print(f"  {name:<9} {value:.4f} {interval}", markup=False)
     print_table(

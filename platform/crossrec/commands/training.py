@@ -96,6 +96,8 @@ def train(
     ]
     print_table(("domain", "figures (test)", "epochs", "time", "release"), rows, "")
     for result in results:
+        if untaught := result.metrics.get("untaught"):
+            out.print(untaught, markup=False, highlight=False, soft_wrap=True)
         if mode := result.metrics.get("mode"):
             said = f"{result.domain}: encoder {mode['chosen']}; {mode['why']}"
             out.print(said, markup=False, highlight=False, soft_wrap=True)
@@ -235,4 +237,6 @@ def _figure(metrics: dict[str, Any]) -> str:
     if own:
         return ", ".join(own)
     low, high = metrics["ci95"]["ndcg@10"]
+    if known["ndcg@10"] is None:
+        return "none"
     return f"NDCG@10 {known['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"

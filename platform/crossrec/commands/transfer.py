@@ -40,7 +40,11 @@ def transfer(
         int, typer.Option(min=0, help="Users drawn of each source; 0: all.")
     ] = 2000,
     publish: Annotated[
-        bool, typer.Option(help="Train on all users from the best start and publish the release.")
+        bool,
+        typer.Option(
+            help="Train on all users from the best start and publish the release; with --shares 0"
+            " on nobody."
+        ),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Chart of the shares: .png or .svg.")
@@ -58,6 +62,7 @@ def transfer(
     \b
     crossrec transfer --from movies_recent music --to movies
     crossrec transfer --from fashion books --to industrial --shares 0 0.1 --publish
+    crossrec transfer --from movies music --to shop --shares 0 --publish
     """
     report = verbs.transfer(
         *sources,
@@ -102,5 +107,6 @@ def _cell(one: ShareReport, start: str) -> str:
 
 
 def _peer(one: ShareReport) -> str:
-    peer = one.best_peer
-    return f"{peer.test.mean('ndcg@10'):.4f} {peer.name}"
+    from crossrec.training.transfer import figure
+
+    return f"{figure(one.best_peer)} {one.best_peer.name}"

@@ -122,13 +122,17 @@ def _as_table(
     schema = base.collect_schema()
     added = added.filter(pl.col(ITEM_ID).is_in(known.implode()))
     columns = {name: pl.lit(None) for name in schema}
-    columns |= {name: pl.col(name) for name in (USER_ID, ITEM_ID, EVENT, RATING) if name in schema}
+    own = (USER_ID, ITEM_ID, TIMESTAMP, EVENT, RATING)
+    columns |= {name: pl.col(name) for name in own if name in schema}
     unix = dataset.domain.time_kind == "unix_seconds"
     for field in dataset.domain.context if unix else ():
         if field.derive not in (None, "last_item") and field.name in schema:
             columns[field.name] = derived(field.derive, pl.col(TIMESTAMP))
-    end = base.select(pl.col(TIMESTAMP).max()).collect().item() or 0
-    columns[TIMESTAMP] = _moment(dataset, end) if unix else pl.int_range(1, pl.len() + 1) + end
+    end = base.select(pl.col(TIMESTAMP).max()).collect().item()
+    if not unix:
+        columns[TIMESTAMP] = pl.int_range(1, pl.len() + 1) + (end or 0)
+    elif end is not None:  # without any before, the clock is today's
+        columns[TIMESTAMP] = _moment(dataset, end)
     return added.select(
         expression.cast(schema[name]).alias(name) for name, expression in columns.items()
     )

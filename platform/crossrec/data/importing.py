@@ -35,12 +35,13 @@ from crossrec.data.sources import Fetched, Progressing, fetch
 from crossrec.domains.registry import domain_yaml, load_domain
 from crossrec.domains.spec import Domain
 from crossrec.errors import DataError
-from crossrec.schema import ITEM_ID, REASON, TABLES
+from crossrec.schema import EVENT, ITEM_ID, RATING, REASON, TABLES, TIMESTAMP, USER_ID
 
 UNORDERED = {"users", "kg", "kg_entities", "kg_links", "request_matches"}
 """Tables whose row order means nothing: their hash is that of the sorted rows."""
 TRUTH = "truth"
 """Sub-folder of a simulated data set for what its simulator knows and no model may read."""
+NOBODYS = "interactions of nobody"
 _PURPOSES = ("interactions", "requests", "examples")
 
 
@@ -119,7 +120,10 @@ def import_domain(
 
 
 def _open_tables(domain: Domain, fetched: Fetched) -> tuple[dict[str, Table], list[str]]:
-    """The source's tables by canonical name, and what was found but is no canonical table."""
+    """The source's tables by canonical name, and what was found but is no canonical table.
+
+    Items alone are a domain that nobody has used yet.
+    """
     skipped: list[str] = []
     if fetched.reader is not None:
         frames = fetched.reader(fetched.folder)
@@ -129,13 +133,26 @@ def _open_tables(domain: Domain, fetched: Fetched) -> tuple[dict[str, Table], li
     else:
         tables = _mapped_tables(domain, fetched.folder)
     if not any(name in tables for name in _PURPOSES):
-        raise DataError(
-            f"'{domain.name}' has none of the tables {', '.join(_PURPOSES)} in {fetched.folder};"
-            " expected at least one: name its file under tables in the domain's YAML"
-        )
+        if "items" not in tables or any(name in domain.tables for name in _PURPOSES):
+            raise DataError(
+                f"'{domain.name}' has none of the tables {', '.join(_PURPOSES)} in"
+                f" {fetched.folder}; expected at least one, or a table 'items' alone: name its"
+                " file under tables in the domain's YAML"
+            )
+        tables["interactions"] = _nobodys(domain)
     if "items" not in tables and any(TABLES[n].item_columns for n in tables if n in TABLES):
         raise DataError(f"'{domain.name}' has no table 'items' in {fetched.folder}")
     return tables, skipped
+
+
+def _nobodys(domain: Domain) -> Table:
+    """Interactions without a row, of a domain that nobody has used yet; feedback will fill them."""
+    kinds = {USER_ID: pl.String, ITEM_ID: pl.String, TIMESTAMP: pl.Int64}
+    kinds |= {EVENT: pl.String, RATING: pl.Float32}
+    for one in domain.context:
+        kind = pl.String if one.kind == "category" else pl.Float32
+        kinds |= dict.fromkeys((one.columns or [one.name]) if one.derive is None else [], kind)
+    return Table.of(pl.LazyFrame(schema=kinds), NOBODYS)
 
 
 def _canonical_tables(folder: Path) -> tuple[dict[str, Table], list[str]]:
@@ -163,7 +180,7 @@ def _import_table(
     outcome.rows[name] = (
         pl.scan_parquet(folder / f"{name}.parquet").select(pl.len()).collect().item()
     )
-    if not counts.pop("rows"):
+    if not counts.pop("rows") and table.label != NOBODYS:
         raise DataError(f"{table.label} has no rows; expected at least one below the header")
     repaired = {what: n for what, n in counts.items() if n}
     if repaired:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -74,14 +75,15 @@ class _File:
 
 
 def infer_domain(
-    name: str, items: Path, interactions: Path, overrides: dict[str, str] | None = None
+    name: str, items: Path, interactions: Path | None, overrides: dict[str, str] | None = None
 ) -> Inference:
-    """Guess the domain called `name` from two files.
+    """Guess the domain called `name` from two files, or from its items alone.
 
     The item id is the pair of columns, one of each file, whose values match best; the other roles
     come from names, checked against the values.
 
     Args:
+        interactions: None: nobody has used the domain yet.
         overrides: `table.column` (such as `interactions.user_id`) → the file's column, or `-`
             for none; these are not guessed.
 
@@ -89,27 +91,58 @@ def infer_domain(
         DataError: a file cannot be read, or has no column for a role that is required.
         ConfigError: an override names no role or no column.
     """
-    catalogue, log = _open("items", items), _open("interactions", interactions)
-    unmapped = _apply_overrides([catalogue, log], overrides or {})
+    catalogue = _open("items", items)
+    log = None if interactions is None else _open("interactions", interactions)
+    files = [catalogue] if log is None else [catalogue, log]
+    unmapped = _apply_overrides(files, overrides or {})
+    if log is None:
+        _guess_item_id(catalogue)
+    of_log = {} if log is None else _guess_interactions(catalogue, log, unmapped)
+    template, objectives = _guess_items(catalogue, unmapped)
+    values = {
+        "name": name,
+        "title": name.replace("_", " ").capitalize(),
+        "tables": {file.table: _table_spec(file) for file in files},
+        "text_template": template,
+        "objectives": objectives,
+        **of_log,
+    }
+    guesses = [_guess_of(file, column) for file in files for column in file.columns]
+    return Inference(Domain.model_validate(values), guesses)
+
+
+def _guess_interactions(catalogue: _File, log: _File, unmapped: set[str]) -> dict[str, Any]:
+    """What they say of the domain: kind of time, context and events, as the YAML has them."""
     _match_item_ids(catalogue, log)
     _guess_user(log)
     time_kind = "none" if f"interactions.{TIMESTAMP}" in unmapped else _guess_time(log)
     _guess_rating(log, unmapped)
     _guess_event(log, unmapped)
     context = _guess_context(log, time_kind)
-    template, objectives = _guess_items(catalogue, unmapped)
-    values = {
-        "name": name,
-        "title": name.replace("_", " ").capitalize(),
-        "tables": {file.table: _table_spec(file) for file in (catalogue, log)},
-        "time_kind": time_kind,
-        "text_template": template,
-        "context": context,
-        "objectives": objectives,
-        **_event_lists(log),
-    }
-    guesses = [_guess_of(file, column) for file in (catalogue, log) for column in file.columns]
-    return Inference(Domain.model_validate(values), guesses)
+    return {"time_kind": time_kind, "context": context, **_event_lists(log)}
+
+
+def _guess_item_id(catalogue: _File) -> None:
+    """The column of distinct values that is named most like an id, where nothing refers to one."""
+    if ITEM_ID in catalogue.roles:
+        return
+    distinct = [
+        column
+        for column in catalogue.free
+        if column.share_unique == 1 and not column.kind.is_nested() and not column.kind.is_float()
+    ]
+    found = max(distinct, key=_named_id, default=None)
+    if found is None or not _named_id(found):
+        raise DataError(
+            f"no column of {catalogue.path.name} looks like an item id (columns:"
+            f" {', '.join(catalogue.columns)}); expected distinct values under such a name: name"
+            " it, for example with items.item_id=sku"
+        )
+    catalogue.take(found.name, ITEM_ID, "its name, values are distinct")
+
+
+def _named_id(column: Column) -> float:
+    return max(column.named(ITEM_ID), float("id" in column.words))
 
 
 def write_domain(domain: Domain, folder: Path) -> Path:
@@ -145,6 +178,8 @@ def _apply_overrides(files: list[_File], overrides: dict[str, str]) -> set[str]:
         if key not in known:
             raise ConfigError(f"'{key}' is no role: {suggest(key, known)}")
         table, _, role = key.partition(".")
+        if table not in by_table:
+            raise ConfigError(f"'{key}' was named, but there is no file of {table}; give one")
         if column == NOT_MAPPED:
             unmapped.add(key)
         elif column not in by_table[table].columns:
@@ -208,7 +243,7 @@ def _match_score(key: Column, reference: Column, catalogue: _File) -> tuple[floa
     names = (
         float(key.name == reference.name)
         + reference.named(ITEM_ID)
-        + 0.5 * max(key.named(ITEM_ID), float("id" in key.words))
+        + 0.5 * _named_id(key)
         - reference.named(USER_ID)
         - max(reference.named(RATING), reference.named(TIMESTAMP))
     )

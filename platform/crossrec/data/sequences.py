@@ -26,16 +26,18 @@ MIN_INTERACTIONS = 3
 _ITEM_IDX = "item_idx"
 
 
-def load_sequences(dataset: Dataset, min_interactions: int = MIN_INTERACTIONS) -> Sequences:
+def load_sequences(
+    dataset: Dataset, min_interactions: int = MIN_INTERACTIONS, *, nobody: bool = False
+) -> Sequences:
     """The sequences of an imported data set.
 
     Args:
         dataset: with a table `interactions`.
         min_interactions: users with fewer are left out; 1 keeps everybody (for serving).
+        nobody: read no interaction: what there is before anybody has used the domain.
 
     Raises:
-        DataError: it has no interactions, no user has three of them, or a context column is
-            missing.
+        DataError: it has no table of interactions, or a context column is missing.
     """
     if not dataset.has("interactions"):
         raise DataError(
@@ -45,7 +47,10 @@ def load_sequences(dataset: Dataset, min_interactions: int = MIN_INTERACTIONS) -
     named = {field.restricts for field in dataset.domain.context if field.restricts}
     known = dataset.scan("items").collect_schema().names()
     items = dataset.scan("items").select(ITEM_ID, *sorted(named & set(known))).collect()
-    return sequences_from(items, dataset.scan("interactions"), dataset.domain, min_interactions)
+    interactions = dataset.scan("interactions")
+    if nobody:
+        interactions = interactions.clear()
+    return sequences_from(items, interactions, dataset.domain, min_interactions)
 
 
 def sequences_from(
@@ -69,7 +74,7 @@ def sequences_from(
         min_interactions: users with fewer distinct items are left out.
 
     Raises:
-        DataError: nobody is left, or a context column is missing.
+        DataError: a context column is missing.
     """
     item_ids = items[ITEM_ID].to_list()
     names = interactions.collect_schema().names()
@@ -87,12 +92,7 @@ def sequences_from(
         .filter(pl.len().over(USER_ID) >= min_interactions)
         .collect()
     )
-    if rows.is_empty():
-        raise DataError(
-            f"no user of '{domain.name}' has {min_interactions} interactions with different items;"
-            " expected at least one such user"
-        )
-    return _as_arrays(rows, item_ids, fields)
+    return _as_arrays(rows, item_ids, fields, domain.positive_events or [DEFAULT_EVENT])
 
 
 def _counted(interactions: pl.LazyFrame, domain: Domain, names: list[str]) -> pl.LazyFrame:
@@ -109,10 +109,13 @@ def _optional(names: list[str]) -> list[pl.Expr]:
     return [event.alias(EVENT), rating.cast(pl.Float32).alias(RATING)]
 
 
-def _as_arrays(rows: pl.DataFrame, item_ids: list[str], fields: _Context) -> Sequences:
+def _as_arrays(
+    rows: pl.DataFrame, item_ids: list[str], fields: _Context, unused: list[str]
+) -> Sequences:
+    """The rows as arrays; `unused`: names of events where there is none yet."""
     runs = rows[USER_ID].rle()  # sorted by user: one run a user
     offsets = np.concatenate([[0], np.cumsum(runs.struct.field("len").to_numpy())])
-    events, event_names = _codes(rows[EVENT])
+    events, event_names = _codes(rows[EVENT], unused if rows.is_empty() else [])
     indices = rows[_ITEM_IDX].to_numpy().astype(np.int32)
     context, context_values = fields.arrays(rows, indices, offsets.astype(np.int64))
     return Sequences(

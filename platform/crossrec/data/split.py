@@ -150,7 +150,8 @@ def make_split(
         max_users: keep this many users, drawn after that filter; None: all.
 
     Raises:
-        DataError: no interactions, no such protocol, no clock time for `temporal`, or no case.
+        DataError: no interactions, no such protocol, no clock time for `temporal`, or no case,
+            unless nobody has three interactions: see `unused_split`.
     """
     # Polars is imported here only: a served replica reads Sequences without it (31 MiB).
     from crossrec.data.sequences import load_sequences
@@ -170,9 +171,37 @@ def make_split(
             " by 'temporal'; use leave_one_out or cold_items"
         )
     sequences = load_sequences(dataset)
+    if not sequences.n_users:
+        return unused_split(load_sequences(dataset, 1), protocol)
     if max_users is not None:
         sequences = draw_users(sequences, max_users, seed)
     return split_sequences(sequences, protocol, seed=seed)
+
+
+def unused_split(sequences: Sequences, protocol: str) -> Split:
+    """Of a domain that too few have used: nothing to learn from, and no case to be judged by."""
+    nobody = np.zeros(0, np.int64)
+    return Split(
+        protocol,
+        sequences,
+        np.zeros(len(sequences.items), np.bool_),
+        Cases(nobody, nobody),
+        Cases(nobody, nobody),
+        np.zeros(sequences.n_items, np.bool_),
+    )
+
+
+def expect_cases(split: Split, domain: str) -> None:
+    """Raise where somebody's interactions are needed, to learn from or to judge by.
+
+    Raises:
+        DataError: nobody has enough of them.
+    """
+    if not split.train.any():
+        raise DataError(
+            f"no user of '{domain}' has 3 interactions with different items; expected at least one"
+            f" such user. What needs none: crossrec train {domain}, which serves item texts alone"
+        )
 
 
 def split_sequences(sequences: Sequences, protocol: str, *, seed: int = 0) -> Split:

@@ -106,7 +106,7 @@ class Evaluation:
             "ci95": {name: [known(v) for v in self.interval(name)] for name in self.names},
             "warm": self._of(self.warm),
             "cold": self._of(~self.warm),
-            "coverage": {f"coverage@{k}": value for k, value in self.coverage.items()},
+            "coverage": {f"coverage@{k}": v if self.n else None for k, v in self.coverage.items()},
         }
 
     def _of(self, cases: NDArray[np.bool_]) -> dict[str, float | int | None]:

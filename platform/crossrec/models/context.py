@@ -5,6 +5,7 @@ Leaves to others: which fields a domain has (domains/spec.py), learning from the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +128,7 @@ class ContextEncoder:
         if given is None:
             columns[:, -1] = 1
             return
-        given = given.reshape(len(columns), -1)  # (B, 1), places (B, 2)
+        given = given.reshape(len(columns), math.prod(given.shape[1:]))  # (B, 1), places (B, 2)
         if one.kind == "category":
             columns[:, :-1] = given == np.arange(columns.shape[1] - 1)
         elif one.kind == "cycle":

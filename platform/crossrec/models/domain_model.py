@@ -88,7 +88,8 @@ class DomainModel:
         assert isinstance(fusion, Fusion)
         history, moment = queries.items.tobytes(), self._moment(queries)
         known = self._histories.get(history) | self._moments.get(moment)
-        fresh = {n: one.score(queries)[0] for n, one in heard.items() if n not in known}
+        unknown = [n for n in heard if n in fusion.names and n not in known]  # others weigh nothing
+        fresh = {n: heard[n].score(queries)[0] for n in unknown}
         found = fusion.standards(fresh) if fresh else {}
         self._histories.put(history, {n: found[n] for n in self._of_histories if n in found})
         if moment and SequenceSignal.name in found:

@@ -119,7 +119,7 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     model.save(folder)
     if contents.adapter_folder is not None and not (folder / "adapter").exists():
         shutil.copytree(contents.adapter_folder, folder / "adapter")
-    users = load_sequences(dataset, 1) if dataset.has("interactions") else None
+    users = _users(contents)
     if users is not None and rating_levels(model.vocabulary.events) is not None:
         users = ratings_as_events(users, all_rated=False)  # what such a model reads of a history
     write_catalogue(folder / CATALOGUE, dataset, model.vocabulary.item_ids, users)
@@ -131,6 +131,14 @@ def _fill(folder: Path, contents: Contents, version: str, now: float) -> None:
     write_probes(folder, stored, contents.sequences, contents.seed)
     manifest = _manifest(folder, contents, users, version, now)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _users(contents: Contents) -> Sequences | None:
+    """Everybody with a history; nobody where the model was made without reading any."""
+    if not contents.dataset.has("interactions"):
+        return None
+    read = contents.sequences
+    return load_sequences(contents.dataset, 1, nobody=read is not None and not read.n_users)
 
 
 def _data_at(dataset: Dataset) -> dict[str, float]:

@@ -177,7 +177,8 @@ def describe_release(metrics: Metrics, loaded: LoadedRelease) -> None:
     metrics.set("crossrec_release_info", 1, release=release.version, adapter=adapter)
     metrics.set("crossrec_items", loaded.catalogue.n_items)
     for figure, value in release.metrics.get("metrics", {}).items():
-        metrics.set("crossrec_release_quality", value, figure=figure)
+        if value is not None:  # there was a case to be judged by
+            metrics.set("crossrec_release_quality", value, figure=figure)
 
 
 def metrics_folder(service: str) -> Path:

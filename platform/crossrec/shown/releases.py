@@ -60,6 +60,11 @@ class Release(Shown, store.Release):
             "MiB": round(size / 2**20, 1),
         }
 
+    def sentences(self) -> list[str]:
+        """That nothing was learned from, where that is so."""
+        untaught = self.metrics.get("untaught")
+        return [untaught] if untaught else []
+
     def to_polars(self) -> pl.DataFrame:
         """Columns `targets` (all, warm, cold), `metric`, `value`, `low`, `high`, `n`.
 

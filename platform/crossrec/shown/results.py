@@ -46,6 +46,11 @@ class Trained(Shown, TrainResult):
             "seconds": round(self.seconds, 1),
         }
 
+    def sentences(self) -> list[str]:
+        """That nothing was learned from, where that is so."""
+        untaught = self.metrics.get("untaught")
+        return [untaught] if untaught else []
+
     def to_polars(self) -> pl.DataFrame:
         """One row an epoch: `domain`, `epoch`, `loss`, the validation figure, `seconds`."""
         import polars as pl
@@ -150,13 +155,14 @@ class Transferred(Shown, TransferReport):
         """One row a share, one column a start: NDCG@10, and its gain over scratch."""
         import polars as pl
 
+        from crossrec.training.transfer import figure
         from crossrec.training.transfer_chart import PEER
 
         rows = [
             {
                 "share": f"{one.share:.0%}",
                 **{attempt.start: one.said(attempt) for attempt in one.attempts},
-                PEER: f"{one.best_peer.test.mean(MAIN):.4f}",
+                PEER: figure(one.best_peer),
             }
             for one in self.shares
         ]

@@ -22,9 +22,10 @@ from crossrec.models.lexical import AskedSignal
 from crossrec.models.neighbour_signals import WordingSignal
 from crossrec.models.query import Queries
 from crossrec.models.rating_profile import RatingMix
+from crossrec.models.sequence_signal import SequenceSignal
 from crossrec.models.signal import Signal
 from crossrec.models.signals import SIGNALS
-from crossrec.models.text_signals import TextSignal, unit
+from crossrec.models.text_signals import RequestSignal, TextSignal, unit
 from crossrec.training.blend import even_fusion, learn_fusion
 from crossrec.training.candidates import gather
 from crossrec.training.closed_form import fit_closed_form
@@ -35,6 +36,8 @@ from crossrec.training.rating_fit import fit_ratings
 
 Floats = NDArray[np.float32]
 
+OF_TEXTS = (TextSignal.name, WordingSignal.name, RequestSignal.name)
+"""Signals that somebody's interactions teach nothing but parameters with good defaults."""
 MAX_BLEND_CASES = 4000
 MAX_CHOICE_CASES = 2000
 ANSWERS = 3
@@ -46,7 +49,7 @@ WISH_COPIES, BARE_COPIES = 0.25, 0.1
 def assemble(
     prepared: Prepared, fitted: Fitted, *, report: Callable[[str], None] = lambda step: None
 ) -> DomainModel:
-    """The model that evaluate, serve and explain run.
+    """The model that evaluate, serve and explain run; item texts alone where nothing was learned.
 
     Args:
         report: told the name of each step, for progress.
@@ -60,7 +63,8 @@ def assemble(
     order = [one.name for one in SIGNALS]
     signals.sort(key=lambda signal: order.index(signal.name))
     report("fusion")
-    return mixed(prepared, signals, texts.wish_vectors())
+    model = mixed(prepared, signals, texts.wish_vectors())
+    return texts_alone(model) if fitted.random else model
 
 
 def mixed(prepared: Prepared, signals: list[Signal], wish_vectors: Floats) -> DomainModel:
@@ -107,15 +111,25 @@ def _better(prepared: Prepared, model: DomainModel, plain: DomainModel) -> bool:
 
 
 def texts_alone(model: DomainModel) -> DomainModel:
-    """What is left of a model that nobody has taught anything: what item texts say."""
-    names = [
-        name for name in model.signals_by_name if name in (TextSignal.name, WordingSignal.name)
-    ]
+    """What is left of a model that nobody has taught anything: what item texts say of a history,
+    and of a request.
+
+    Raises:
+        ConfigError: the settings leave out all of them.
+    """
     fusion = model.fusion
     assert isinstance(fusion, Fusion), "the tasks that rank have one"
+    names = [name for name in model.signals_by_name if name in OF_TEXTS]
+    if not names:
+        raise ConfigError(
+            f"model.without={model.config.model.without} leaves no signal of item texts, and"
+            f" nothing else is known of '{model.domain.name}'; leave one of them in:"
+            f" {', '.join(OF_TEXTS)}"
+        )
+    kept = [name for name in model.signals_by_name if name in (SequenceSignal.name, *names)]
     return replace(
         model,
-        signals_by_name={name: model.signals_by_name[name] for name in names},
+        signals_by_name={name: model.signals_by_name[name] for name in kept},
         fusion=even_fusion(names, fusion.evidence, fusion.cold, fusion.clock),
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
 from crossrec.data.folds import By, make_folds
+from crossrec.data.split import expect_cases
 from crossrec.evaluation.protocols import Evaluation
 from crossrec.models.encoder import TextEncoder
 from crossrec.training.assemble import assemble
@@ -80,6 +81,7 @@ def cross_validate(
     """
     encoder = encoder or TextEncoder.load(config.encoder)
     whole = split_for(dataset, config)
+    expect_cases(whole, dataset.domain.name)
     clock = dataset.domain.time_kind == "unix_seconds"
     judged = []
     for number, split in enumerate(make_folds(whole, n_folds, by, clock=clock), start=1):

@@ -70,6 +70,8 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
     choice: Choice | None = None
     """Of the mode, where the settings leave it to validation."""
+    random: bool = False
+    """Nobody taught the towers anything, here or elsewhere: they have nothing to say."""
 
     def sequence(self) -> SequenceSignal:
         """The trained signal in numpy."""
@@ -86,7 +88,8 @@ def fit(
 ) -> Fitted:
     """Train until validation NDCG@10 has not risen for `patience` epochs, or `max_epochs`.
 
-    In the mode `auto` frozen first, then adapted from there, as far as validation says so.
+    In the mode `auto` frozen first, then adapted from there, as far as validation says so. Where
+    there is nothing to learn from, the start comes back as it is.
 
     Args:
         on_epoch: called on every process after each epoch.
@@ -98,6 +101,8 @@ def fit(
         TrainingError: the loss is no longer a number, or the checkpoint does not fit.
     """
     placement = placement or Placement()
+    if not prepared.split.train.any():
+        return _untaught(prepared, placement, start)
     before = None if resume is None else load_checkpoint(resume, prepared.config.digest())
     if prepared.config.training.mode == "auto":
         from crossrec.training.choosing import fit_chosen
@@ -110,6 +115,14 @@ def fit(
         trainer.restore(before)
     trainer.run(on_epoch)
     return trainer.result()
+
+
+def _untaught(prepared: Prepared, placement: Placement, start: State | None) -> Fitted:
+    trainer = Trainer(prepared, placement)
+    if start is not None:
+        trainer.begin_with(start)
+    trainer.network.eval()
+    return Fitted(trainer.network, random=start is None)
 
 
 class Trainer:

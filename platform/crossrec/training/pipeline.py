@@ -16,6 +16,7 @@ from typing import Any
 
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
+from crossrec.data.split import Split
 from crossrec.errors import DataError
 from crossrec.evaluation.protocols import Evaluation, Part, judge
 from crossrec.models.domain_model import DomainModel
@@ -37,11 +38,17 @@ class Ready:
 
 
 def ready(
-    domain: str, config: RunConfig, *, on_cluster: bool = False, progress: Progressing = False
+    domain: str,
+    config: RunConfig,
+    *,
+    split: Split | None = None,
+    on_cluster: bool = False,
+    progress: Progressing = False,
 ) -> Ready:
     """Open the imported data set of `domain` and prepare it for the loop.
 
     Args:
+        split: cases already cut; None: by the config's protocol.
         on_cluster: this is one machine of many, each of which may lack the data.
 
     Raises:
@@ -54,7 +61,7 @@ def ready(
         if not on_cluster:
             raise
         raise DataError(f"{err} (on machine {platform.node()})") from err
-    return Ready(dataset, prepare(dataset, config, progress=progress))
+    return Ready(dataset, prepare(dataset, config, split=split, progress=progress))
 
 
 def finish(
@@ -75,12 +82,17 @@ def finish(
     Raises:
         ReleaseError: the release could not be written.
     """
+    untaught = said_of_untaught(made.prepared, fitted)
+    if untaught:
+        report(untaught)
     if fitted.choice:
         report(f"{fitted.choice.mode}: {fitted.choice.why}")
     model = assemble(made.prepared, fitted, report=lambda signal: report(f"fitting {signal}"))
     report("judging")
     metrics = judge_model(made.prepared, fitted, model).to_dict()
     metrics |= {"data_hash": made.dataset.content_hash, "run": run}
+    if untaught:
+        metrics["untaught"] = untaught
     if fitted.choice:
         metrics["mode"] = {"chosen": fitted.choice.mode, "why": fitted.choice.why}
     if made.prepared.coverage:
@@ -96,6 +108,16 @@ def finish(
         history=[dict(epoch) for epoch in fitted.history],
         seconds=time.monotonic() - started,
     )
+
+
+def said_of_untaught(prepared: Prepared, fitted: Fitted) -> str | None:
+    """One sentence where nobody's interactions taught the model anything; else None."""
+    if prepared.split.train.any():
+        return None
+    what = "item texts alone" if fitted.random else "item texts and towers of other domains"
+    judged = "" if len(prepared.split.test) else ", and has no figures, for there is no case"
+    name = prepared.domain.name
+    return f"no interaction of '{name}' was learned from: it ranks by {what}{judged}"
 
 
 def judge_model(
@@ -139,6 +161,7 @@ def train_here(
     *,
     publish: bool = True,
     start: State | None = None,
+    split: Split | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     report: Callable[[str], None] = lambda stage: None,
     progress: Progressing = False,
@@ -147,6 +170,7 @@ def train_here(
 
     Args:
         start: weights to begin with (see transfer.py); None: random ones.
+        split: cases already cut; None: by the config's protocol.
         report: told each stage after the epochs, in words.
         progress: of encoding, see `models.encoder.Progressing`.
 
@@ -154,6 +178,6 @@ def train_here(
         CrossrecError: no data, an encoder that cannot be loaded, training that diverged.
     """
     started = time.monotonic()
-    made = ready(domain, config, progress=progress)
+    made = ready(domain, config, split=split, progress=progress)
     fitted = fit(made.prepared, placement=placement, on_epoch=on_epoch, start=start)
     return finish(made, fitted, new_run_name(), started, publish=publish, report=report)

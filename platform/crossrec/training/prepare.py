@@ -22,7 +22,7 @@ from crossrec.data.exposures import with_passed_over
 from crossrec.data.features import chosen_modalities, read_features, whitened
 from crossrec.data.ratings import ratings_as_events
 from crossrec.data.restrictions import restricted_split
-from crossrec.data.split import Split, make_split
+from crossrec.data.split import Split, expect_cases, make_split
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.domains.spec import Domain
 from crossrec.errors import ConfigError, DataError
@@ -185,6 +185,7 @@ def split_for(dataset: Dataset, config: RunConfig, split: Split | None = None) -
             " the task 'classify', whose items are the labels"
         )
     if task == "rate":
+        expect_cases(split, dataset.domain.name)
         _expect_untouched(training)
         split = replace(split, sequences=ratings_as_events(split.sequences))
     return split

@@ -17,14 +17,15 @@ import numpy as np
 from crossrec.config import Placement, RunConfig
 from crossrec.data.dataset import Dataset
 from crossrec.data.few_shot import few_shot
-from crossrec.data.split import Split
+from crossrec.data.sequences import load_sequences
+from crossrec.data.split import Split, expect_cases, unused_split
 from crossrec.errors import ConfigError
-from crossrec.evaluation.protocols import Evaluation, difference, judge
+from crossrec.evaluation.protocols import Evaluation, difference, judge, known
 from crossrec.models import baselines
 from crossrec.models.encoder import TextEncoder
-from crossrec.training.assemble import assemble, texts_alone
+from crossrec.training.assemble import assemble
 from crossrec.training.carrying import average, learn_carried, nearness, source_config
-from crossrec.training.loop import Fitted, Trainer, fit
+from crossrec.training.loop import fit
 from crossrec.training.network import State
 from crossrec.training.pipeline import judge_model
 from crossrec.training.prepare import Prepared, prepare, split_for
@@ -122,8 +123,8 @@ class ShareReport:
 
     def said(self, one: Attempt) -> str:
         """NDCG@10 of a start on test and its gain, as in `0.0840 (+0.0030)`."""
-        gain = self.gains.get(one.start)
-        return f"{one.test.mean(MAIN):.4f}" + (f" {gain}" if gain is not None else "")
+        gain = self.gains.get(one.start) if one.test.n else None
+        return figure(one) + (f" {gain}" if gain is not None else "")
 
     @property
     def best_peer(self) -> Peer:
@@ -159,7 +160,10 @@ class TransferReport:
 
 
 def _share_dict(one: ShareReport) -> dict[str, Any]:
-    ends = {start: {"gain_ci95": [gain.low, gain.high]} for start, gain in one.gains.items()}
+    ends = {
+        start: {"gain_ci95": [known(gain.low), known(gain.high)]}
+        for start, gain in one.gains.items()
+    }
     return {
         "share": one.share,
         "n_users": one.n_users,
@@ -175,7 +179,12 @@ def _share_dict(one: ShareReport) -> dict[str, Any]:
 
 def _figures(one: Attempt | Peer) -> dict[str, float | None]:
     validation = None if one.validation is None else one.validation.mean(MAIN)
-    return {"validation": validation, "test": one.test.mean(MAIN)}
+    return {"validation": validation, "test": known(one.test.mean(MAIN))}
+
+
+def figure(one: Attempt | Peer) -> str:
+    """NDCG@10 on test in four digits; `none` where there is no case."""
+    return f"{one.test.mean(MAIN):.4f}" if one.test.n else "none"
 
 
 def _validation(one: Attempt | Peer) -> float:
@@ -212,9 +221,13 @@ def transfer(
     _expect_sources([source.domain.name for source in sources], target.domain.name)
     encoder = TextEncoder.load(config.encoder)
     split = split_for(target, config)
+    if any(shares):
+        expect_cases(split, target.domain.name)
     few = {share: few_shot(split, share, config.training.seed) for share in shares}
     given = source_config(config, source_users)
     prepared = [prepare(source, given, encoder=encoder) for source in sources]
+    for source in prepared:
+        expect_cases(source.split, source.domain.name)
     starts = learn_starts(prepared, starts or {}, placement, tell, together=together)
     near: dict[str, float] = {}
     found = []
@@ -231,6 +244,16 @@ def transfer(
         found,
         starts,
     )
+
+
+def zero_shot_split(target: Dataset, config: RunConfig) -> Split:
+    """What a release without the target's users is made from: none of its interactions is read.
+
+    Of requests in words, which have no such table, nobody's is learned from.
+    """
+    if target.has("interactions"):
+        return unused_split(load_sequences(target, nobody=True), config.protocol)
+    return few_shot(split_for(target, config), 0.0, config.training.seed)
 
 
 def _expect_sources(sources: list[str], target: str) -> None:
@@ -293,31 +316,25 @@ def _try_share(
         started = time.perf_counter()
         validation, test = _attempt(made, state, placement)
         attempts.append(Attempt(share, name, validation, test, time.perf_counter() - started))
-        tell(f"{share:.0%} of the users, {name}: NDCG@10 {test.mean(MAIN):.4f}")
+        tell(f"{share:.0%} of the users, {name}: NDCG@10 {figure(attempts[-1])}")
     peers = _peers(made, whole, share)
     nearest = max(near, key=lambda name: near[name])
-    learned = np.add.reduceat(made.split.train.astype(np.int64), made.split.sequences.offsets[:-1])
-    n_users = int((learned > 0).sum())
+    owner = np.repeat(
+        np.arange(made.split.sequences.n_users), np.diff(made.split.sequences.offsets)
+    )
+    n_users = len(np.unique(owner[made.split.train]))
     return ShareReport(share, n_users, attempts, peers, nearest, near[nearest] >= NEAR)
 
 
 def _attempt(
     made: Prepared, state: State | None, placement: Placement | None
 ) -> tuple[Evaluation | None, Evaluation]:
-    """One start on the validation cases, if there are any, and on the test cases."""
-    if made.split.train.any():
-        fitted = fit(made, placement=placement, start=state)
-        model = assemble(made, fitted)
-        validation = judge_model(made, fitted, model, "validation")
-        return validation, judge_model(made, fitted, model)
-    trainer = Trainer(made, placement or Placement())
-    if state is not None:
-        trainer.begin_with(state)
-    fitted = Fitted(trainer.network)
+    """One start on the validation cases, if anybody is known, and on the test cases."""
+    fitted = fit(made, placement=placement, start=state)
     model = assemble(made, fitted)
-    if state is None:  # a random tower has nothing to say
-        return None, judge(texts_alone(model).score, made.split)
-    return None, judge_model(made, fitted, model)
+    known = bool(made.split.train.any())
+    validation = judge_model(made, fitted, model, "validation") if known else None
+    return validation, judge_model(made, fitted, model)
 
 
 def _peers(made: Prepared, whole: Split, share: float) -> list[Peer]:

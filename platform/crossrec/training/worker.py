@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crossrec.config import Placement, RunConfig
+from crossrec.data.split import expect_cases
 from crossrec.errors import CrossrecError, TrainingError
 from crossrec.training.runs import RUN_FILE
 
@@ -76,6 +77,8 @@ def _train(job: WorkerJob) -> dict[str, Any] | None:
     tell(job.board, job.domain, stage="preparing", rank=rank, pid=os.getpid())
     started = time.monotonic()
     made = in_turn(lambda: _prepare(job), job.placement.threads_per_worker)
+    if job.trial:
+        expect_cases(made.prepared.split, job.domain)
     with _checkpoint_folder() as folder:
         fitted = fit(
             made.prepared,

@@ -25,6 +25,7 @@ from ray import tune
 from ray.util.queue import Empty, Queue
 
 from crossrec.config import Placement, RunConfig
+from crossrec.data.split import expect_cases
 from crossrec.errors import TrainingError
 from crossrec.training.launch import fit_group
 from crossrec.training.runs import claim_run, run_facts
@@ -72,6 +73,7 @@ def _in_this_process(job: SearchJob, config: RunConfig) -> None:
 
     torch.set_num_threads(job.placement.threads_per_worker)
     made = ready(job.domain, config, on_cluster=job.placement.address is not None)
+    expect_cases(made.prepared.split, job.domain)
     fit(
         made.prepared,
         placement=job.placement,

@@ -73,12 +73,13 @@ def at_hand(domain: str, *, progress: bool = False) -> shown.ImportedData:
 def infer_domain(
     name: str,
     items: Path | str,
-    interactions: Path | str,
+    interactions: Path | str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> shown.Guesses:
     """Guess a domain from your own files (CSV, Parquet, JSON Lines), with a reason for each guess.
 
     Args:
+        interactions: None: nobody has used the domain yet, and it is served by item texts alone.
         columns: `table.column` (such as `interactions.user_id`) → your column, or `-` for none.
 
     Raises:
@@ -94,7 +95,8 @@ def infer_domain(
             f"'{name}' cannot name a domain; expected lower-case letters, digits and _,"
             " beginning with a letter"
         )
-    found = infer.infer_domain(name, Path(items), Path(interactions), dict(columns or {}))
+    log = None if interactions is None else Path(interactions)
+    found = infer.infer_domain(name, Path(items), log, dict(columns or {}))
     return shown_as(Guesses, found)
 
 

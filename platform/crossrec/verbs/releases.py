@@ -88,6 +88,7 @@ def evaluate(
         ReleaseError: there is no such release, or it is damaged.
         DataError: the data were never imported, or are others than the release was made from.
     """
+    from crossrec.data.split import expect_cases
     from crossrec.evaluation.detail import CaseNotes
     from crossrec.evaluation.report import report
     from crossrec.models.baselines import NAMES
@@ -103,6 +104,7 @@ def evaluate(
     config = loaded.model.config
     training = config.training
     split = split_for(data, config)
+    expect_cases(split, domain)
     sampled = [f"{training.max_users} users, drawn"] if training.max_users else []
     encoder, tokens = TextEncoder.load(config.encoder), config.model.max_text_tokens
     texts, said = data.catalogue()["text"].to_list(), split.sequences.requests

@@ -184,7 +184,7 @@ def transfer(
         shares: of its users, who are learned from; None: 0, 1, 5, 10 and 25 %.
         source_users: users drawn of each source; None: all.
         publish: train on all users of `to` from the start that was chosen at the largest share,
-            and publish the release.
+            and publish the release. Where that is 0, nobody's interactions are read for it.
         tell: told each step in words.
         progress: show each step as it is done.
 
@@ -209,13 +209,19 @@ def transfer(
             source_users=source_users,
             tell=told,
         )
-        _keep(report)
+        if all(one.chosen.test.n for one in report.shares):  # else there is no figure to keep
+            _keep(report)
         if not publish:
             return shown_as(Transferred, report)
-        read = known_users(to)
-        start = report.starts.get(max(report.shares, key=lambda one: one.share).chosen.start)
+        largest = max(report.shares, key=lambda one: one.share)
+        zero_shot = largest.share == 0
+        read: set[str] = set() if zero_shot else known_users(to)
         result = train_here(
-            to, run_config, start=start, report=lambda stage: told(f"{to}: {stage}")
+            to,
+            run_config,
+            start=report.starts.get(largest.chosen.start),
+            split=rooms.zero_shot_split(dataset(to), run_config) if zero_shot else None,
+            report=lambda stage: told(f"{to}: {stage}"),
         )
     forget_again(to, [result.release] if result.release else [], read)
     return shown_as(Transferred, replace(report, release=result.release))
