@@ -140,7 +140,8 @@ class Benchmark:
             self._arenas.clear()
             training = self.config.training.model_copy(update={"seed": place[2]})
             update = {"protocol": cell.split, "training": training}
-            config = self.config.model_copy(update=update)
+            own = self.config.model_copy(update=update)
+            config = own.above(load_domain(cell.domain).settings)
             self._arenas[place] = Arena(self.data(cell.domain), config)
         return self._arenas[place]
 
