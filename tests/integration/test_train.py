@@ -29,7 +29,7 @@ import ray
 from crossrec.config import Placement, load_config
 from crossrec.training.launch import train_on_ray
 config = load_config(overrides={SMALL + LONG})
-[result] = train_on_ray({"tiny_city": config}, Placement(workers=2), show=True)
+[result] = train_on_ray(dict(tiny_city=config), Placement(workers=2), show=True)
 assert not ray.is_initialized()
 print(json.dumps(result.as_dict()))
 """
