@@ -282,8 +282,8 @@ class Domain(_Strict):
     """More rejected rows than this share of a table stop an import."""
     settings: dict[str, Any] = {}
     """What a training of this domain begins with in place of the defaults of `RunConfig`, nested
-    as in a file of settings; such a file and `--set` stand above it. No part of the data: an
-    import does not keep it."""
+    as in a file of settings; such a file and `--set` stand above it. It is read from the YAML as
+    it is now, not as it was imported: a change of it asks for no new import."""
 
     @field_validator("settings")
     @classmethod
