@@ -46,6 +46,17 @@ def test_a_wrong_override_is_one_clear_sentence(override: str, message: str) -> 
         load_config(overrides=[override])
 
 
+def test_settings_above_others_keep_what_was_given_and_take_the_rest() -> None:
+    given = load_config(overrides=["training.seed=3", "adapter.rank=8"])
+    both = given.above({"training": {"seed": 1, "mode": "adapted"}, "adapter": {"rank": 16}})
+    assert (both.training.seed, both.training.mode) == (3, "adapted")
+    assert both.adapter.rank == 8  # given, though it is the default
+    assert both.changed() == {"training.mode": "adapted", "training.seed": 3}
+    assert both.above({"training": {"mode": "frozen"}}) == both
+    whole = RunConfig.model_validate(RunConfig().model_dump())
+    assert whole.above({"training": {"mode": "adapted"}}).training.mode == "frozen"
+
+
 def test_files_that_are_no_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no config file at"):
         load_config(tmp_path / "absent.yaml")

@@ -1,8 +1,9 @@
 """All settings of a run, each written once: type, default, range, meaning.
 
 Two trees: `RunConfig` defines the result (hashed, compared, stored in the release);
-`Placement` says where it runs and changes no figure. YAML gives values, the command line
-overrides by dotted path, a typo is an error.
+`Placement` says where it runs and changes a figure by rounding alone. A YAML gives values, the
+command line overrides by dotted path, a domain's own YAML may say where it begins, a typo is an
+error.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,6 +214,25 @@ class RunConfig(_Settings):
     training: TrainingConfig = TrainingConfig()
     search: SearchConfig = SearchConfig()
 
+    def above(self, defaults: Mapping[str, Any]) -> RunConfig:
+        """These settings, and where one of them was never given that of `defaults`.
+
+        >>> given = load_config(overrides=["adapter.rank=4"])
+        >>> given.above({"adapter": {"rank": 16, "n_layers": 3}}).adapter.n_layers
+        3
+        >>> given.above({"adapter": {"rank": 16}}).adapter.rank
+        4
+        """
+        return run_config(_merged(defaults, self.model_dump(exclude_unset=True)))
+
+    def changed(self) -> dict[str, Any]:
+        """Dotted path → value of each setting that is not as it comes.
+
+        >>> load_config(overrides=["training.mode=auto", "model.dim=128"]).changed()
+        {'training.mode': 'auto'}
+        """
+        return dict(_flat(self.model_dump(mode="json", exclude_defaults=True)))
+
     def digest(self) -> str:
         """First 12 hex digits of the SHA-256 of all values that a training depends on (`search` is
         none of them); equal configs, equal digests.
@@ -222,7 +242,9 @@ class RunConfig(_Settings):
 
 
 class Placement(_Settings):
-    """Where a run happens; changes no figure."""
+    """Where a run happens; hashed and compared nowhere. Of what is here `precision` moves a figure,
+    by rounding.
+    """
 
     workers: int = Field(1, ge=1)
     address: str | None = None
@@ -248,10 +270,39 @@ def load_config(path: Path | None = None, overrides: list[str] | None = None) ->
     for override in overrides or []:
         _override(values, override)
     try:
+        return run_config(values)
+    except ValueError as err:
+        raise ConfigError(f"{path or 'settings'}: {err}") from err
+
+
+def run_config(values: Mapping[str, Any]) -> RunConfig:
+    """Settings from nested values.
+
+    Raises:
+        ValueError: no such key (near matches named), or a value out of range; in words.
+    """
+    try:
         return RunConfig.model_validate(values)
     except ValidationError as err:
-        lines = "; ".join(_in_words(one) for one in err.errors())
-        raise ConfigError(f"{path or 'settings'}: {lines}") from err
+        raise ValueError("; ".join(_in_words(one) for one in err.errors())) from err
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, nested; where both have a value that of `above`."""
+    merged = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of each leaf."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def setting_titles(names: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,15 @@ def update_rows(benchmark: str, rows: list[dict[str, Any]]) -> Path:
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     names = {row["name"] for row in rows}
     return write_rows(benchmark, [*(row for row in known if row["name"] not in names), *rows])
+
+
+def common_seeds(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """The seeds that all of the rows have: those that a mean over them stands on.
+
+    >>> common_seeds([{"seeds": [0, 1, 2]}, {"seeds": [0, 2]}])
+    [0, 2]
+    """
+    return sorted(set.intersection(*(set(row["seeds"]) for row in rows)))
 
 
 def _complete(row: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from crossrec.config import home, load_config
+from crossrec.config import home
 from crossrec.data.batches import queries_for
 from crossrec.data.importing import imported
 from crossrec.data.split import Cases
@@ -34,6 +34,7 @@ from crossrec.models.rating_baselines import tune_biases
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare
+from crossrec.verbs.inputs import settings
 from tests.benchmarks.rows import write_rows
 from tests.benchmarks.words import bm25, frozen
 
@@ -49,24 +50,6 @@ FRESH = "--fresh"
 BATCH = 128
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """C of the logistic regression."""
-LABELS = (
-    "training.mode=adapted",
-    "adapter.n_layers=3",
-    "adapter.rank=16",
-    "adapter.targets=[query,key,value,dense]",
-    "adapter.texts_per_step=128",
-    "training.batch_size=96",
-    "training.learning_rate=0.001",
-    "training.temperature=0.07",
-    "training.adapter_learning_rate=0.001",
-    "training.patience=2",
-)
-SETTINGS = {
-    "finance_sentiment": (*LABELS, "training.max_epochs=4"),
-    "support": (*LABELS, "training.max_epochs=5"),
-}
-"""One setting each, not searched; ARCHITECTURE.md has what was tried."""
-
 Made = dict[str, Values]
 Make = Callable[[Prepared, Any, Values | None], Made]
 
@@ -76,11 +59,13 @@ def predictions(
 ) -> tuple[Prepared, list[Made]]:
     """Of each seed what `make` takes from a trained model, remembered; and the last seed's data.
 
+    Trained as `crossrec train` does it, with `overrides` above the domain's own settings.
+
     `make` gets the data, the model, and what was said as the model's own adapter reads it.
     """
     made = []
     for seed in range(n_seeds):
-        config = load_config(overrides=[*overrides, f"training.seed={seed}"])
+        config = settings(overrides=[*overrides, f"training.seed={seed}"], domain=name)
         prepared = prepare(imported(name), config)
         key = f"{name}-{config.digest()}-{prepared.data_hash[:12]}.npz"
         path = home() / "cache" / "tasks" / key
@@ -175,10 +160,10 @@ def rate_rmse(n_seeds: int) -> list[Row]:
     ours = [one["ratings"] for one in made]
     split, cases = prepared.split, prepared.split.test
     given = split.sequences.ratings[split.sequences.target_rows(cases)]
-    factorised, settings = factorisation(prepared, range(n_seeds))
+    factorised, tuned = factorisation(prepared, range(n_seeds))
     peers = {
         "biases alone, tuned": tune_biases(split).predict(split, cases)[None],
-        f"matrix factorisation with biases, surprise SVD {settings}": factorised,
+        f"matrix factorisation with biases, surprise SVD {tuned}": factorised,
     }
     return [
         row(name, metric, unit, peer, ours, theirs, given, prepared, n_seeds,
@@ -248,7 +233,7 @@ def classify_f1(n_seeds: int) -> list[Row]:
         return {"labels": best_labels(model, prepared, said, None)}
 
     name = "finance_sentiment"
-    prepared, made = predictions(name, SETTINGS[name], n_seeds, polarities)
+    prepared, made = predictions(name, (), n_seeds, polarities)
     return [labels_row(prepared, [one["labels"] for one in made], None, n_seeds)]
 
 
@@ -275,7 +260,7 @@ def support(n_seeds: int) -> list[Row]:
         places = places_of(model.score, prepared, answers, "test", said)
         return {"labels": best_labels(model, prepared, said, intents), "places": places}
 
-    prepared, made = predictions("support", SETTINGS["support"], n_seeds, both)
+    prepared, made = predictions("support", (), n_seeds, both)
     places = [one["places"] for one in made]
     rows = [labels_row(prepared, [one["labels"] for one in made], intents, n_seeds)]
     said = prepared.wish_vectors[prepared.wish_of_row]

@@ -43,7 +43,7 @@ from crossrec.training.transfer import (
     TransferReport,
     transfer,
 )
-from tests.benchmarks.rows import RESULTS, write_rows
+from tests.benchmarks.rows import RESULTS, common_seeds, write_rows
 
 Row = dict[str, Any]
 DOMAINS = ("movies", "movies_recent", "industrial", "fashion", "travel", "music")
@@ -167,7 +167,7 @@ def _means(rows: Sequence[Row]) -> list[Row]:
                 of[0]
                 | {"domain": "all", "value": value, "ratio": value, "unit": "geometric mean"}
                 | {"peer": "of each domain", "peer_value": None, "ci95": None, "data_hash": None}
-                | {"n": sum(row["n"] for row in of)}
+                | {"n": sum(row["n"] for row in of), "seeds": common_seeds(of)}
                 | {"protocol": f"geometric mean of the ratios of {len(of)} domains"}
             )
     return made

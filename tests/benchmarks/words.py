@@ -4,10 +4,12 @@ Rows `words_requests`: one a domain, and their geometric mean. A case is a test 
 that satisfy it are relevant (`request_matches`; of dialogues the items suggested in answer);
 candidates are the items of the request's pool less those that its dialogue has named. Where a
 dialogue names items, the frozen encoder may add their texts to the request. Peers choose their
-variant on validation. `--first-look` prints the peers over the whole catalogue
-instead, with and without all right answers. Minutes: one training a domain and seed.
+variant on validation. Ours is trained as `crossrec train` does it. `--first-look` prints the peers
+over the whole catalogue instead, with and without all right answers. One training a domain and
+seed: minutes, of `support`, where LoRA trains, about ten.
 
-Row `words_profile`: users described by a sentence alone, each tested once, ours over frozen text.
+Row `words_profile`: users described by a sentence alone, each tested once, ours over frozen text;
+`protocol` has the figure of plain popularity.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crossrec.config import load_config
 from crossrec.data.batches import queries_for
 from crossrec.data.importing import imported
 from crossrec.data.profiles import FOLDS
@@ -34,11 +35,13 @@ from crossrec.evaluation.metrics import bootstrap_interval, set_ndcg
 from crossrec.evaluation.protocols import Part, candidates_only, right_answers
 from crossrec.models.baselines import TEXT_DECAYS, FrozenText, tune_all
 from crossrec.models.query import Queries
+from crossrec.models.signals import PopularitySignal
 from crossrec.models.text_signals import unit
 from crossrec.training.assemble import assemble
 from crossrec.training.loop import fit
 from crossrec.training.prepare import Prepared, prepare
-from tests.benchmarks.rows import RESULTS, write_rows
+from crossrec.verbs.inputs import settings
+from tests.benchmarks.rows import RESULTS, common_seeds, write_rows
 
 Floats = NDArray[np.float32]
 Score = Callable[[Queries], Floats]
@@ -49,8 +52,6 @@ DOMAINS = ("movie_requests", "concierge", "assistant_requests", "support")
 NAMED = "movie_requests"
 """Its dialogues name items before they ask: a history. In the others a case is its words alone."""
 DESCRIBED = "restaurants_context"
-SETTINGS = {"concierge": ["training.mode=adapted"]}
-"""What differs from the default settings, by validation: there LoRA gave .952, frozen .931."""
 WORDLESS = ("popularity", "ease", "ease_recency")
 BATCH = 256
 
@@ -151,32 +152,37 @@ def best_of(prepared: Prepared, family: Family) -> tuple[str, NDArray[np.float64
     return name, values
 
 
-def ours(prepared: Prepared) -> NDArray[np.float64]:
-    """The fused model, trained with the prepared config."""
+def ours(prepared: Prepared) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """The fused model, trained with the prepared config, on each test case; and each of its signals
+    alone, by name.
+    """
     fitted = fit(prepared)
     requests = fitted.network.texts.requests()
     assert requests is not None
     model = assemble(prepared, fitted)
-    for name, signal in model.signals_by_name.items():
-        print(f"    {name}: {judge(prepared, signal.score, 'test', requests).mean():.4f}")
+    alone = {
+        name: judge(prepared, signal.score, "test", requests)
+        for name, signal in model.signals_by_name.items()
+    }
+    for name, values in alone.items():
+        print(f"    {name}: {values.mean():.4f}")
     validation = judge(prepared, model.score, "validation", requests).mean()
     test = judge(prepared, model.score, "test", requests)
     print(f"  ours: {test.mean():.4f} (validation {validation:.4f})", flush=True)
-    return test
+    return test, alone
 
 
 def row_of(name: str, n_seeds: int, overrides: list[str]) -> Row:
-    """One domain."""
+    """One domain, with its own settings, and `overrides` above them."""
     print(name, flush=True)
-    settings = ["protocol=requests", *overrides]
     runs = []
     for seed in range(n_seeds):
-        config = load_config(overrides=[*settings, f"training.seed={seed}"])
+        config = settings(overrides=[*overrides, f"training.seed={seed}"], domain=name)
         prepared = prepare(imported(name), config)
         if not runs:
             peer, theirs = best_peer(prepared)
             beside = wordless(prepared) if has_history(prepared) else {}
-        runs.append(ours(prepared))
+        runs.append(ours(prepared)[0])
     values = np.mean(runs, axis=0)
     pools = "" if prepared.split.pools is None else " within pools,"
     return {
@@ -190,7 +196,7 @@ def row_of(name: str, n_seeds: int, overrides: list[str]) -> Row:
         "n": len(values),
         "ci95": list(bootstrap_interval(values, np.random.default_rng(0))),
         "seeds": list(range(n_seeds)),
-        "protocol": f"{name}, test requests,{pools} all right answers relevant"
+        "protocol": f"{name}, test requests,{pools} all right answers relevant, default settings"
         + "".join(f", {setting}" for setting in overrides)
         + "".join(f"; {other} {value:.4f}" for other, value in beside.items()),
         "data_hash": prepared.data_hash,
@@ -200,12 +206,14 @@ def row_of(name: str, n_seeds: int, overrides: list[str]) -> Row:
 def profile_row() -> Row:
     """Described users of `restaurants_context`: one training for each fifth of them as test."""
     print(DESCRIBED, flush=True)
-    mine, theirs = [], []
+    mine, popular, theirs = [], [], []
     for seed in range(FOLDS):
-        settings = ["protocol=profiles", "task=rank", f"training.seed={seed}"]
-        prepared = prepare(imported(DESCRIBED), load_config(overrides=settings))
+        own = ["protocol=profiles", "task=rank", f"training.seed={seed}"]
+        prepared = prepare(imported(DESCRIBED), settings(overrides=own, domain=DESCRIBED))
         theirs.append(best_of(prepared, frozen)[1])
-        mine.append(ours(prepared))
+        test, alone = ours(prepared)
+        mine.append(test)
+        popular.append(alone[PopularitySignal.name])
     values, peer = np.concatenate(mine), np.concatenate(theirs)
     return {
         "name": "words_profile",
@@ -219,7 +227,8 @@ def profile_row() -> Row:
         "ci95": list(bootstrap_interval(values, np.random.default_rng(0))),
         "seeds": list(range(FOLDS)),
         "protocol": "restaurants_context, users described by a sentence, five parts, all their"
-        " items relevant",
+        f" items relevant; by popularity alone, one of our own signals,"
+        f" {np.concatenate(popular).mean():.4f}",
         "data_hash": prepared.data_hash,
     }
 
@@ -237,7 +246,7 @@ def mean_of(rows: list[Row]) -> Row:
         "unit": "times the best peer",
         "ratio": ratio,
         "n": len(rows),
-        "seeds": max((row["seeds"] for row in rows), key=len),
+        "seeds": common_seeds(rows),
         "protocol": f"geometric mean of {domains}; without {NAMED}, where ours has a history"
         f" besides, {alone:.2f}",
     }
@@ -256,7 +265,7 @@ def with_others(rows: list[Row]) -> list[Row]:
 
 def first_look(name: str) -> None:
     """The peers over the whole catalogue, with all right answers relevant and with one."""
-    prepared = prepare(imported(name), load_config(overrides=["protocol=requests"]))
+    prepared = prepare(imported(name), settings(domain=name))
     requests = prepared.wish_vectors[prepared.wish_of_row]
     one = replace(prepared, split=replace(prepared.split, relevant=None))
     for family in (frozen, bm25):
@@ -273,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--domain", choices=(*DOMAINS, DESCRIBED), action="append")
-    parser.add_argument("--set", action="append", help="a.b=value, in place of SETTINGS; no rows")
+    parser.add_argument("--set", action="append", default=[], help="a.b=value, to try; no rows")
     parser.add_argument("--first-look", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -283,10 +292,10 @@ def main() -> None:
         return
     rows = []
     for name in given.domain or (*DOMAINS, DESCRIBED):
-        settings = SETTINGS.get(name, []) if given.set is None else given.set
-        rows.append(profile_row() if name == DESCRIBED else row_of(name, given.seeds, settings))
+        row = profile_row() if name == DESCRIBED else row_of(name, given.seeds, given.set)
+        rows.append(row)
         print(rows[-1], flush=True)
-        if given.set is None:
+        if not given.set:
             write_rows("words", with_others(rows))
 
 

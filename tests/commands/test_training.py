@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from crossrec import verbs
+from crossrec.config import RunConfig
 from crossrec.releases.store import ReleaseStore
 from tests.commands.conftest import Run, write_shop
 
@@ -59,6 +63,69 @@ def test_items_alone_go_from_init_to_a_release_that_says_it_has_no_figures(
     assert untaught in shown.stdout
     assert "ndcg" not in shown.stdout
     assert "NDCG" not in run("release", "list").stdout
+
+
+OWN = "settings: {model: {dim: 64, n_heads: 4}, training: {mode: adapted}}\n"
+
+
+def test_a_domain_s_own_settings_stand_below_the_command_s(run: Run, shop_domain: Path):
+    run("data", "import", "shop")
+    shop_domain.write_text(shop_domain.read_text() + OWN)
+    assert "already imported" in run("data", "import", "shop").stderr
+    trained = run("train", "shop", "--workers", "0", "--set", "training.mode=frozen", *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    [said] = [line for line in trained.stdout.splitlines() if line.startswith("shop: trained with")]
+    assert "model.n_heads=4" in said
+    assert "model.dim=16" in said
+    assert "training.mode" not in said
+    path = ReleaseStore().show("shop").folder / "config.json"
+    recorded = json.loads(path.read_text())
+    assert recorded["model"]["n_heads"] == 4
+    assert recorded["model"]["dim"] == 16
+    assert recorded["training"]["mode"] == "frozen"
+
+    both = run("train", "shop", "--workers", "0", "--set", "model.dim=18")
+    assert both.exit_code == 2
+    assert "above those of the YAML of 'shop': " in both.stderr
+    assert "dim 18 cannot be shared by 4 heads" in " ".join(both.stderr.split())
+
+
+def test_searches_folds_transfers_and_ray_begin_with_a_domain_s_own_settings(
+    run: Run, shop_domain: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run("data", "import", "shop")
+    shop_domain.write_text(shop_domain.read_text() + OWN)
+    found: dict[str, RunConfig] = {}
+
+    class Enough(Exception):
+        pass
+
+    def stop(name: str, pick: Callable[..., RunConfig]) -> Callable[..., Any]:
+        def stopped(*given: Any, **more: Any) -> Any:
+            found[name] = pick(*given)
+            raise Enough
+
+        return stopped
+
+    monkeypatch.setattr("crossrec.tuning.search.tune_domain", stop("tune", lambda d, c, *r: c))
+    monkeypatch.setattr("crossrec.training.folds.cross_validate", stop("fold", lambda d, c, *r: c))
+    monkeypatch.setattr("crossrec.training.transfer.transfer", stop("move", lambda s, t, c, *r: c))
+    monkeypatch.setattr(
+        "crossrec.training.launch.train_on_ray", stop("ray", lambda c, p: c["shop"])
+    )
+    calls = (
+        lambda **more: verbs.tune("shop", **more),
+        lambda **more: verbs.cross_validate("shop", **more),
+        lambda **more: verbs.transfer("shop", to="shop", **more),
+        lambda **more: verbs.train("shop", workers=1, **more),
+    )
+    for call in calls:
+        with pytest.raises(Enough):
+            call(overrides=["training.seed=3"])
+    assert set(found) == {"tune", "fold", "move", "ray"}
+    for config in found.values():
+        assert (config.model.n_heads, config.training.mode) == (4, "adapted")
+        assert config.training.seed == 3
 
 
 def test_a_release_of_another_task_is_warned_of(run: Run, shop_domain: Path, fresh_home: Path):

@@ -35,6 +35,14 @@ def test_an_unknown_domain_names_near_matches():
         (["name: shop", "title: x", "source: {kind: ftp}"], "source"),
         (["name: shop", "title: x", "tables: {itmes: {}}"], "did you mean 'items'"),
         (["name: shop", "title: x", "context: [{name: h, kind: cycle}]"], "needs a period"),
+        (
+            ["name: shop", "title: x", "settings: {training: {mood: adapted}}"],
+            r"shop\.yaml: settings: .*no setting is called training\.mood: did you mean 'mode'",
+        ),
+        (
+            ["name: shop", "title: x", "settings: {adapter: {rank: 0}}"],
+            r"shop\.yaml: settings: .*adapter\.rank: .*greater than or equal to 1",
+        ),
     ],
 )
 def test_a_wrong_yaml_names_file_and_key(fresh_home: Path, lines: list[str], message: str):

@@ -29,7 +29,7 @@ import ray
 from crossrec.config import Placement, load_config
 from crossrec.training.launch import train_on_ray
 config = load_config(overrides={SMALL + LONG})
-[result] = train_on_ray(["tiny_city"], config, Placement(workers=2), show=True)
+[result] = train_on_ray(dict(tiny_city=config), Placement(workers=2), show=True)
 assert not ray.is_initialized()
 print(json.dumps(result.as_dict()))
 """
@@ -91,7 +91,7 @@ def test_a_run_whose_worker_is_killed_ends_with_the_same_figures(
                 os.kill(pids[1], signal.SIGKILL)
 
     [result] = train_on_ray(
-        ["tiny_city"], small(*LONG), Placement(workers=2), on_event=kill_one_at_epoch_5
+        {"tiny_city": small(*LONG)}, Placement(workers=2), on_event=kill_one_at_epoch_5
     )
     assert any("failed, resuming" in stage for stage in stages)
     assert stages.count("preparing") == 4  # two workers, twice
@@ -107,8 +107,7 @@ def test_several_domains_train_side_by_side_and_one_failure_leaves_the_others(
     events: list[dict[str, Any]] = []
     with pytest.raises(TrainingError, match=r"1 of 3 domains failed \(movies: no data of 'movies'"):
         train_on_ray(
-            ["tiny_city", "movies", "tiny_town"],
-            config,
+            dict.fromkeys(["tiny_city", "movies", "tiny_town"], config),
             Placement(workers=2),
             run_name="three",
             on_event=events.append,
@@ -124,8 +123,7 @@ def test_a_finished_run_that_is_repeated_trains_no_further(
 ):
     events: list[dict[str, Any]] = []
     [result] = train_on_ray(
-        ["tiny_city"],
-        small(*LONG),
+        {"tiny_city": small(*LONG)},
         Placement(workers=2),
         run_name=undisturbed["run"],
         publish=False,
@@ -142,9 +140,9 @@ def test_a_run_name_taken_by_other_settings_is_refused(towns: Path, ray_cluster:
     path = towns / "runs" / "taken" / "tiny_town" / "run.json"
     path.write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(TrainingError, match="another config and data_hash; choose another"):
-        train_on_ray(["tiny_town"], small(), Placement(), run_name="taken")
+        train_on_ray({"tiny_town": small()}, Placement(), run_name="taken")
 
 
 def test_a_domain_without_data_is_refused_as_such(towns: Path, ray_cluster: None):
     with pytest.raises(DataError, match="run: crossrec data import movies"):
-        train_on_ray(["movies"], small(), Placement())
+        train_on_ray({"movies": small()}, Placement())

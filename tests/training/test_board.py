@@ -20,7 +20,7 @@ def test_events_are_taken_once_and_in_order():
 def _told(terminal: bool, show: bool) -> str:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=140)
-    with Bars(["movies"], 5, show, console) as bars:
+    with Bars({"movies": 5}, show, console) as bars:
         bars.update({"domain": "movies", "stage": "preparing", "rank": 0, "pid": 1})
         bars.update({"domain": "movies", "stage": "preparing, second worker", "rank": 1, "pid": 2})
         texts = {"stage": "encoding texts 3/9", "completed": 3, "total": 9}
@@ -42,7 +42,7 @@ def test_a_log_file_gets_one_line_an_event_of_the_first_worker():
 
 def test_encoding_has_a_bar_of_its_own_before_the_epochs():
     console = Console(file=io.StringIO(), force_terminal=True, width=140)
-    with Bars(["movies"], 5, True, console) as bars:
+    with Bars({"movies": 5}, True, console) as bars:
         bars.update({"domain": "movies", "stage": "encoding", "completed": 3, "total": 9})
         [task] = bars._progress.tasks
         assert (task.completed, task.total) == (3, 9)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crossrec.config import load_config
+from crossrec.config import RunConfig, load_config
+from crossrec.domains import load_domain
 from crossrec.errors import ConfigError
+from crossrec.tuning.search import _as_point
 from crossrec.tuning.spaces import (
     ADAPTER,
     Options,
@@ -27,6 +29,15 @@ def test_every_corner_of_a_default_space_is_a_valid_config(mode: str):
 def test_adapter_settings_vary_in_adapted_mode_only():
     assert not set(ADAPTER) & set(default_space("frozen"))
     assert set(ADAPTER) < set(default_space("adapted"))
+
+
+def test_how_many_layers_are_adapted_varies_and_holds_what_domains_begin_with():
+    layers = ADAPTER["adapter.n_layers"]
+    assert isinstance(layers, Options)
+    for name in ("movies", "finance_sentiment", "support", "concierge"):
+        own = RunConfig().above(load_domain(name).settings)
+        assert own.adapter.n_layers in layers.options.values()
+        assert _as_point(own, default_space("adapted")) is not None
 
 
 def test_a_point_changes_its_settings_and_nothing_else():

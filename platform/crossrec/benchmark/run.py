@@ -147,7 +147,8 @@ class Benchmark:
         place = replace(cell, model=BLIND if cell.model == BLIND else OURS, seed=seed)
         if place not in self._arenas:
             self._arenas.clear()
-            config = settings_of_ours(self.config, place)
+            own = settings_of_ours(self.config, place)
+            config = own.above(load_domain(cell.domain).settings)
             self._arenas[place] = Arena(self._dataset(cell.domain), config)
         return self._arenas[place]
 

@@ -137,7 +137,8 @@ def _is_published(domain: str, config: RunConfig) -> bool:
     except CrossrecError:
         return False
     same_data = manifest.data_hash == verbs.dataset(domain).content_hash
-    return same_data and manifest.config_digest == config.digest()
+    own = verbs.settings(config, domain=domain)
+    return same_data and manifest.config_digest == own.digest()
 
 
 def _serve() -> Service:

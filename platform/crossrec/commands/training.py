@@ -101,8 +101,21 @@ def train(
         if mode := result.metrics.get("mode"):
             said = f"{result.domain}: encoder {mode['chosen']}; {mode['why']}"
             out.print(said, markup=False, highlight=False, soft_wrap=True)
+    _tell_settings(config, overrides or (), results)
     after = f"next: crossrec serve {' '.join(domains)} --open-on-loopback"
     out.print(f"run {results[0].run}; {after if publish else 'nothing published'}", markup=False)
+
+
+def _tell_settings(
+    config: ConfigFile, overrides: Sequence[str], results: Sequence[TrainResult]
+) -> None:
+    """Which settings were not as they come, be it by a domain's YAML, a file or the command."""
+    for result in results:
+        changed = verbs.settings(config, overrides, result.domain).changed()
+        if changed:
+            named = ", ".join(f"{name}={value}" for name, value in changed.items())
+            said = f"{result.domain}: trained with {named}"
+            out.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def _current_releases(domains: list[str]) -> dict[str, Release]:
@@ -154,9 +167,9 @@ def tune(
     That is the model before its fusion with the other signals; the task rate goes by minus RMSE.
     Optuna draws the trials, ASHA stops the hopeless ones; the best settings are one YAML.
 
-    Learning rate, temperature, weight decay, dropouts and history length vary. Rank, targets,
-    dropout and learning rate of LoRA vary with --set training.mode=adapted only: else no LoRA
-    trains.
+    Learning rate, temperature, weight decay, dropouts and history length vary. Layers, rank,
+    targets, dropout and learning rate of LoRA vary where training.mode is adapted, by the domain's
+    YAML or --set: else no LoRA trains.
 
     \b
     crossrec tune movies --trials 20

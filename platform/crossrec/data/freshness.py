@@ -38,9 +38,10 @@ def own_files(domain: Domain, fetched: Fetched) -> Stamps | None:
 def why_stale(dataset: Dataset, domain: Domain) -> str | None:
     """How `dataset` differs from what an import of `domain` would read; None: not that we know.
 
-    A file that is gone counts as unchanged: what was imported is all there is of it.
+    A file that is gone counts as unchanged: what was imported is all there is of it. Settings of
+    training in the YAML are no matter of the data.
     """
-    if dataset.domain != domain:
+    if dataset.domain != domain.model_copy(update={"settings": dataset.domain.settings}):
         return "its YAML has changed since"
     before: Stamps | None = dataset.card.get("files")
     if before is None or not isinstance(domain.source, FileSource):

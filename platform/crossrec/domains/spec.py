@@ -6,9 +6,11 @@ Leaves to others: finding the file (registry.py), fetching and reading the data 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from crossrec.config import run_config
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 
@@ -278,6 +280,16 @@ class Domain(_Strict):
     """Items column within whose value a request is ranked (hotels apart from restaurants)."""
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     """More rejected rows than this share of a table stop an import."""
+    settings: dict[str, Any] = {}
+    """What a training of this domain begins with in place of the defaults of `RunConfig`, nested
+    as in a file of settings; such a file and `--set` stand above it. It is read from the YAML as
+    it is now, not as it was imported: a change of it asks for no new import."""
+
+    @field_validator("settings")
+    @classmethod
+    def _are_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        run_config(settings)
+        return settings
 
     @model_validator(mode="after")
     def _profile_without_audit(self) -> Domain:

@@ -174,9 +174,10 @@ def distances(steps: int, device: torch.device) -> Tensor:
 class UserTower(nn.Module):
     """History, request text and context → u, at every step of a sequence.
 
-    short = state of the causal transformer; long = attention pooling over the whole history with
-    a learned decay per step; u = norm(sum over present parts of gate_p P_p part_p). A part that
-    is missing has no weight, so any mix of them gives an answer.
+    short = state of the causal transformer; long = attention pooling with a learned decay per step
+    over all steps that it is given (a model gives it the newest `history_length`);
+    u = norm(sum over present parts of gate_p P_p part_p). A part that is missing has no weight, so
+    any mix of them gives an answer.
 
     Args:
         n_events: kinds of events; use_events False: an event is an event, of whatever kind.

@@ -5,6 +5,7 @@ Leaves to others: what is told (worker.py, launch.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
@@ -36,8 +37,9 @@ class Bars:
     """A bar a domain, of epochs or trials, with figures and time left; lines in a log file."""
 
     def __init__(
-        self, domains: list[str], n_steps: int, show: bool, console: Console | None = None
+        self, n_steps: Mapping[str, int], show: bool, console: Console | None = None
     ) -> None:
+        """Domain → its epochs or trials."""
         console = console or Console(stderr=True)
         self._n_steps = n_steps
         self._lines = console if show and not console.is_terminal else None
@@ -51,10 +53,10 @@ class Bars:
             console=console,
             disable=not show or not console.is_terminal,
         )
-        self._totals = dict.fromkeys(domains, n_steps)
+        self._totals = dict(n_steps)
         self._tasks = {
-            domain: self._progress.add_task("waiting", total=n_steps, domain=domain, start=False)
-            for domain in domains
+            domain: self._progress.add_task("waiting", total=total, domain=domain, start=False)
+            for domain, total in n_steps.items()
         }
 
     def __enter__(self) -> Self:
@@ -69,7 +71,11 @@ class Bars:
         task = self._tasks[event["domain"]]
         if "metrics" in event:
             epoch = int(event["metrics"]["epoch"])
-            self._show(event["domain"], self._epoch_text(event["metrics"]), completed=epoch)
+            self._show(
+                event["domain"],
+                self._epoch_text(event["domain"], event["metrics"]),
+                completed=epoch,
+            )
             return
         if event.get("rank", 0) == 0:
             self._progress.start_task(task)
@@ -77,12 +83,12 @@ class Bars:
 
     def done(self, domain: str, text: str) -> None:
         """Fill the bar of a domain that has ended, well or not."""
-        self._show(domain, text, completed=self._n_steps)
+        self._show(domain, text, completed=self._n_steps[domain])
         self._progress.stop_task(self._tasks[domain])
 
     def _show(self, domain: str, text: str, **changes: Any) -> None:
         task = self._tasks[domain]
-        total = changes.pop("total", self._n_steps)
+        total = changes.pop("total", self._n_steps[domain])
         if "completed" in changes and self._totals[domain] != total:
             self._totals[domain] = total
             self._progress.reset(task, total=total)  # time left is of these steps alone
@@ -90,8 +96,8 @@ class Bars:
         if self._lines is not None:
             self._lines.print(f"{domain}: {text}", highlight=False, soft_wrap=True)
 
-    def _epoch_text(self, metrics: dict[str, float]) -> str:
-        parts = [f"epoch {int(metrics['epoch'])}/{self._n_steps}"]
+    def _epoch_text(self, domain: str, metrics: dict[str, float]) -> str:
+        parts = [f"epoch {int(metrics['epoch'])}/{self._n_steps[domain]}"]
         parts.append(f"loss {metrics['loss']:.3f}")
         parts += [
             f"{name.removeprefix('validation_').upper()} {value:.4f}"

@@ -6,7 +6,7 @@ Leaves to others: connecting (cluster.py), what a worker does (worker.py), bars 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,7 @@ Outcome = dict[str, Any]
 
 
 def train_on_ray(
-    domains: list[str],
-    config: RunConfig,
+    configs: Mapping[str, RunConfig],
     placement: Placement,
     *,
     run_name: str | None = None,
@@ -48,23 +47,24 @@ def train_on_ray(
     set, or as their own machine has it, and rank 0 judges and publishes.
 
     Args:
+        configs: domain → its settings.
         run_name: repeat it to resume a run that was cut off; None: a new one.
         publish: publish a release of each domain.
         show: draw progress bars, or write lines where there is no terminal.
         on_event: called with each event of a run, as it arrives in the driver.
 
     Returns:
-        One result a domain, in the order of `domains`; a domain named twice is trained once.
+        One result a domain, in the order of `configs`.
 
     Raises:
         TrainingError: no cluster, not enough of it, a run name taken, or a domain failed (the
             others are finished first).
         CrossrecError: the one domain there is failed for a reason with a class of its own.
     """
-    domains = list(dict.fromkeys(domains))
     run = run_name or new_run_name()
     run_folder(run)  # its name is checked before anything starts
-    with ray_session(placement), Bars(domains, config.training.epochs_at_most, show) as bars:
+    epochs = {domain: config.training.epochs_at_most for domain, config in configs.items()}
+    with ray_session(placement), Bars(epochs, show) as bars:
         board = ray.remote(Board).options(num_cpus=0).remote()
         jobs = [
             WorkerJob(
@@ -76,10 +76,10 @@ def train_on_ray(
                 publish=publish,
                 board=board,
             )
-            for domain in domains
+            for domain, config in configs.items()
         ]
         outcomes = _run_all(jobs, groups_at_once(placement), bars, on_event or (lambda event: None))
-    return _results(domains, outcomes)
+    return _results(list(configs), outcomes)
 
 
 def _run_all(

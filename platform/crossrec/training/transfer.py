@@ -33,8 +33,8 @@ from crossrec.training.prepare import Prepared, prepare, split_for
 SHARES = (0.0, 0.01, 0.05, 0.1, 0.25)
 NEAR = 0.6
 """Nearness above which a start is used though no case of the target can say whether it helps.
-Among the built-in domains films are .76 and .92 near each other, where carried towers helped;
-all other pairs are at most .52, where they hurt (ARCHITECTURE.md)."""
+Among the built-in domains films are .92 and .62 near each other, where carried towers helped; of
+all other pairs, at most .47, most hurt (rows `transfer_pair`, and ARCHITECTURE.md)."""
 
 SCRATCH, AVERAGE, SHARED = "scratch", "average", "shared"
 MAIN = "ndcg@10"

@@ -78,7 +78,7 @@ def tune_domain(
         raise TrainingError(f"{n_trials} trials were asked for; expected at least 1")
     run = run_name or new_run_name()
     run_folder(run)  # its name is checked before anything starts
-    with ray_session(placement), Bars([domain], n_trials, show) as bars:
+    with ray_session(placement), Bars({domain: n_trials}, show) as bars:
         board = ray.remote(Board).options(num_cpus=0).remote()
         job = SearchJob(
             domain=domain,

@@ -69,6 +69,7 @@ COMMON: Space = {
 ADAPTER: Space = {
     "training.adapter_learning_rate": Span(low=1e-4, high=2e-3, log=True),
     "adapter.rank": _sizes(4, 8, 16),
+    "adapter.n_layers": _sizes(1, 2, 3),
     "adapter.dropout": Span(low=0.0, high=0.2),
     "adapter.targets": Options(
         options={

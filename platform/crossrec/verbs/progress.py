@@ -40,7 +40,7 @@ def training_bars(domain: str, n_epochs: int, show: bool) -> Any:
 
     if show and in_jupyter():
         return _JupyterBars(domain, n_epochs)
-    return Bars([domain], n_epochs, show)
+    return Bars({domain: n_epochs}, show)
 
 
 @contextmanager

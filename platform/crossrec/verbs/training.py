@@ -59,10 +59,10 @@ def train(
     from crossrec.shown.results import Trained, Trainings
 
     expect_domains(domains)
-    run_config = settings(config, overrides)
+    configs = {domain: settings(config, overrides, domain) for domain in domains}
     if since is not None:
-        for domain in domains:
-            task = run_config.task or load_domain(domain).task
+        for domain, own in configs.items():
+            task = own.task or load_domain(domain).task
             add_feedback(domain, since, rated_only=task == "rate")
     here = workers == 0 and address is None
     if here and run_name is not None:
@@ -77,15 +77,14 @@ def train(
     results = Trainings()
     try:
         if here:
-            results += (_train_here(one, run_config, publish, progress) for one in domains)
+            results += (_train_here(one, configs[one], publish, progress) for one in domains)
         else:
             from crossrec.training.launch import train_on_ray
 
             placement = Placement(workers=max(1, workers), address=address)
             made = train_on_ray(
-                list(domains), run_config, placement, run_name=run_name, publish=publish,
-                show=progress,
-            )  # fmt: skip
+                configs, placement, run_name=run_name, publish=publish, show=progress
+            )
             results += (shown_as(Trained, one) for one in made)
     finally:  # whoever was erased while it trained
         for domain in domains:
@@ -153,7 +152,7 @@ def tune(
     expect_domains([domain])
     found = tune_domain(
         domain,
-        settings(config, overrides),
+        settings(config, overrides, domain),
         Placement(workers=workers, address=address),
         trials,
         space=read_space(Path(space)) if space else None,
@@ -198,7 +197,7 @@ def transfer(
     from crossrec.training.pipeline import train_here
 
     expect_domains([*sources, to])
-    run_config = settings(config, overrides)
+    run_config = settings(config, overrides, to)
     with bar(f"transfer to {to}", None, progress) as draw:
         told = both(draw, tell)
         report = rooms.transfer(
@@ -263,7 +262,7 @@ def cross_validate(
     from crossrec.training import folds as rooms
 
     expect_domains([domain])
-    run_config = settings(config, overrides)
+    run_config = settings(config, overrides, domain)
     with bar(f"folds of {domain}", folds, progress) as draw:
 
         def done(number: int, evaluation: Evaluation) -> None:
